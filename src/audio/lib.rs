@@ -1,0 +1,1 @@
+//! The pure audio path: gains, crossfade, mixing and levels, frame by frame.

@@ -1,0 +1,1 @@
+//! Baton: an in-room orchestrator for voice calls on LiveKit.

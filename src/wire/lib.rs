@@ -1,0 +1,1 @@
+//! The protocol between Baton and its specialists.

@@ -1,0 +1,1 @@
+//! A LiveKit agent worker: registration, jobs, load and drain.
