@@ -1,0 +1,290 @@
+//! What a call tells the shell to do.
+//!
+//! Commands are carried out in their order. Those that act on the call carry its epoch at the time, never an older one.
+
+use std::collections::BTreeSet;
+
+use crate::config::{Opening, Splice};
+use crate::event::{Asker, Misbehaviour, ParticipantKind};
+use crate::ids::{AgentName, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
+use crate::outcome::{EndReason, FailReason, LossReason, Outcome, RejectReason, RemoveReason};
+use crate::phase::PhaseName;
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Create a dispatch for this agent, with a fresh ticket in its metadata. A dispatch that is still being created
+    /// when [`Command::DeleteDispatch`] or [`Command::Ended`] comes is deleted once it is there.
+    Dispatch {
+        /// Its number.
+        dispatch: DispatchId,
+        /// Who is meant.
+        specialist: SpecialistName,
+        /// The agent name to dispatch.
+        agent_name: AgentName,
+    },
+    /// Delete this dispatch; said once for every [`Command::Dispatch`] unless the room is gone.
+    DeleteDispatch {
+        /// Which.
+        dispatch: DispatchId,
+    },
+    /// Answer a Hello; repeated for a repeated Hello.
+    Welcome {
+        /// Whom.
+        identity: Identity,
+        /// The call's epoch.
+        epoch: Epoch,
+    },
+    /// Have a specialist prepare for a handoff; it also starts to hear the caller. After a full reconnect it is said
+    /// again for the same handoff.
+    Prepare {
+        /// Whom.
+        identity: Identity,
+        /// The call's epoch.
+        epoch: Epoch,
+        /// For which handoff.
+        handoff: HandoffId,
+        /// Who holds the baton now, if anybody does.
+        from: Option<SpecialistName>,
+        /// Why it is handed off.
+        reason: String,
+        /// Whether it will speak first.
+        opening: Opening,
+    },
+    /// The handoff a specialist was prepared for will not come; it stays, without the baton.
+    CancelPrepare {
+        /// Whom.
+        identity: Identity,
+        /// The call's epoch.
+        epoch: Epoch,
+        /// Which handoff.
+        handoff: HandoffId,
+    },
+    /// Report [`Event::SpliceReached`](crate::Event::SpliceReached) when this source may be cut. The grant's journal
+    /// record is made durable meanwhile.
+    WatchSplice {
+        /// Whose utterance is to end.
+        identity: Identity,
+        /// The call's epoch, which the handoff will raise.
+        epoch: Epoch,
+        /// For which handoff.
+        handoff: HandoffId,
+        /// What counts as a splice point. The call bounds the wait itself.
+        splice: Splice,
+    },
+    /// Give the baton: from here this one alone may answer, write and hand off.
+    Grant {
+        /// Whom.
+        identity: Identity,
+        /// The epoch that starts with it.
+        epoch: Epoch,
+        /// The handoff it completes; `None` renews a grant after a failed switch or a full reconnect.
+        handoff: Option<HandoffId>,
+        /// Whether it speaks first.
+        opening: Opening,
+    },
+    /// Take the baton away for good: it stops sounding and says Released with this epoch.
+    Revoke {
+        /// Whom.
+        identity: Identity,
+        /// The call's epoch, newer than the one that is taken away.
+        epoch: Epoch,
+    },
+    /// Have a specialist leave the room.
+    Release {
+        /// Whom.
+        identity: Identity,
+        /// The call's epoch.
+        epoch: Epoch,
+    },
+    /// Remove a participant by force.
+    Remove {
+        /// Whom.
+        identity: Identity,
+        /// Why.
+        reason: RemoveReason,
+    },
+    /// Let the mixer play this source for this epoch and report its
+    /// [`Event::FirstFrame`](crate::Event::FirstFrame). Beside another admitted source it is not heard until
+    /// [`Command::Fade`]; alone it is heard at once. Admitting an admitted source again moves it to the new epoch
+    /// without a gap, at full level.
+    Admit {
+        /// Whose frames.
+        identity: Identity,
+        /// For which epoch.
+        epoch: Epoch,
+    },
+    /// Crossfade and report [`Event::FadeDone`](crate::Event::FadeDone).
+    Fade {
+        /// Who fades out.
+        from: Identity,
+        /// Who fades in, also if it does not sound yet.
+        to: Identity,
+        /// The epoch of `to`.
+        epoch: Epoch,
+        /// Length in milliseconds; 0 cuts.
+        ms: u32,
+    },
+    /// Play this source no more, at once; it ends a fade that it takes part in.
+    Drop {
+        /// Whose frames.
+        identity: Identity,
+        /// The call's epoch.
+        epoch: Epoch,
+    },
+    /// These participants of kind AGENT may hear the caller, and no others. Said on each change, and again whenever
+    /// somebody joins, publishes or reconnects: to be reconciled, never set once.
+    CallerAudience {
+        /// Who.
+        allowed: BTreeSet<Identity>,
+        /// The call's epoch.
+        epoch: Epoch,
+    },
+    /// The caller is to be unsubscribed from these participants' tracks; said together with
+    /// [`Command::CallerAudience`] while there are any.
+    Shut {
+        /// Whose tracks. At most [`SHUT_MAX`](crate::SHUT_MAX).
+        identities: BTreeSet<Identity>,
+        /// The call's epoch.
+        epoch: Epoch,
+    },
+    /// Tell an asker what became of its request.
+    HandoffResult {
+        /// Whom.
+        asker: Asker,
+        /// Its own number for the request.
+        request: RequestId,
+        /// The call's epoch.
+        epoch: Epoch,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// An event had no place here and changed nothing. With an identity, its sender is to be told.
+    Reject {
+        /// The sender, if it was a specialist.
+        identity: Option<Identity>,
+        /// The call's epoch.
+        epoch: Epoch,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// For the log, the metrics, the timeline and the journal.
+    Record(Fact),
+    /// The call is over; no command follows.
+    Ended {
+        /// Why.
+        reason: EndReason,
+    },
+}
+
+/// A change of the call that is worth a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// The phase changed.
+    Phase {
+        /// To which.
+        phase: PhaseName,
+        /// In which epoch.
+        epoch: Epoch,
+    },
+    /// This participant is the caller.
+    CallerPinned {
+        /// Who.
+        identity: Identity,
+        /// Of which kind.
+        kind: ParticipantKind,
+    },
+    /// The caller is away and may come back.
+    CallerAway,
+    /// The caller is back.
+    CallerBack,
+    /// A specialist is in the room.
+    SpecialistJoined {
+        /// By which dispatch.
+        dispatch: DispatchId,
+        /// Its name.
+        specialist: SpecialistName,
+        /// Its identity.
+        identity: Identity,
+    },
+    /// A specialist's connection broke; it may come back.
+    SpecialistAway {
+        /// By which dispatch.
+        dispatch: DispatchId,
+    },
+    /// A specialist is back and has said Hello.
+    SpecialistBack {
+        /// By which dispatch.
+        dispatch: DispatchId,
+    },
+    /// A specialist is no longer part of the call.
+    SpecialistGone {
+        /// By which dispatch.
+        dispatch: DispatchId,
+    },
+    /// A handoff has begun.
+    HandoffStarted {
+        /// Its number.
+        handoff: HandoffId,
+        /// From whom, if anybody has the baton.
+        from: Option<SpecialistName>,
+        /// To whom.
+        to: SpecialistName,
+        /// Why.
+        reason: String,
+    },
+    /// A handoff's target is ready.
+    HandoffReady {
+        /// Which handoff.
+        handoff: HandoffId,
+    },
+    /// The baton was given, anew or again.
+    Granted {
+        /// To whom.
+        specialist: SpecialistName,
+        /// Its identity.
+        identity: Identity,
+        /// The epoch that started.
+        epoch: Epoch,
+    },
+    /// The new holder's first frame has arrived.
+    FirstFrame {
+        /// In which epoch.
+        epoch: Epoch,
+    },
+    /// A handoff is complete.
+    HandoffDone {
+        /// Which.
+        handoff: HandoffId,
+        /// The epoch of its grant.
+        epoch: Epoch,
+    },
+    /// A handoff has failed.
+    HandoffFailed {
+        /// Which.
+        handoff: HandoffId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// Nobody has the baton any more.
+    HolderLost {
+        /// Who had it.
+        specialist: SpecialistName,
+        /// What happened.
+        reason: LossReason,
+    },
+    /// All fallbacks have failed; they are tried again later.
+    NobodyLeft {
+        /// How often that has happened since somebody had the baton.
+        round: u32,
+    },
+    /// A participant did what it must not.
+    Misbehaved {
+        /// Who.
+        identity: Identity,
+        /// What it did.
+        what: Misbehaviour,
+        /// How often that has happened in this call.
+        count: u64,
+    },
+}

@@ -1,0 +1,515 @@
+//! What a call is told before it starts: specialists, routes, timers, fallbacks.
+//!
+//! [`CallConfig`] is plain data, filled in by the configuration; [`Plan`] is the same after it has been checked, and
+//! is shared by all calls that started under it. Defaults are here and nowhere else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::ids::{AgentName, SpecialistName};
+use crate::near::near_match;
+
+/// How many specialists a call may know.
+pub const SPECIALISTS_MAX: usize = 1_024;
+/// How many routes a call may know.
+pub const ROUTES_MAX: usize = 16_384;
+/// The longest crossfade, in milliseconds.
+pub const FADE_MS_MAX: u32 = 2_000;
+/// The longest any timer may be set to, in milliseconds: a day.
+pub const TIMER_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
+/// Everything that one call needs to know, as plain data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallConfig {
+    /// Who takes the call.
+    pub entry: SpecialistName,
+    /// Who can hold the baton. At most [`SPECIALISTS_MAX`].
+    pub specialists: BTreeMap<SpecialistName, SpecialistConfig>,
+    /// Who may follow whom: the first route that matches decides. At most [`ROUTES_MAX`].
+    pub routes: Vec<Route>,
+    /// Whether the holder may hand back to the previous one without a route that says so.
+    pub hand_back: bool,
+    /// Whom to try, in this order, when nobody holds the baton any more.
+    pub fallbacks: Vec<Fallback>,
+    /// How long every wait may last.
+    pub timers: Timers,
+    /// What is bounded by count.
+    pub limits: Limits,
+}
+
+impl CallConfig {
+    /// A configuration with these specialists, any route allowed and the defaults for the rest.
+    pub fn new(
+        entry: SpecialistName,
+        specialists: impl IntoIterator<Item = (SpecialistName, SpecialistConfig)>,
+    ) -> Self {
+        Self {
+            entry,
+            specialists: specialists.into_iter().collect(),
+            routes: vec![Route::default()],
+            hand_back: true,
+            fallbacks: vec![
+                Fallback::AnotherInstance,
+                Fallback::Previous,
+                Fallback::Entry,
+            ],
+            timers: Timers::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// One specialist: how it gets into the room and what becomes of it after a handoff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecialistConfig {
+    /// The name its worker registered under.
+    pub agent_name: AgentName,
+    /// When it is dispatched.
+    pub lifetime: Lifetime,
+    /// What it does once it has given the baton away.
+    pub after: After,
+}
+
+impl SpecialistConfig {
+    /// A specialist on demand that is parked for a minute after a handoff.
+    pub fn new(agent_name: AgentName) -> Self {
+        Self {
+            agent_name,
+            lifetime: Lifetime::OnDemand,
+            after: After::Park { park_ms: 60_000 },
+        }
+    }
+}
+
+/// When a specialist is dispatched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// At the call's start, whether it is needed or not.
+    Resident,
+    /// When a handoff names it.
+    OnDemand,
+}
+
+/// What a specialist does once it has given the baton away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// It leaves the room.
+    Leave,
+    /// It stays for `park_ms` milliseconds, then leaves.
+    Park {
+        /// How long it stays, in milliseconds.
+        park_ms: u64,
+    },
+    /// It stays until the call ends.
+    Stay,
+}
+
+/// Whom to try when nobody holds the baton.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fallback {
+    /// A new instance of the specialist that was lost.
+    AnotherInstance,
+    /// The specialist that held the baton before the lost one.
+    Previous,
+    /// The entry specialist.
+    Entry,
+    /// This specialist.
+    Specialist(SpecialistName),
+}
+
+/// A permission to hand off, and how it is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Holders it applies to.
+    pub from: Names,
+    /// Targets it applies to.
+    pub to: Names,
+    /// Where the old voice may be cut.
+    pub splice: Splice,
+    /// Length of the crossfade in milliseconds; 0 cuts.
+    pub fade_ms: u32,
+    /// Whether the new one speaks first.
+    pub opening: Opening,
+}
+
+impl Default for Route {
+    /// Anyone to anyone.
+    fn default() -> Self {
+        Self {
+            from: Names::Any,
+            to: Names::Any,
+            splice: Splice::default(),
+            fade_ms: 120,
+            opening: Opening::Continue,
+        }
+    }
+}
+
+/// Some specialists, or all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Names {
+    /// Every specialist.
+    Any,
+    /// These.
+    Only(Vec<SpecialistName>),
+}
+
+impl Names {
+    /// Whether `name` is among them.
+    pub fn contains(&self, name: &SpecialistName) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(names) => names.contains(name),
+        }
+    }
+}
+
+/// Where the old voice may be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Splice {
+    /// At once.
+    Now,
+    /// When the old holder has finished its utterance, or after `max_wait_ms` milliseconds.
+    EndOfUtterance {
+        /// The longest wait, in milliseconds.
+        max_wait_ms: u64,
+    },
+}
+
+impl Default for Splice {
+    fn default() -> Self {
+        Self::EndOfUtterance { max_wait_ms: 3_000 }
+    }
+}
+
+/// Whether the new holder speaks first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// It goes on where the conversation stands, and sounds by itself.
+    Continue,
+    /// It greets.
+    Greet,
+    /// It waits for the caller: its grant alone completes the switch, no first frame is awaited.
+    Wait,
+    /// It says this.
+    Say(String),
+}
+
+/// How long every wait of a call may last, in milliseconds. Each is named by a [`Timer`](crate::Timer).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// From the call's start until a caller is in the room; then the call ends.
+    pub caller_join_timeout_ms: u64,
+    /// From the caller's arrival until it hears the program track; then the entry specialist is granted anyway.
+    pub caller_listen_timeout_ms: u64,
+    /// How long a caller may be away and come back under its identity.
+    pub caller_return_ms: u64,
+    /// From a dispatch until its specialist is in the room.
+    pub join_timeout_ms: u64,
+    /// From a specialist's joining until its Hello.
+    pub hello_timeout_ms: u64,
+    /// From Prepare until Ready.
+    pub ready_timeout_ms: u64,
+    /// From the grant until the new one's first frame.
+    pub switch_timeout_ms: u64,
+    /// How much longer than its length a crossfade may take.
+    pub fade_slack_ms: u64,
+    /// From Revoke until Released; then the specialist is removed.
+    pub revoke_timeout_ms: u64,
+    /// From Release until the specialist has left; then it is removed.
+    pub leave_timeout_ms: u64,
+    /// How long a specialist may be away (a full reconnect) and come back under its identity.
+    pub specialist_return_ms: u64,
+    /// How long nobody holds the baton before the fallbacks are tried once more.
+    pub hold_ms: u64,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            caller_join_timeout_ms: 60_000,
+            caller_listen_timeout_ms: 10_000,
+            caller_return_ms: 5_000,
+            join_timeout_ms: 10_000,
+            hello_timeout_ms: 5_000,
+            ready_timeout_ms: 10_000,
+            switch_timeout_ms: 2_000,
+            fade_slack_ms: 500,
+            revoke_timeout_ms: 1_000,
+            leave_timeout_ms: 5_000,
+            specialist_return_ms: 3_000,
+            hold_ms: 2_000,
+        }
+    }
+}
+
+impl Timers {
+    /// Every timer with its name in the configuration.
+    pub fn named(&self) -> [(&'static str, u64); 12] {
+        let Self {
+            caller_join_timeout_ms,
+            caller_listen_timeout_ms,
+            caller_return_ms,
+            join_timeout_ms,
+            hello_timeout_ms,
+            ready_timeout_ms,
+            switch_timeout_ms,
+            fade_slack_ms,
+            revoke_timeout_ms,
+            leave_timeout_ms,
+            specialist_return_ms,
+            hold_ms,
+        } = *self;
+        [
+            ("caller_join_timeout_ms", caller_join_timeout_ms),
+            ("caller_listen_timeout_ms", caller_listen_timeout_ms),
+            ("caller_return_ms", caller_return_ms),
+            ("join_timeout_ms", join_timeout_ms),
+            ("hello_timeout_ms", hello_timeout_ms),
+            ("ready_timeout_ms", ready_timeout_ms),
+            ("switch_timeout_ms", switch_timeout_ms),
+            ("fade_slack_ms", fade_slack_ms),
+            ("revoke_timeout_ms", revoke_timeout_ms),
+            ("leave_timeout_ms", leave_timeout_ms),
+            ("specialist_return_ms", specialist_return_ms),
+            ("hold_ms", hold_ms),
+        ]
+    }
+}
+
+/// What a call bounds by count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Handoffs that may be started on request in one call; further requests are refused.
+    pub handoffs_max: u32,
+    /// Specialists dispatched and not yet gone; a handoff that needs one more fails.
+    pub instances_max: usize,
+    /// Holders that may be lost in one call; the next loss ends it.
+    pub losses_max: u32,
+    /// How often the fallbacks are tried again after all of them failed; then the call ends.
+    pub hold_rounds_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handoffs_max: 1_000,
+            instances_max: 32,
+            losses_max: 8,
+            hold_rounds_max: 2,
+        }
+    }
+}
+
+/// What is wrong with a [`CallConfig`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The entry specialist is not among the specialists.
+    #[error("entry specialist {name:?} is not defined{}", near_text(near))]
+    UnknownEntry {
+        /// The name that was given.
+        name: SpecialistName,
+        /// The closest name there is.
+        near: Option<SpecialistName>,
+    },
+    /// A route names nobody.
+    #[error(
+        "route {index} names specialist {name:?}, which is not defined{}",
+        near_text(near)
+    )]
+    UnknownInRoute {
+        /// The route's place in the list, from 0.
+        index: usize,
+        /// The name that was given.
+        name: SpecialistName,
+        /// The closest name there is.
+        near: Option<SpecialistName>,
+    },
+    /// A fallback names nobody.
+    #[error(
+        "fallback {index} names specialist {name:?}, which is not defined{}",
+        near_text(near)
+    )]
+    UnknownInFallback {
+        /// The fallback's place in the list, from 0.
+        index: usize,
+        /// The name that was given.
+        name: SpecialistName,
+        /// The closest name there is.
+        near: Option<SpecialistName>,
+    },
+    /// Too many specialists.
+    #[error("{count} specialists are more than {SPECIALISTS_MAX}")]
+    TooManySpecialists {
+        /// How many there are.
+        count: usize,
+    },
+    /// Too many routes.
+    #[error("{count} routes are more than {ROUTES_MAX}")]
+    TooManyRoutes {
+        /// How many there are.
+        count: usize,
+    },
+    /// A crossfade is too long.
+    #[error("route {index} has a fade of {fade_ms} ms, more than {FADE_MS_MAX} ms")]
+    FadeTooLong {
+        /// The route's place in the list, from 0.
+        index: usize,
+        /// What was given, in milliseconds.
+        fade_ms: u32,
+    },
+    /// A timer is zero or longer than a day.
+    #[error("{timer} is {ms} ms, outside 1 to {TIMER_MS_MAX} ms")]
+    TimerOutOfRange {
+        /// The timer's name.
+        timer: &'static str,
+        /// What was given, in milliseconds.
+        ms: u64,
+    },
+    /// Fewer than two instances cannot hand off.
+    #[error("instances_max is {instances_max}, less than 2")]
+    TooFewInstances {
+        /// What was given.
+        instances_max: usize,
+    },
+}
+
+fn near_text(near: &Option<SpecialistName>) -> String {
+    near.as_ref()
+        .map(|name| format!(", did you mean {name:?}"))
+        .unwrap_or_default()
+}
+
+/// A [`CallConfig`] that has been checked: every name in it is defined, every number in range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    config: CallConfig,
+}
+
+impl Plan {
+    /// Checks a configuration; the first thing wrong with it is the error.
+    pub fn new(config: CallConfig) -> Result<Self, ConfigError> {
+        let plan = Self { config };
+        plan.check_counts()?;
+        plan.check_names()?;
+        plan.check_times()?;
+        Ok(plan)
+    }
+
+    /// The configuration that was checked.
+    pub fn config(&self) -> &CallConfig {
+        &self.config
+    }
+
+    /// The specialist of this name.
+    pub fn specialist(&self, name: &SpecialistName) -> Option<&SpecialistConfig> {
+        self.config.specialists.get(name)
+    }
+
+    /// The defined name closest to `name`, if one is close.
+    pub fn near(&self, name: &SpecialistName) -> Option<SpecialistName> {
+        near_match(name, self.config.specialists.keys())
+    }
+
+    /// The first route from `from` to `to`.
+    pub fn route(&self, from: &SpecialistName, to: &SpecialistName) -> Option<&Route> {
+        self.config
+            .routes
+            .iter()
+            .find(|route| route.from.contains(from) && route.to.contains(to))
+    }
+
+    /// The first `max` specialists that `from` may hand off to.
+    pub(crate) fn reachable(&self, from: &SpecialistName, max: usize) -> Vec<SpecialistName> {
+        let names = self.config.specialists.keys();
+        names
+            .filter(|to| *to != from && self.route(from, to).is_some())
+            .take(max)
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.config.timers
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    fn check_counts(&self) -> Result<(), ConfigError> {
+        let count = self.config.specialists.len();
+        if count > SPECIALISTS_MAX {
+            return Err(ConfigError::TooManySpecialists { count });
+        }
+        let count = self.config.routes.len();
+        if count > ROUTES_MAX {
+            return Err(ConfigError::TooManyRoutes { count });
+        }
+        let instances_max = self.config.limits.instances_max;
+        if instances_max < 2 {
+            return Err(ConfigError::TooFewInstances { instances_max });
+        }
+        Ok(())
+    }
+
+    fn check_names(&self) -> Result<(), ConfigError> {
+        if let Some((name, near)) = self.unknown(&self.config.entry) {
+            return Err(ConfigError::UnknownEntry { name, near });
+        }
+        for (index, route) in self.config.routes.iter().enumerate() {
+            for names in [&route.from, &route.to] {
+                let Names::Only(names) = names else { continue };
+                if let Some((name, near)) = names.iter().find_map(|name| self.unknown(name)) {
+                    return Err(ConfigError::UnknownInRoute { index, name, near });
+                }
+            }
+        }
+        for (index, fallback) in self.config.fallbacks.iter().enumerate() {
+            let Fallback::Specialist(name) = fallback else {
+                continue;
+            };
+            if let Some((name, near)) = self.unknown(name) {
+                return Err(ConfigError::UnknownInFallback { index, name, near });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_times(&self) -> Result<(), ConfigError> {
+        let in_range = |timer, ms| match ms {
+            1..=TIMER_MS_MAX => Ok(()),
+            _ => Err(ConfigError::TimerOutOfRange { timer, ms }),
+        };
+        for (timer, ms) in self.config.timers.named() {
+            in_range(timer, ms)?;
+        }
+        for specialist in self.config.specialists.values() {
+            if let After::Park { park_ms } = specialist.after {
+                in_range("park_ms", park_ms)?;
+            }
+        }
+        for (index, route) in self.config.routes.iter().enumerate() {
+            if route.fade_ms > FADE_MS_MAX {
+                return Err(ConfigError::FadeTooLong {
+                    index,
+                    fade_ms: route.fade_ms,
+                });
+            }
+            if let Splice::EndOfUtterance { max_wait_ms } = route.splice {
+                in_range("max_wait_ms", max_wait_ms)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, name: &SpecialistName) -> Option<(SpecialistName, Option<SpecialistName>)> {
+        let known = self.config.specialists.contains_key(name);
+        (!known).then(|| (name.clone(), self.near(name)))
+    }
+}
+
+/// Milliseconds as a duration.
+pub(crate) fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}

@@ -1,0 +1,197 @@
+//! What the shell tells a call.
+//!
+//! The shell has checked who says it: an event that names a specialist's `identity` comes from the participant that the
+//! server stamped, of kind AGENT, and was bound by its ticket. Everything else about an event may be late, repeated,
+//! out of place or nonsense; the call sorts that out.
+
+use crate::config::Splice;
+use crate::ids::{DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A participant is in the room: already when Baton joined, or since. To be said again after Baton's own full
+    /// reconnect; a participant that comes back with a new sid has left before.
+    ParticipantJoined {
+        /// Who.
+        identity: Identity,
+        /// Of which kind.
+        kind: ParticipantKind,
+    },
+    /// A participant has left. A leave of an older sid under the same identity is not to be reported late.
+    ParticipantLeft {
+        /// Who.
+        identity: Identity,
+        /// Whether it may come back.
+        departure: Departure,
+    },
+    /// This participant hears the program track: it has subscribed to it and, on a phone, `sip.callStatus` is `active`.
+    CallerListening {
+        /// Who.
+        identity: Identity,
+    },
+    /// A specialist published or republished a track: the gates are applied again.
+    TrackPublished {
+        /// Who.
+        identity: Identity,
+    },
+    /// Baton's own connection to the room was rebuilt: the gates are applied again.
+    Reconnected,
+    /// A dispatch was not accepted by the server.
+    DispatchFailed {
+        /// Which.
+        dispatch: DispatchId,
+        /// What the server said; at most [`TEXT_CHARS_MAX`](crate::TEXT_CHARS_MAX) characters are kept.
+        detail: String,
+    },
+    /// A participant showed the ticket of this dispatch.
+    SpecialistJoined {
+        /// Whose ticket it was.
+        dispatch: DispatchId,
+        /// Who showed it.
+        identity: Identity,
+    },
+    /// A specialist said Hello; after each of its full reconnects it says so again.
+    Hello {
+        /// Who.
+        identity: Identity,
+    },
+    /// A specialist is ready for the grant.
+    Ready {
+        /// Who.
+        identity: Identity,
+        /// What it was prepared for.
+        handoff: HandoffId,
+    },
+    /// A specialist does not want to be prepared.
+    PrepareRefused {
+        /// Who.
+        identity: Identity,
+        /// What it was to be prepared for.
+        handoff: HandoffId,
+        /// Its reason; at most [`TEXT_CHARS_MAX`](crate::TEXT_CHARS_MAX) characters are kept.
+        detail: String,
+    },
+    /// A specialist has taken its grant.
+    Granted {
+        /// Who.
+        identity: Identity,
+        /// The grant's epoch.
+        epoch: Epoch,
+    },
+    /// A specialist has stopped after a Revoke.
+    Released {
+        /// Who.
+        identity: Identity,
+        /// The Revoke's epoch.
+        epoch: Epoch,
+    },
+    /// Somebody asks to move the baton.
+    HandoffRequested(HandoffRequest),
+    /// The old voice may be cut, see [`Command::WatchSplice`](crate::Command::WatchSplice).
+    SpliceReached {
+        /// For which handoff.
+        handoff: HandoffId,
+    },
+    /// The first sounding frame of a source admitted for this epoch has arrived.
+    FirstFrame {
+        /// Whose.
+        identity: Identity,
+        /// The epoch it was admitted for.
+        epoch: Epoch,
+    },
+    /// The crossfade of this epoch is over.
+    FadeDone {
+        /// Which.
+        epoch: Epoch,
+    },
+    /// A specialist is in the room but no longer answers (heartbeats, resends exhausted).
+    Unresponsive {
+        /// Who.
+        identity: Identity,
+    },
+    /// A participant of kind AGENT does what it must not.
+    Misbehaved {
+        /// Who.
+        identity: Identity,
+        /// What it does.
+        what: Misbehaviour,
+    },
+    /// The call is to end: by an operator, or because Baton stops.
+    Stop,
+    /// The room is gone; nothing can be done in it any more.
+    RoomClosed,
+}
+
+/// A wish to move the baton.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandoffRequest {
+    /// Who asks.
+    pub asker: Asker,
+    /// The asker's number for it; comes back in [`Command::HandoffResult`](crate::Command::HandoffResult).
+    pub request: RequestId,
+    /// To whom.
+    pub target: Target,
+    /// Why; at most [`TEXT_CHARS_MAX`](crate::TEXT_CHARS_MAX) characters are kept.
+    pub reason: String,
+    /// Overrides the route's splice point. A wait is bounded by the longest timer there is.
+    pub splice: Option<Splice>,
+}
+
+/// Who asks for a handoff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asker {
+    /// A specialist; only the holder may, with the epoch of its grant.
+    Specialist {
+        /// Who.
+        identity: Identity,
+        /// The epoch it believes to hold.
+        epoch: Epoch,
+    },
+    /// A person or program at the HTTP or MCP interface.
+    Operator,
+    /// A rule of the configuration.
+    Rule,
+}
+
+/// To whom the baton is to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The specialist of this name.
+    Specialist(SpecialistName),
+    /// Whoever held the baton before the holder.
+    Previous,
+}
+
+/// A participant's kind, as the server says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParticipantKind {
+    /// A phone.
+    Sip,
+    /// A web or mobile client.
+    Standard,
+    /// An agent.
+    Agent,
+    /// Egress, ingress, connectors and kinds that do not exist yet.
+    Other,
+}
+
+/// Whether a participant that left may come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// It hung up, was removed, or finished: its time to return is not waited for.
+    Final,
+    /// Its connection broke, or nobody knows.
+    MayReturn,
+}
+
+/// What a participant of kind AGENT must not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misbehaviour {
+    /// It published a track that others than Baton may subscribe to.
+    OpenTrack,
+    /// It sounds without a grant.
+    SoundsWithoutBaton,
+    /// It sends what is no frame of the protocol, again and again.
+    Garbage,
+}

@@ -1,0 +1,244 @@
+//! Reasons, each typed and each with a sentence for people.
+
+use crate::event::Misbehaviour;
+use crate::ids::{Epoch, HandoffId, SpecialistName};
+
+/// What became of a request for a handoff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The baton is with the target.
+    Done {
+        /// Which handoff it was.
+        handoff: HandoffId,
+        /// Who holds the baton.
+        holder: SpecialistName,
+        /// Since which epoch.
+        epoch: Epoch,
+    },
+    /// It was not tried.
+    Refused(RefuseReason),
+    /// It was tried, and everything is as it was before.
+    Failed {
+        /// Which handoff it was.
+        handoff: HandoffId,
+        /// Why.
+        reason: FailReason,
+    },
+}
+
+/// Why a handoff was not tried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RefuseReason {
+    /// Another one is under way.
+    #[error("handoff {handoff} to {target} is under way")]
+    InProgress {
+        /// Which.
+        handoff: HandoffId,
+        /// To whom.
+        target: SpecialistName,
+    },
+    /// There is no such specialist.
+    #[error("there is no specialist {name:?}{}", near.as_ref().map(|near| format!(", did you mean {near:?}")).unwrap_or_default())]
+    UnknownTarget {
+        /// The name that was given.
+        name: SpecialistName,
+        /// The closest name there is.
+        near: Option<SpecialistName>,
+    },
+    /// The target holds the baton already.
+    #[error("{name} holds the baton already")]
+    AlreadyHolder {
+        /// Who.
+        name: SpecialistName,
+    },
+    /// No route allows it.
+    #[error("no route leads from {from} to {to}; from {from} one can reach {reachable:?}")]
+    NoRoute {
+        /// The holder.
+        from: SpecialistName,
+        /// The target.
+        to: SpecialistName,
+        /// Where routes lead, at most eight of them.
+        reachable: Vec<SpecialistName>,
+    },
+    /// Nobody has held the baton before.
+    #[error("nobody held the baton before")]
+    NoPrevious,
+    /// The call has had its handoffs.
+    #[error("the call has had {max} handoffs, which is the limit")]
+    TooMany {
+        /// The limit.
+        max: u32,
+    },
+}
+
+/// Why a handoff was tried in vain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FailReason {
+    /// The server did not accept the dispatch.
+    #[error("the dispatch failed: {detail}")]
+    DispatchFailed {
+        /// What it said.
+        detail: String,
+    },
+    /// The target did not come into the room.
+    #[error("the target did not join within {after_ms} ms")]
+    NeverJoined {
+        /// How long it was waited for, in milliseconds.
+        after_ms: u64,
+    },
+    /// The target came and did not say Hello.
+    #[error("the target did not say hello within {after_ms} ms")]
+    NeverGreeted {
+        /// How long it was waited for, in milliseconds.
+        after_ms: u64,
+    },
+    /// The target was prepared and did not get ready.
+    #[error("the target was not ready within {after_ms} ms")]
+    NeverReady {
+        /// How long it was waited for, in milliseconds.
+        after_ms: u64,
+    },
+    /// The target does not want to.
+    #[error("the target refused: {detail}")]
+    Refused {
+        /// Its reason.
+        detail: String,
+    },
+    /// The target was lost before its grant.
+    #[error("the target was lost while it prepared: {reason}")]
+    LostWhilePreparing {
+        /// What happened.
+        reason: LossReason,
+    },
+    /// The target was lost after its grant and before the change was complete.
+    #[error("the target was lost during the switch: {reason}")]
+    LostWhileSwitching {
+        /// What happened.
+        reason: LossReason,
+    },
+    /// The target neither took its grant nor sounded.
+    #[error("the target did not answer its grant within {after_ms} ms")]
+    NeverGranted {
+        /// How long it was waited for, in milliseconds.
+        after_ms: u64,
+    },
+    /// There are too many specialists in the room.
+    #[error("{max} specialists are in the room, which is the limit")]
+    TooManyInstances {
+        /// The limit.
+        max: usize,
+    },
+    /// The call ended.
+    #[error("the call ended")]
+    CallEnded,
+}
+
+/// How a specialist was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LossReason {
+    /// It left the room.
+    #[error("it left")]
+    Left,
+    /// Its connection broke and it did not come back.
+    #[error("it did not come back within {after_ms} ms")]
+    DidNotReturn {
+        /// How long it was waited for, in milliseconds.
+        after_ms: u64,
+    },
+    /// It came back, or was to take over again, and did not take its grant.
+    #[error("it did not take its renewed grant within {after_ms} ms")]
+    NeverGranted {
+        /// How long it was waited for, in milliseconds.
+        after_ms: u64,
+    },
+    /// It no longer answered.
+    #[error("it no longer answered")]
+    Unresponsive,
+    /// It was removed.
+    #[error("it was removed: {0:?}")]
+    Misbehaved(Misbehaviour),
+}
+
+/// Why an event was rejected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RejectReason {
+    /// It belongs to an epoch that is over, or to none.
+    #[error("epoch {got} is not the current epoch {current}")]
+    StaleEpoch {
+        /// The epoch it carried.
+        got: Epoch,
+        /// The call's epoch.
+        current: Epoch,
+    },
+    /// It belongs to a handoff that is over, or to none.
+    #[error("handoff {got} is not under way")]
+    StaleHandoff {
+        /// The handoff it carried.
+        got: HandoffId,
+    },
+    /// Only the holder may do that.
+    #[error("only the holder of the baton may do that")]
+    NotHolder,
+    /// The sender is bound to no dispatch.
+    #[error("the participant is bound to no dispatch of this call")]
+    Unbound,
+    /// The identity is bound to something else.
+    #[error("the identity is bound already")]
+    IdentityTaken,
+    /// The request was made before and is being worked on.
+    #[error("the request is a repetition")]
+    Duplicate,
+    /// It makes no sense at this point.
+    #[error("not expected now")]
+    Unexpected,
+    /// The call is over.
+    #[error("the call is over")]
+    CallOver,
+}
+
+/// Why a participant is removed by force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RemoveReason {
+    /// It did what it must not.
+    #[error("it misbehaved: {0:?}")]
+    Misbehaved(Misbehaviour),
+    /// It did not say Released.
+    #[error("it ignored a revoke")]
+    IgnoredRevoke,
+    /// It was told to leave and did not.
+    #[error("it did not leave when told to")]
+    DidNotLeave,
+    /// It no longer answers.
+    #[error("it no longer answers")]
+    Unresponsive,
+    /// Its dispatch is over, or bound to somebody else.
+    #[error("its dispatch is over")]
+    NotExpected,
+}
+
+/// Why a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EndReason {
+    /// No caller came.
+    #[error("no caller joined")]
+    NoCaller,
+    /// The caller hung up, or did not come back.
+    #[error("the caller is gone")]
+    CallerGone,
+    /// Nobody is left who could hold the baton.
+    #[error("no specialist is left")]
+    NoSpecialist,
+    /// Too many holders were lost.
+    #[error("{max} holders were lost, which is the limit")]
+    TooManyLosses {
+        /// The limit.
+        max: u32,
+    },
+    /// It was told to.
+    #[error("the call was stopped")]
+    Stopped,
+    /// The room is gone.
+    #[error("the room was closed")]
+    RoomClosed,
+}

@@ -1,0 +1,208 @@
+//! The phases of a handoff. What belongs to a phase is in its variant, and nowhere else.
+
+use std::time::Instant;
+
+use crate::config::{Opening, Splice};
+use crate::event::Asker;
+use crate::ids::{DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
+
+/// Where a call stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Nobody has the baton, and nobody is being prepared.
+    Idle {
+        /// When the fallbacks are tried again; `None` once the call has ended.
+        retry_at: Option<Instant>,
+    },
+    /// A target gets ready. Nothing changes for the caller. The target's own timers bound it.
+    Preparing {
+        /// Who has the baton.
+        from: Option<Holder>,
+        /// To whom it is to go.
+        target: DispatchId,
+        /// How.
+        handoff: Handoff,
+    },
+    /// The target is ready; the moment is awaited.
+    Ready {
+        /// Who has the baton.
+        from: Option<Holder>,
+        /// To whom it is to go.
+        target: DispatchId,
+        /// How.
+        handoff: Handoff,
+        /// For what.
+        wait: ReadyWait,
+    },
+    /// The baton is with `to`; until its first frame and through the fade, `from` is heard too.
+    Switching {
+        /// Who had the baton, while it sounds.
+        from: Option<Holder>,
+        /// Who has it.
+        to: Holder,
+        /// How.
+        handoff: Handoff,
+        /// How far it got.
+        step: SwitchStep,
+    },
+    /// One has the baton, and no handoff is under way.
+    Active {
+        /// Who.
+        holder: Holder,
+    },
+}
+
+/// For what a ready target waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadyWait {
+    /// For a caller that hears; the caller's timers bound it.
+    Caller,
+    /// For the old voice to come to a splice point.
+    Splice {
+        /// When it is cut regardless.
+        until: Instant,
+    },
+}
+
+/// How far a switch got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwitchStep {
+    /// The first frame is awaited.
+    AwaitSound {
+        /// How long.
+        until: Instant,
+        /// Whether the grant was taken.
+        granted: bool,
+    },
+    /// The two are being crossfaded.
+    Fading {
+        /// When it is taken for done.
+        until: Instant,
+    },
+}
+
+/// The one that has the baton, or had it in this phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// By which dispatch it came.
+    pub dispatch: DispatchId,
+    /// Its name.
+    pub specialist: SpecialistName,
+    /// Its identity.
+    pub identity: Identity,
+    /// The epoch of its grant.
+    pub epoch: Epoch,
+}
+
+/// One try to move the baton.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handoff {
+    /// Its number.
+    pub id: HandoffId,
+    /// Who wanted it.
+    pub cause: Cause,
+    /// To whom.
+    pub to: SpecialistName,
+    /// Why.
+    pub reason: String,
+    /// Where the old voice may be cut.
+    pub splice: Splice,
+    /// Length of the crossfade in milliseconds.
+    pub fade_ms: u32,
+    /// Whether the target speaks first.
+    pub opening: Opening,
+}
+
+/// What started a handoff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The call's start.
+    Entry,
+    /// The loss of a holder, or of the target of such a handoff.
+    Recovery,
+    /// Somebody asked.
+    Request {
+        /// Who.
+        asker: Asker,
+        /// The asker's number for it.
+        request: RequestId,
+    },
+}
+
+/// A phase without its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PhaseName {
+    /// See [`Phase::Idle`].
+    Idle,
+    /// See [`Phase::Preparing`].
+    Preparing,
+    /// See [`Phase::Ready`].
+    Ready,
+    /// See [`Phase::Switching`].
+    Switching,
+    /// See [`Phase::Active`].
+    Active,
+}
+
+impl PhaseName {
+    /// The name as it is logged: lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Preparing => "preparing",
+            Self::Ready => "ready",
+            Self::Switching => "switching",
+            Self::Active => "active",
+        }
+    }
+}
+
+impl Phase {
+    /// Which phase it is.
+    pub fn name(&self) -> PhaseName {
+        match self {
+            Self::Idle { .. } => PhaseName::Idle,
+            Self::Preparing { .. } => PhaseName::Preparing,
+            Self::Ready { .. } => PhaseName::Ready,
+            Self::Switching { .. } => PhaseName::Switching,
+            Self::Active { .. } => PhaseName::Active,
+        }
+    }
+
+    /// Who has the baton: one, or nobody.
+    pub fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Idle { .. } => None,
+            Self::Preparing { from, .. } | Self::Ready { from, .. } => from.as_ref(),
+            Self::Switching { to, .. } => Some(to),
+            Self::Active { holder } => Some(holder),
+        }
+    }
+
+    /// The handoff under way.
+    pub fn handoff(&self) -> Option<&Handoff> {
+        match self {
+            Self::Idle { .. } | Self::Active { .. } => None,
+            Self::Preparing { handoff, .. }
+            | Self::Ready { handoff, .. }
+            | Self::Switching { handoff, .. } => Some(handoff),
+        }
+    }
+
+    /// Who is being prepared.
+    pub fn target(&self) -> Option<DispatchId> {
+        match self {
+            Self::Preparing { target, .. } | Self::Ready { target, .. } => Some(*target),
+            Self::Idle { .. } | Self::Switching { .. } | Self::Active { .. } => None,
+        }
+    }
+
+    pub(crate) fn holder_mut(&mut self) -> Option<&mut Holder> {
+        match self {
+            Self::Idle { .. } => None,
+            Self::Preparing { from, .. } | Self::Ready { from, .. } => from.as_mut(),
+            Self::Switching { to, .. } => Some(to),
+            Self::Active { holder } => Some(holder),
+        }
+    }
+}

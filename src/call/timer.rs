@@ -1,0 +1,38 @@
+//! The timers of a call: every state that waits has one, and each has a name.
+
+use crate::ids::DispatchId;
+
+/// What runs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// No caller came: the call ends.
+    CallerJoin,
+    /// The caller does not hear the program track: the entry specialist is granted anyway.
+    CallerListen,
+    /// The caller did not come back: the call ends.
+    CallerReturn,
+    /// No splice point came: the old voice is cut.
+    Splice,
+    /// The new holder did not sound: it goes on if it took its grant, else the old one takes the baton back.
+    Switch,
+    /// The crossfade was not reported done: it is taken for done.
+    Fade,
+    /// Nobody has the baton: the fallbacks are tried again.
+    Hold,
+    /// A specialist did not join.
+    Join(DispatchId),
+    /// A specialist did not say Hello.
+    Hello(DispatchId),
+    /// A specialist did not get ready.
+    Ready(DispatchId),
+    /// A specialist did not take its renewed grant.
+    Regrant(DispatchId),
+    /// A specialist did not say Released: it is removed.
+    Settle(DispatchId),
+    /// A parked specialist's time is over: it is released.
+    Park(DispatchId),
+    /// A specialist that was told to leave is still there: it is removed, and forgotten when that takes as long again.
+    Leave(DispatchId),
+    /// A specialist did not come back.
+    Return(DispatchId),
+}
