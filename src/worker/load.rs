@@ -1,0 +1,24 @@
+//! The load that a worker reports: a share of its slots, never CPU.
+
+/// The load from which on a LiveKit server offers a worker nothing (`agents.target_load`).
+///
+/// The server's affinity for a worker is this figure minus the reported load, and a job for which
+/// no worker has an affinity is dropped. So the load stays below it until the last slot is taken.
+pub const TARGET_LOAD: f32 = 0.7;
+
+/// The load that is reported to the server for `active` of `max_jobs` slots, from 0 to 0.7.
+pub fn reported_load(active: u32, max_jobs: u32) -> f32 {
+    if active >= max_jobs {
+        return TARGET_LOAD;
+    }
+    // In f64, so that one free slot in 100,000 still gives less than the target after rounding.
+    (f64::from(active) / f64::from(max_jobs) * 0.7) as f32
+}
+
+/// The share of the slots that is taken, from 0 to 1.
+pub fn unscaled_load(active: u32, max_jobs: u32) -> f32 {
+    if active >= max_jobs {
+        return 1.0;
+    }
+    (f64::from(active) / f64::from(max_jobs)) as f32
+}

@@ -1,0 +1,151 @@
+//! Which slots are taken, by what, and until when. Pure: time comes in as an argument.
+//!
+//! A slot is reserved when an offer is accepted and taken when its assignment comes, so a burst of
+//! offers fills the worker to exactly its size. A reservation ends by itself after
+//! [`RESERVATION_MAX`]: then the job went elsewhere, or its room is gone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long an accepted offer may wait for its assignment. The server gives up after 3 s.
+pub(crate) const RESERVATION_MAX: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(crate) struct Slots {
+    max: u32,
+    draining: bool,
+    taken: BTreeMap<String, Slot>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Reserved { until: Instant },
+    Running,
+}
+
+/// Why there is no slot for an offer or an assignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoSlot {
+    #[error("all {max} slots are taken")]
+    Full { max: u32 },
+    #[error("the worker is draining")]
+    Draining,
+    #[error("the job is already here")]
+    Known,
+}
+
+impl Slots {
+    pub(crate) fn new(max: u32) -> Self {
+        Self {
+            max,
+            draining: false,
+            taken: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn active(&self) -> u32 {
+        u32::try_from(self.taken.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn running(&self) -> u32 {
+        self.active() - self.reserved()
+    }
+
+    pub(crate) fn reserved(&self) -> u32 {
+        let reserved = self.taken.values().filter(|slot| **slot != Slot::Running);
+        u32::try_from(reserved.count()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn running_ids(&self) -> impl Iterator<Item = &str> {
+        let running = self
+            .taken
+            .iter()
+            .filter(|(_, slot)| **slot == Slot::Running);
+        running.map(|(job_id, _)| job_id.as_str())
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.active() >= self.max
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether an offer of this job could be accepted.
+    pub(crate) fn vacancy(&self, job_id: &str) -> Result<(), NoSlot> {
+        if self.taken.contains_key(job_id) {
+            return Err(NoSlot::Known);
+        }
+        if self.draining {
+            return Err(NoSlot::Draining);
+        }
+        if self.is_full() {
+            return Err(NoSlot::Full { max: self.max });
+        }
+        Ok(())
+    }
+
+    /// Keeps a slot for an offer that is being accepted.
+    pub(crate) fn reserve(&mut self, now: Instant, job_id: &str) -> Result<(), NoSlot> {
+        self.vacancy(job_id)?;
+        let until = now + RESERVATION_MAX;
+        self.taken
+            .insert(job_id.to_owned(), Slot::Reserved { until });
+        Ok(())
+    }
+
+    /// Turns a reservation into a running job. An assignment whose reservation has ended gets a
+    /// slot if there is one.
+    pub(crate) fn assign(&mut self, job_id: &str) -> Result<(), NoSlot> {
+        match self.taken.get_mut(job_id) {
+            Some(slot @ Slot::Reserved { .. }) => {
+                *slot = Slot::Running;
+                Ok(())
+            }
+            Some(Slot::Running) => Err(NoSlot::Known),
+            None => {
+                self.vacancy(job_id)?;
+                self.taken.insert(job_id.to_owned(), Slot::Running);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn release(&mut self, job_id: &str) {
+        self.taken.remove(job_id);
+    }
+
+    /// When [`Slots::expire`] has something to do next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let deadlines = self.taken.values().filter_map(|slot| match slot {
+            Slot::Reserved { until } => Some(*until),
+            Slot::Running => None,
+        });
+        deadlines.min()
+    }
+
+    /// Releases the reservations that have ended and returns their jobs.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<String> {
+        self.release_where(|until| until <= now)
+    }
+
+    /// Releases all reservations: the connection on which they were made is gone.
+    pub(crate) fn forget_reservations(&mut self) -> Vec<String> {
+        self.release_where(|_| true)
+    }
+
+    fn release_where(&mut self, ended: impl Fn(Instant) -> bool) -> Vec<String> {
+        let released = self.taken.extract_if(.., |_, slot| match slot {
+            Slot::Reserved { until } => ended(*until),
+            Slot::Running => false,
+        });
+        released.map(|(job_id, _)| job_id).collect()
+    }
+}
