@@ -1,0 +1,44 @@
+//! Keeps the sum of several sources below full scale.
+//!
+//! It turns the gain down for a frame that would clip, within a millisecond, and lets it come back
+//! over a tenth of a second. One source alone never reaches it, so solo passes unchanged.
+
+use crate::FRAME_SAMPLES;
+
+const CEILING: f32 = 32_767.0;
+const ATTACK_SAMPLES: usize = 48;
+const RELEASE_PER_FRAME: f32 = 0.1;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limiter {
+    gain: f32,
+}
+
+impl Limiter {
+    pub(crate) const OPEN: Self = Self { gain: 1.0 };
+
+    /// Writes `mix` to `out` below full scale; true when it had to turn the gain down.
+    pub(crate) fn apply(
+        &mut self,
+        mix: &[f32; FRAME_SAMPLES],
+        out: &mut [i16; FRAME_SAMPLES],
+    ) -> bool {
+        let peak = mix
+            .iter()
+            .fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+        let allowed = if peak > CEILING { CEILING / peak } else { 1.0 };
+        let start = self.gain;
+        let (end, ramp) = if allowed < start {
+            (allowed, ATTACK_SAMPLES)
+        } else {
+            ((start + RELEASE_PER_FRAME).min(allowed), FRAME_SAMPLES)
+        };
+        for (index, (sample, out)) in mix.iter().zip(out).enumerate() {
+            let share = ((index + 1) as f32 / ramp as f32).min(1.0);
+            let gain = start + (end - start) * share;
+            *out = (sample * gain).round().clamp(-CEILING - 1.0, CEILING) as i16;
+        }
+        self.gain = end;
+        end < 1.0
+    }
+}
