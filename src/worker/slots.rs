@@ -149,3 +149,65 @@ impl Slots {
         released.map(|(job_id, _)| job_id).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reservation_ends_when_its_time_is_over() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(4);
+        let mut slots = Slots::new(2);
+        assert_eq!(slots.reserve(now, "a"), Ok(()));
+        assert_eq!(slots.reserve(later, "b"), Ok(()));
+        assert_eq!(slots.reserve(later, "c"), Err(NoSlot::Full { max: 2 }));
+        assert_eq!(slots.poll_timeout(), Some(now + RESERVATION_MAX));
+        assert!(
+            slots
+                .expire(now + RESERVATION_MAX - Duration::from_nanos(1))
+                .is_empty()
+        );
+        assert_eq!(slots.expire(now + RESERVATION_MAX), ["a"]);
+        assert_eq!((slots.active(), slots.reserved()), (1, 1));
+        assert_eq!(slots.poll_timeout(), Some(later + RESERVATION_MAX));
+    }
+
+    #[test]
+    fn a_running_job_never_expires() {
+        let now = Instant::now();
+        let mut slots = Slots::new(1);
+        assert_eq!(slots.reserve(now, "a"), Ok(()));
+        assert_eq!(slots.assign("a"), Ok(()));
+        assert_eq!(slots.poll_timeout(), None);
+        assert!(slots.expire(now + RESERVATION_MAX * 100).is_empty());
+        assert!(slots.forget_reservations().is_empty());
+        assert_eq!((slots.running(), slots.reserved()), (1, 0));
+        slots.release("a");
+        assert_eq!(slots.active(), 0);
+    }
+
+    #[test]
+    fn a_late_assignment_gets_a_slot_only_if_one_is_free() {
+        let now = Instant::now();
+        let mut slots = Slots::new(1);
+        assert_eq!(slots.reserve(now, "a"), Ok(()));
+        assert_eq!(slots.expire(now + RESERVATION_MAX), ["a"]);
+        assert_eq!(slots.reserve(now, "b"), Ok(()));
+        assert_eq!(slots.assign("a"), Err(NoSlot::Full { max: 1 }));
+        slots.release("b");
+        assert_eq!(slots.assign("a"), Ok(()));
+        assert_eq!(slots.assign("a"), Err(NoSlot::Known));
+    }
+
+    #[test]
+    fn a_draining_worker_keeps_its_word() {
+        let now = Instant::now();
+        let mut slots = Slots::new(2);
+        assert_eq!(slots.reserve(now, "a"), Ok(()));
+        slots.drain();
+        assert_eq!(slots.reserve(now, "b"), Err(NoSlot::Draining));
+        assert_eq!(slots.assign("a"), Ok(()));
+        assert_eq!(slots.assign("b"), Err(NoSlot::Draining));
+    }
+}

@@ -178,6 +178,21 @@ async fn jobs_outlive_a_lost_connection_and_reservations_do_not() {
 }
 
 #[tokio::test]
+async fn an_accepted_offer_that_is_never_assigned_frees_its_slot() {
+    let server = FakeServer::start().await;
+    let (handle, _assignments) = start(&server, 1);
+    let mut session = server.accept().await;
+    session.offer("AJ_gone").await;
+    assert!(session.next_answer().await.available);
+    // It takes 10 s: the server itself gives up after 3 s.
+    let free = |status: &worker::WorkerStatus| status.active_jobs() == 0;
+    soon("release", handle.watch().wait_for(free))
+        .await
+        .unwrap();
+    session.run("AJ_next").await;
+}
+
+#[tokio::test]
 async fn a_server_that_goes_away_is_left_at_once() {
     let server = FakeServer::start().await;
     let (_handle, _assignments) = start(&server, 1);

@@ -64,17 +64,23 @@ impl Server {
 
     /// Asks for an agent in a room, which is created if it does not exist.
     pub(crate) async fn dispatch(&self, agent_name: &str, room: &str, metadata: &str) {
-        let host = format!("http://127.0.0.1:{}", self.port);
         let request = proto::CreateAgentDispatchRequest {
             agent_name: agent_name.to_owned(),
             room: room.to_owned(),
             metadata: metadata.to_owned(),
             ..Default::default()
         };
+        self.dispatches().create_dispatch(request).await.unwrap();
+    }
+
+    pub(crate) async fn delete_dispatch(&self, dispatch_id: &str, room: &str) {
+        let deleted = self.dispatches().delete_dispatch(dispatch_id, room).await;
+        deleted.unwrap();
+    }
+
+    fn dispatches(&self) -> AgentDispatchClient {
+        let host = format!("http://127.0.0.1:{}", self.port);
         AgentDispatchClient::with_api_key(&host, API_KEY, API_SECRET)
-            .create_dispatch(request)
-            .await
-            .unwrap();
     }
 
     pub(crate) fn kill(mut self) {
