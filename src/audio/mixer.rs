@@ -257,6 +257,38 @@ impl ProgramMixer {
         Ok(())
     }
 
+    /// Moves an admitted input to a later epoch, without a gap: what is queued, its gain and its fades go along.
+    ///
+    /// # Errors
+    /// [`MixerError::NotAdmitted`] when it is not, [`MixerError::Stale`] for an epoch below the newest admitted one.
+    pub fn renew(&mut self, input: Input, epoch: Epoch) -> Result<Input, MixerError> {
+        if epoch < self.newest {
+            return Err(MixerError::Stale {
+                epoch,
+                newest: self.newest,
+            });
+        }
+        let slot = self.slots.iter_mut().find(|slot| slot.input == Some(input));
+        let slot = slot.ok_or(MixerError::NotAdmitted(input))?;
+        let renewed = Input {
+            source: input.source,
+            epoch,
+        };
+        slot.input = Some(renewed);
+        self.newest = epoch;
+        let switches = self
+            .armed
+            .iter_mut()
+            .map(|armed| &mut armed.switch)
+            .chain(&mut self.running);
+        for side in switches.flat_map(|switch| [&mut switch.from, &mut switch.to]) {
+            if *side == Some(input) {
+                *side = Some(renewed);
+            }
+        }
+        Ok(renewed)
+    }
+
     /// Whether frames of this input are taken.
     pub fn is_admitted(&self, input: Input) -> bool {
         self.slot(input).is_some()

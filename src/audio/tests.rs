@@ -447,6 +447,39 @@ fn a_click_begins_no_utterance() {
     }
 }
 
+#[test]
+fn a_renewed_input_plays_on_without_a_gap() {
+    let mut anna = Sine::new(300.0, 12_000.0);
+    let mut mixer = solo(ANNA);
+    let later = Input {
+        epoch: Epoch(ANNA.epoch.0 + 1),
+        ..ANNA
+    };
+    let mut heard = Vec::new();
+    let mut current = ANNA;
+    for index in 0..20 {
+        if index == 10 {
+            current = mixer.renew(ANNA, later.epoch).expect("anna is in");
+        }
+        assert_ne!(mixer.push(current, &anna.frame()), Pushed::Refused);
+        pull(&mut mixer, &mut heard);
+    }
+    assert_eq!(current, later);
+    assert!(largest_jump(&heard[FRAME_SAMPLES * 3..]) as f32 <= anna.steepest() + 1.0);
+    assert_eq!(mixer.push(ANNA, &anna.frame()), Pushed::Refused);
+    assert_eq!(
+        mixer.renew(later, ANNA.epoch),
+        Err(MixerError::Stale {
+            epoch: ANNA.epoch,
+            newest: later.epoch
+        })
+    );
+    assert_eq!(
+        mixer.renew(ANNA, later.epoch),
+        Err(MixerError::NotAdmitted(ANNA))
+    );
+}
+
 proptest! {
     #[test]
     fn solo_loses_and_repeats_nothing_whatever_the_jitter(late in prop::collection::vec(0usize..3, 1..200)) {
