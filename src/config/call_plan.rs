@@ -1,0 +1,352 @@
+//! What the core is told of a call: who can hold the baton, who may hand it to whom, and how long everything may take.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use call::{
+    After, AgentName, CallConfig, Fallback, Lifetime, Limits, Names, Opening, Route,
+    SpecialistConfig, SpecialistName, Splice, TIMER_MS_MAX, Timers,
+};
+
+use super::{audio::FADE_MS, option::Refusal, problem::Problem, reader::Section};
+
+/// What Baton keeps of a specialist beside [`SpecialistConfig`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpecialistNotes {
+    /// What it is for, in a line, shown to operators and to other specialists.
+    pub description: Option<String>,
+    /// Handed to it in its dispatch's metadata, beside Baton's own.
+    pub metadata: Option<String>,
+}
+
+/// Words that stand for something else than a specialist, now or later.
+const RESERVED: &[&str] = &[
+    "another_instance",
+    "baton",
+    "caller",
+    "entry",
+    "human",
+    "operator",
+    "previous",
+];
+const NAME_LENGTH_MAX: usize = 63;
+const OPENING_FORM: &str = "one of: continue, greet, wait, say:<text>";
+const FALLBACK_WORDS: &[&str] = &["another_instance", "previous", "entry"];
+
+/// Reads the parts of the file that make up a [`CallConfig`]; `fade_ms` is for routes that have none of their own.
+pub(super) fn read(
+    section: &mut Section<'_, '_>,
+    fade_ms: u32,
+) -> (CallConfig, BTreeMap<SpecialistName, SpecialistNotes>) {
+    let read = section.named("specialists", check_name, read_specialist);
+    let known: Vec<&str> = read.keys().map(String::as_str).collect();
+    section.require_some(
+        "specialists",
+        "define at least one, as `specialists: {triage: {agent_name: triage-agent}}`",
+    );
+    section.require(
+        "entry",
+        "name the specialist who takes the call, as `entry: triage`",
+    );
+    let entry = section.specialist("entry", &known);
+    let entry_known = entry.is_some() && !known.is_empty();
+    // A nameless entry stands for one that was refused: the problems then keep it from being used.
+    let entry = SpecialistName::from(entry.unwrap_or_default());
+
+    let names: Vec<String> = read.keys().cloned().collect();
+    let mut specialists = BTreeMap::new();
+    let mut notes = BTreeMap::new();
+    for (name, (specialist, note)) in read.iter() {
+        specialists.insert(SpecialistName::from(name.as_str()), specialist.clone());
+        notes.insert(SpecialistName::from(name.as_str()), note.clone());
+    }
+    let default = CallConfig::new(entry.clone(), []);
+    let config = CallConfig {
+        entry,
+        specialists,
+        routes: read_routes(section, &known, fade_ms).unwrap_or_else(|| {
+            vec![Route {
+                fade_ms,
+                ..Route::default()
+            }]
+        }),
+        hand_back: section.boolean("hand_back", default.hand_back),
+        fallbacks: read_fallbacks(section, &known, default.fallbacks),
+        timers: section.part("timers", read_timers),
+        limits: section.part("limits", read_limits),
+    };
+    if entry_known {
+        warn_of_unreachable(section, &config, &names);
+    }
+    (config, notes)
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let allowed = |letter: char| {
+        letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '_' | '-')
+    };
+    if !name.starts_with(|letter: char| letter.is_ascii_lowercase()) || !name.chars().all(allowed) {
+        let form = "a name is lower-case letters, digits, `_` and `-`, starting with a letter";
+        return Err(Refusal::new(format!("`{name}` cannot name a specialist")).help(form));
+    }
+    if name.len() > NAME_LENGTH_MAX {
+        let message = format!(
+            "the name has {} characters, at most {NAME_LENGTH_MAX} are allowed",
+            name.len()
+        );
+        return Err(Refusal::new(message));
+    }
+    if RESERVED.contains(&name) {
+        let help = format!("choose another name; reserved are: {}", RESERVED.join(", "));
+        return Err(Refusal::new(format!("`{name}` is a word of Baton's own")).help(help));
+    }
+    Ok(())
+}
+
+fn read_specialist(
+    name: &str,
+    section: &mut Section<'_, '_>,
+) -> (SpecialistConfig, SpecialistNotes) {
+    let agent_name = section
+        .text("agent_name", "a name")
+        .unwrap_or_else(|| name.to_owned());
+    let default = SpecialistConfig::new(AgentName::from(agent_name.as_str()));
+    let After::Park {
+        park_ms: default_park_ms,
+    } = default.after
+    else {
+        unreachable!("a specialist is parked by default");
+    };
+    let lifetimes = [
+        ("on_demand", Lifetime::OnDemand),
+        ("resident", Lifetime::Resident),
+    ];
+    let park_ms = section.integer("park_ms", 1..=TIMER_MS_MAX, default_park_ms);
+    let after = [
+        ("park", After::Park { park_ms }),
+        ("leave", After::Leave),
+        ("stay", After::Stay),
+    ];
+    let specialist = SpecialistConfig {
+        agent_name: default.agent_name,
+        lifetime: section.choice("lifetime", &lifetimes, "on_demand"),
+        after: section.choice("after_handoff", &after, "park"),
+    };
+    let notes = SpecialistNotes {
+        description: section.text("description", "text"),
+        metadata: section.text("metadata", "text, such as JSON in quotes"),
+    };
+    (specialist, notes)
+}
+
+fn read_routes(section: &mut Section<'_, '_>, known: &[&str], fade_ms: u32) -> Option<Vec<Route>> {
+    // Pairs that routes further up have taken already.
+    let mut taken = BTreeSet::new();
+    section.list("routes", |section| {
+        for key in ["from", "to"] {
+            section.require(key, "name a specialist, or write \"*\" for all");
+        }
+        let problems = section.problems();
+        let from = section.specialists("from", known);
+        let to = section.specialists("to", known);
+        if section.problems() == problems {
+            warn_if_pointless(section, from.as_deref(), to.as_deref(), known, &mut taken);
+        }
+        Route {
+            from: names(from),
+            to: names(to),
+            splice: read_splice(section),
+            fade_ms: section.integer("fade_ms", FADE_MS, fade_ms),
+            opening: section
+                .parsed(
+                    "opening",
+                    OPENING_FORM,
+                    Some("continue".to_owned()),
+                    parse_opening,
+                )
+                .unwrap_or(Opening::Continue),
+        }
+    })
+}
+
+fn read_splice(section: &mut Section<'_, '_>) -> Splice {
+    let Splice::EndOfUtterance { max_wait_ms } = Splice::default() else {
+        unreachable!("a handoff waits for the end of an utterance by default");
+    };
+    let max_wait_ms = section.integer("splice_wait_ms", 1..=60_000, max_wait_ms);
+    let words = [
+        ("end_of_utterance", Splice::EndOfUtterance { max_wait_ms }),
+        ("now", Splice::Now),
+    ];
+    section.choice("splice", &words, "end_of_utterance")
+}
+
+fn names(list: Option<Vec<String>>) -> Names {
+    match list {
+        None => Names::Any,
+        Some(names) => Names::Only(names.into_iter().map(SpecialistName::from).collect()),
+    }
+}
+
+fn parse_opening(text: &str) -> Result<Opening, Refusal> {
+    if let Some(words) = text.strip_prefix("say:").map(str::trim) {
+        if words.is_empty() {
+            return Err(
+                Refusal::new("`say:` without words").help("write it as \"say:Welcome back.\"")
+            );
+        }
+        return Ok(Opening::Say(words.to_owned()));
+    }
+    match text {
+        "continue" => Ok(Opening::Continue),
+        "greet" => Ok(Opening::Greet),
+        "wait" => Ok(Opening::Wait),
+        other => Err(
+            Refusal::new(format!("expected {OPENING_FORM}, found the text `{other}`"))
+                .did_you_mean(other, &["continue", "greet", "wait", "say:"]),
+        ),
+    }
+}
+
+fn read_fallbacks(
+    section: &mut Section<'_, '_>,
+    known: &[&str],
+    default: Vec<Fallback>,
+) -> Vec<Fallback> {
+    let words: Vec<&str> = default.iter().map(fallback_word).collect();
+    let Some(chain) = section.chain("fallbacks", FALLBACK_WORDS, &words, known) else {
+        return default;
+    };
+    let meant = |word: String| match word.as_str() {
+        "another_instance" => Fallback::AnotherInstance,
+        "previous" => Fallback::Previous,
+        "entry" => Fallback::Entry,
+        _ => Fallback::Specialist(SpecialistName::from(word)),
+    };
+    chain.into_iter().map(meant).collect()
+}
+
+fn fallback_word(fallback: &Fallback) -> &str {
+    match fallback {
+        Fallback::AnotherInstance => "another_instance",
+        Fallback::Previous => "previous",
+        Fallback::Entry => "entry",
+        Fallback::Specialist(name) => name.as_str(),
+    }
+}
+
+fn read_timers(section: &mut Section<'_, '_>) -> Timers {
+    let default = Timers::default();
+    let mut millis = |key, default| section.integer(key, 1..=TIMER_MS_MAX, default);
+    Timers {
+        caller_join_timeout_ms: millis("caller_join_timeout_ms", default.caller_join_timeout_ms),
+        caller_listen_timeout_ms: millis(
+            "caller_listen_timeout_ms",
+            default.caller_listen_timeout_ms,
+        ),
+        caller_return_ms: millis("caller_return_ms", default.caller_return_ms),
+        join_timeout_ms: millis("join_timeout_ms", default.join_timeout_ms),
+        hello_timeout_ms: millis("hello_timeout_ms", default.hello_timeout_ms),
+        ready_timeout_ms: millis("ready_timeout_ms", default.ready_timeout_ms),
+        switch_timeout_ms: millis("switch_timeout_ms", default.switch_timeout_ms),
+        fade_slack_ms: millis("fade_slack_ms", default.fade_slack_ms),
+        revoke_timeout_ms: millis("revoke_timeout_ms", default.revoke_timeout_ms),
+        leave_timeout_ms: millis("leave_timeout_ms", default.leave_timeout_ms),
+        specialist_return_ms: millis("specialist_return_ms", default.specialist_return_ms),
+        hold_ms: millis("hold_ms", default.hold_ms),
+    }
+}
+
+fn read_limits(section: &mut Section<'_, '_>) -> Limits {
+    let default = Limits::default();
+    Limits {
+        handoffs_max: section.integer("handoffs_max", 0..=1_000_000, default.handoffs_max),
+        instances_max: section.integer("instances_max", 2..=1_024, default.instances_max),
+        losses_max: section.integer("losses_max", 0..=1_000, default.losses_max),
+        hold_rounds_max: section.integer("hold_rounds_max", 0..=1_000, default.hold_rounds_max),
+    }
+}
+
+/// Warns of specialists to which no route leads from the entry, and no fallback by name.
+fn warn_of_unreachable(section: &mut Section<'_, '_>, config: &CallConfig, names: &[String]) {
+    let named = config
+        .fallbacks
+        .iter()
+        .filter_map(|fallback| match fallback {
+            Fallback::Specialist(name) => Some(name),
+            Fallback::AnotherInstance | Fallback::Previous | Fallback::Entry => None,
+        });
+    let mut unreached: BTreeSet<&SpecialistName> = config.specialists.keys().collect();
+    let mut frontier: Vec<&SpecialistName> = named.chain([&config.entry]).collect();
+    while let Some(from) = frontier.pop() {
+        unreached.remove(from);
+        for route in config
+            .routes
+            .iter()
+            .filter(|route| route.from.contains(from))
+        {
+            let next: Vec<&SpecialistName> = match &route.to {
+                Names::Any => unreached.iter().copied().collect(),
+                Names::Only(names) => names
+                    .iter()
+                    .filter(|name| unreached.contains(name))
+                    .collect(),
+            };
+            for name in next {
+                unreached.remove(name);
+                frontier.push(name);
+            }
+        }
+    }
+    for name in names
+        .iter()
+        .filter(|name| unreached.contains(&SpecialistName::from(name.as_str())))
+    {
+        section.warn_at(
+            "specialists",
+            name,
+            "no route leads here from the entry specialist, so it is never used",
+        );
+    }
+}
+
+fn warn_if_pointless<'k>(
+    section: &mut Section<'_, '_>,
+    from: Option<&[String]>,
+    to: Option<&[String]>,
+    known: &[&'k str],
+    taken: &mut BTreeSet<(&'k str, &'k str)>,
+) {
+    let among = |names: Option<&[String]>, name: &str| {
+        names.is_none_or(|names| names.iter().any(|known| known == name))
+    };
+    let pairs: Vec<(&str, &str)> = known
+        .iter()
+        .filter(|name| among(from, name))
+        .flat_map(|from| {
+            known
+                .iter()
+                .filter(|name| among(to, name))
+                .map(move |to| (*from, *to))
+        })
+        .filter(|(from, to)| from != to)
+        .collect();
+    let new = pairs.iter().filter(|pair| taken.insert(**pair)).count();
+    if pairs.is_empty() {
+        section.report(|at, path| {
+            Problem::warning(
+                at,
+                path,
+                "the route leads back to where it starts, so it is never used",
+            )
+        });
+    } else if new == 0 {
+        section.report(|at, path| {
+            Problem::warning(
+                at,
+                path,
+                "routes further up cover all of it, so it is never used",
+            )
+            .help("the first route that fits decides")
+        });
+    }
+}

@@ -1,0 +1,120 @@
+//! The configuration: YAML files in, one plain typed [`Config`] out, and every mistake in them named at once.
+//!
+//! [`yaml`] keeps the place of every key and value, [`reader`] walks the tree and collects problems, and one file per part
+//! says which options there are. Defaults are those of the parts' own types. Credentials never come from a file that is
+//! read here: see [`Server::connection`].
+//!
+//! # What never happens here
+//! - A configuration with an error in it is never used, not even in part.
+//! - No input, however broken, panics or is held beyond [`FILE_BYTES_MAX`].
+
+mod audio;
+mod call_plan;
+mod files;
+mod option;
+mod problem;
+mod reader;
+mod server;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, path::Path};
+
+use call::{CallConfig, SpecialistName};
+
+pub use self::{
+    audio::Audio,
+    call_plan::SpecialistNotes,
+    files::FILE_BYTES_MAX,
+    option::{Kind, OptionSpec},
+    problem::{Finding, Place, Report, Severity},
+    server::{Connection, ConnectionError, Server},
+};
+
+use self::{
+    problem::Problem,
+    reader::{Reader, Section},
+    yaml::Entry,
+};
+
+/// Everything that the file says, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The LiveKit server and this worker's place at it.
+    pub server: Server,
+    /// Specialists, routes, timers and limits, as the core wants them.
+    pub call: CallConfig,
+    /// What else is known of each specialist in [`Config::call`].
+    pub notes: BTreeMap<SpecialistName, SpecialistNotes>,
+    /// What the caller hears at a change.
+    pub audio: Audio,
+}
+
+/// A configuration that can be used, and what is odd about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Warnings only.
+    pub report: Report,
+}
+
+/// Reads a file, or the `*.yaml` files of a folder (not of its subfolders) as if they were one.
+///
+/// # Errors
+/// Everything that is wrong, with warnings between.
+pub fn load(path: &Path) -> Result<Loaded, Report> {
+    let mut problems = Vec::new();
+    let (files, entries) = files::read(path, &mut problems);
+    evaluate(&files, &entries, problems)
+}
+
+/// Reads one text, called `name` in messages.
+///
+/// # Errors
+/// Everything that is wrong, with warnings between.
+pub fn parse(name: &str, text: &str) -> Result<Loaded, Report> {
+    let mut problems = Vec::new();
+    let entries = yaml::parse(text, 0, &mut problems);
+    evaluate(&[name.to_owned()], &entries, problems)
+}
+
+/// Every option there is, in the order in which they are read.
+pub fn options() -> Vec<OptionSpec> {
+    let mut reader = Reader {
+        listing: true,
+        ..Reader::default()
+    };
+    reader.root(&[], read);
+    reader.options
+}
+
+fn evaluate(files: &[String], entries: &[Entry], problems: Vec<Problem>) -> Result<Loaded, Report> {
+    let incomplete = !problems.is_empty();
+    let mut reader = Reader {
+        problems,
+        incomplete,
+        ..Reader::default()
+    };
+    let config = reader.root(entries, read);
+    let report = Report::new(reader.problems, files);
+    if report.errors() > 0 {
+        Err(report)
+    } else {
+        Ok(Loaded { config, report })
+    }
+}
+
+fn read(section: &mut Section<'_, '_>) -> Config {
+    let server = section.part("server", server::read);
+    let audio = section.part("audio", audio::read);
+    let (call, notes) = call_plan::read(section, audio.fade_ms);
+    Config {
+        server,
+        call,
+        notes,
+        audio,
+    }
+}

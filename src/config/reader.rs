@@ -1,0 +1,515 @@
+//! The walk from a YAML tree to typed values, which collects every problem instead of stopping at the first.
+//!
+//! A section of the file is read by asking for its options one by one: each question names the option, what it may be
+//! and its default. So the questions are the description of the file: a key that nobody asked for is unknown, and a
+//! walk over an empty file lists every option ([`Reader::options`]). A value that is refused is replaced by its default, for
+//! the walk to go on; [`Reader::problems`] then keeps the result from being used.
+
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive};
+
+use super::{
+    option::{Kind, OptionSpec, Refusal},
+    problem::{Mark, Problem, near_match},
+    yaml::{Entry, Node, Value},
+};
+
+/// The state of one walk.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub(super) problems: Vec<Problem>,
+    pub(super) options: Vec<OptionSpec>,
+    /// Also walks one nameless item of every mapping of names and every list, so that its options are listed.
+    pub(super) listing: bool,
+    /// Part of the configuration could not be parsed, so that nothing is said to be missing.
+    pub(super) incomplete: bool,
+}
+
+impl Reader {
+    /// Reads the whole file: `entries` is its top-level mapping.
+    pub(super) fn root<T>(
+        &mut self,
+        entries: &[Entry],
+        read: impl FnOnce(&mut Section<'_, '_>) -> T,
+    ) -> T {
+        let start = Mark {
+            file: 0,
+            line: 1,
+            column: 1,
+        };
+        self.section(String::new(), Some(start), Some(entries), read)
+    }
+
+    fn section<'n, T>(
+        &mut self,
+        path: String,
+        at: Option<Mark>,
+        entries: Option<&'n [Entry]>,
+        read: impl FnOnce(&mut Section<'_, 'n>) -> T,
+    ) -> T {
+        let given = entries.is_some();
+        let entries = entries.unwrap_or_default();
+        let mut section = Section {
+            reader: self,
+            path,
+            at,
+            given,
+            entries,
+            asked: Vec::new(),
+            forbidden: Vec::new(),
+        };
+        section.refuse_duplicates();
+        let value = read(&mut section);
+        section.refuse_unknown();
+        value
+    }
+}
+
+/// One mapping of the file while it is read.
+pub(super) struct Section<'r, 'n> {
+    reader: &'r mut Reader,
+    path: String,
+    at: Option<Mark>,
+    /// Not so if something else stands in its place, which is then the only thing to report.
+    given: bool,
+    entries: &'n [Entry],
+    asked: Vec<&'static str>,
+    forbidden: Vec<&'static str>,
+}
+
+impl<'n> Section<'_, 'n> {
+    /// How many problems there are so far, to see whether more came up.
+    pub(super) fn problems(&self) -> usize {
+        self.reader.problems.len()
+    }
+
+    /// Warns of the part called `name` among those that are `key`.
+    pub(super) fn warn_at(&mut self, key: &str, name: &str, message: &str) {
+        let parts = match self.find(key).map(|node| &node.value) {
+            Some(Value::Mapping(entries)) => entries.as_slice(),
+            Some(Value::List(_) | Value::Scalar(_)) | None => &[],
+        };
+        let at = parts
+            .iter()
+            .find(|entry| entry.key == name)
+            .map(|entry| entry.at);
+        let path = format!("{}.{name}", self.path_of(key));
+        self.reader
+            .problems
+            .push(Problem::warning(at, path, message));
+    }
+
+    /// Reports something about the section as a whole.
+    pub(super) fn report(&mut self, problem: impl FnOnce(Option<Mark>, String) -> Problem) {
+        self.reader
+            .problems
+            .push(problem(self.at, self.path.clone()));
+    }
+
+    /// Reads any value. `read` gets the node and says why it cannot be used.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &'static str,
+        kind: Kind,
+        default: Option<String>,
+        read: impl FnOnce(&'n Node) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        let path = self.path_of(key);
+        if self.reader.listing {
+            self.reader.options.push(OptionSpec {
+                path: path.clone(),
+                kind,
+                default,
+            });
+        }
+        let node = self.ask(key)?;
+        match read(node) {
+            Ok(value) => Some(value),
+            Err(refusal) => {
+                self.reader.problems.push(refusal.at(node.at, path));
+                None
+            }
+        }
+    }
+
+    /// A whole number of any unsigned type that holds `range`.
+    pub(super) fn integer<T>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<T>,
+        default: T,
+    ) -> T
+    where
+        T: Copy + PartialOrd + TryFrom<i128> + TryInto<u64> + fmt::Display,
+    {
+        let bound = |value: T| value.try_into().unwrap_or(u64::MAX);
+        let kind = Kind::Integer(bound(*range.start())..=bound(*range.end()));
+        let read = self.value(key, kind.clone(), Some(default.to_string()), |node| {
+            let number = node.plain().and_then(|text| text.parse::<i128>().ok());
+            let number = number.ok_or_else(|| match &node.value {
+                Value::Scalar(scalar) if !scalar.plain && scalar.is_number() => {
+                    Refusal::expected(&kind, node).help("remove the quotes")
+                }
+                Value::Scalar(_) | Value::List(_) | Value::Mapping(_) => {
+                    Refusal::expected(&kind, node)
+                }
+            })?;
+            let fitting = T::try_from(number)
+                .ok()
+                .filter(|value| range.contains(value));
+            fitting
+                .ok_or_else(|| Refusal::new(format!("{number} is out of range, expected {kind}")))
+        });
+        read.unwrap_or(default)
+    }
+
+    /// One of `words`, each with the value it stands for; `default` is one of them.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+        default: &'static str,
+    ) -> T {
+        let names: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
+        let meant = |word: &str| {
+            words
+                .iter()
+                .find(|(name, _)| *name == word)
+                .map(|(_, value)| *value)
+        };
+        let kind = Kind::Choice(names.clone());
+        let chosen = self.value(key, kind.clone(), Some(default.to_owned()), |node| {
+            let refusal = || Refusal::expected(&kind, node);
+            let word = node.text().ok_or_else(refusal)?;
+            meant(word).ok_or_else(|| refusal().did_you_mean(word, &names))
+        });
+        chosen
+            .or_else(|| meant(default))
+            .expect("the default is one of the words")
+    }
+
+    pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
+        let read = self.value(
+            key,
+            Kind::Boolean,
+            Some(default.to_string()),
+            |node| match &node.value {
+                Value::Scalar(scalar) if scalar.plain => scalar
+                    .boolean()
+                    .ok_or_else(|| Refusal::expected(&Kind::Boolean, node)),
+                Value::Scalar(_) | Value::List(_) | Value::Mapping(_) => {
+                    Err(Refusal::expected(&Kind::Boolean, node))
+                }
+            },
+        );
+        read.unwrap_or(default)
+    }
+
+    /// Text that may be left out; `form` says what it must look like.
+    pub(super) fn text(&mut self, key: &'static str, form: &'static str) -> Option<String> {
+        self.parsed(key, form, None, |text| Ok(text.to_owned()))
+    }
+
+    /// Text that is turned into something; `default` is how the default would be written.
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        form: &'static str,
+        default: Option<String>,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        let kind = Kind::Text(form);
+        self.value(key, kind.clone(), default, |node| {
+            if let Some(text) = node.text() {
+                if text.trim().is_empty() {
+                    return Err(Refusal::new(format!("expected {form}, found empty text")));
+                }
+                return parse(text);
+            }
+            let refusal = Refusal::expected(&kind, node);
+            match &node.value {
+                Value::Scalar(scalar) if parse(&scalar.text).is_ok() => {
+                    Err(refusal.help("put it in quotes"))
+                }
+                Value::Scalar(_) | Value::List(_) | Value::Mapping(_) => Err(refusal),
+            }
+        })
+    }
+
+    /// The name of one of `known`.
+    pub(super) fn specialist(&mut self, key: &'static str, known: &[&str]) -> Option<String> {
+        let known = if self.reader.incomplete { &[] } else { known };
+        self.value(key, Kind::Specialist, None, |node| {
+            specialist_of(node, &Kind::Specialist, known)
+        })
+    }
+
+    /// A name of `known`, or a list of them; none for all of them (`*`), which is also what a refused value gives.
+    pub(super) fn specialists(&mut self, key: &'static str, known: &[&str]) -> Option<Vec<String>> {
+        let kind = Kind::Specialists;
+        let known = if self.reader.incomplete { &[] } else { known };
+        let nodes =
+            self.value(key, kind.clone(), None, |node| match &node.value {
+                Value::Scalar(_) if node.text() == Some("*") => Ok(None),
+                Value::Scalar(_) => Ok(Some(vec![node])),
+                Value::List(items) if items.is_empty() => Err(Refusal::new("the list is empty")
+                    .help("name a specialist, or write \"*\" for all")),
+                Value::List(items) => Ok(Some(items.iter().collect())),
+                Value::Mapping(_) => Err(Refusal::expected(&kind, node)),
+            })??;
+        Some(self.each(key, nodes, |node| specialist_of(node, &kind, known)))
+    }
+
+    /// A list of names of `known` and of `words`; none if it is left out.
+    pub(super) fn chain(
+        &mut self,
+        key: &'static str,
+        words: &'static [&'static str],
+        default: &[&str],
+        known: &[&str],
+    ) -> Option<Vec<String>> {
+        let kind = Kind::Chain(words);
+        let nodes = self.value(
+            key,
+            kind.clone(),
+            Some(format!("[{}]", default.join(", "))),
+            |node| match &node.value {
+                Value::List(items) => Ok(items.iter().collect()),
+                Value::Scalar(_) | Value::Mapping(_) => Err(Refusal::expected(&kind, node)),
+            },
+        )?;
+        let allowed: Vec<&str> = if self.reader.incomplete || known.is_empty() {
+            Vec::new()
+        } else {
+            words.iter().chain(known).copied().collect()
+        };
+        Some(self.each(key, nodes, |node| specialist_of(node, &kind, &allowed)))
+    }
+
+    /// Reads the items of a list, reporting those that are refused and leaving them out.
+    fn each(
+        &mut self,
+        key: &str,
+        nodes: Vec<&'n Node>,
+        read: impl Fn(&Node) -> Result<String, Refusal>,
+    ) -> Vec<String> {
+        let mut values = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            match read(node) {
+                Ok(value) => values.push(value),
+                Err(refusal) => self
+                    .reader
+                    .problems
+                    .push(refusal.at(node.at, self.path_of(key))),
+            }
+        }
+        values
+    }
+
+    /// Says that a required option is missing, when it is not there at all.
+    pub(super) fn require(&mut self, key: &'static str, help: impl Into<String>) {
+        if self.given && !self.reader.incomplete && self.find(key).is_none() {
+            let path = self.path_of(key);
+            self.reader
+                .problems
+                .push(Problem::error(self.at, path, "missing, and there is no default").help(help));
+        }
+    }
+
+    /// Says that a required mapping is missing or empty.
+    pub(super) fn require_some(&mut self, key: &'static str, help: impl Into<String>) {
+        match self.find(key) {
+            Some(Node {
+                at,
+                value: Value::Mapping(entries),
+            }) if entries.is_empty() => {
+                let problem = Problem::error(*at, self.path_of(key), "it is empty").help(help);
+                self.reader.problems.push(problem);
+            }
+            Some(_) => {}
+            None => self.require(key, help),
+        }
+    }
+
+    /// Refuses an option that must never stand in the file.
+    pub(super) fn forbid(&mut self, key: &'static str, message: &str, help: &str) {
+        self.forbidden.push(key);
+        if let Some(entry) = self.entries.iter().find(|entry| entry.key == key) {
+            let path = self.path_of(key);
+            self.reader
+                .problems
+                .push(Problem::error(entry.at, path, message).help(help));
+        }
+    }
+
+    /// Reads a part that is a mapping of options; left out, its options all have their defaults.
+    pub(super) fn part<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Section<'_, 'n>) -> T,
+    ) -> T {
+        let path = self.path_of(key);
+        let (at, entries) = match self.ask(key) {
+            Some(node) => (
+                Some(node.at),
+                self.mapping_of(node, &path, "a mapping of options"),
+            ),
+            None => (None, Some([].as_slice())),
+        };
+        self.reader.section(path, at, entries, read)
+    }
+
+    /// Reads a mapping of names to parts. An entry whose name `check` refuses is read all the same, for its own problems.
+    pub(super) fn named<T>(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&str) -> Result<(), Refusal>,
+        mut read: impl FnMut(&str, &mut Section<'_, 'n>) -> T,
+    ) -> BTreeMap<String, T> {
+        let path = self.path_of(key);
+        if self.reader.listing {
+            self.reader
+                .section(format!("{path}.*"), None, None, |section| {
+                    read("*", section)
+                });
+        }
+        let Some(node) = self.ask(key) else {
+            return BTreeMap::new();
+        };
+        let entries = self
+            .mapping_of(node, &path, "a mapping of names")
+            .unwrap_or_default();
+        self.reader.problems.extend(duplicates(entries, &path));
+        let mut parts = BTreeMap::new();
+        for entry in entries {
+            let path = format!("{path}.{}", entry.key);
+            if let Err(refusal) = check(&entry.key) {
+                self.reader
+                    .problems
+                    .push(refusal.at(entry.at, path.clone()));
+            }
+            let options = match &entry.node {
+                node if node.is_null() => Some([].as_slice()),
+                node => self.mapping_of(node, &path, "a mapping of options"),
+            };
+            let part = self
+                .reader
+                .section(path, Some(entry.at), options, |section| {
+                    read(&entry.key, section)
+                });
+            parts.insert(entry.key.clone(), part);
+        }
+        parts
+    }
+
+    /// Reads a list of parts; none if it is left out.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&mut Section<'_, 'n>) -> T,
+    ) -> Option<Vec<T>> {
+        let path = self.path_of(key);
+        if self.reader.listing {
+            self.reader
+                .section(format!("{path}[]"), None, None, &mut read);
+        }
+        let node = self.ask(key)?;
+        let Value::List(items) = &node.value else {
+            let message = format!("expected a list, found {}", node.kind());
+            let help = format!(
+                "write `{key}:`, and below it each item on a line of its own that starts with `- `"
+            );
+            self.reader
+                .problems
+                .push(Problem::error(node.at, path, message).help(help));
+            return None;
+        };
+        let read_item = |(index, item): (usize, &'n Node)| {
+            let path = format!("{path}[{index}]");
+            let options = self.mapping_of(item, &path, "a mapping of options");
+            self.reader.section(path, Some(item.at), options, &mut read)
+        };
+        Some(items.iter().enumerate().map(read_item).collect())
+    }
+
+    fn mapping_of(&mut self, node: &'n Node, path: &str, expected: &str) -> Option<&'n [Entry]> {
+        if let Value::Mapping(entries) = &node.value {
+            return Some(entries);
+        }
+        let message = format!("expected {expected}, found {}", node.kind());
+        self.reader
+            .problems
+            .push(Problem::error(node.at, path, message));
+        None
+    }
+
+    fn ask(&mut self, key: &'static str) -> Option<&'n Node> {
+        self.asked.push(key);
+        self.find(key)
+    }
+
+    fn find(&self, key: &str) -> Option<&'n Node> {
+        self.entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.node)
+            .filter(|node| !node.is_null())
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        joined(&self.path, key)
+    }
+
+    fn refuse_duplicates(&mut self) {
+        self.reader
+            .problems
+            .extend(duplicates(self.entries, &self.path));
+    }
+
+    fn refuse_unknown(&mut self) {
+        for entry in self.entries {
+            let key = entry.key.as_str();
+            if self.asked.contains(&key) || self.forbidden.contains(&key) {
+                continue;
+            }
+            let allowed = self.asked.join(", ");
+            let help = match near_match(&entry.key, self.asked.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`? allowed here: {allowed}"),
+                None => format!("allowed here: {allowed}"),
+            };
+            self.reader
+                .problems
+                .push(Problem::error(entry.at, self.path_of(key), "unknown option").help(help));
+        }
+    }
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+fn duplicates(entries: &[Entry], path: &str) -> Vec<Problem> {
+    let mut first: BTreeMap<&str, Mark> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for entry in entries {
+        if let Some(earlier) = first.get(entry.key.as_str()) {
+            let path = joined(path, &entry.key);
+            problems.push(Problem::duplicate(entry.at, path, *earlier));
+        } else {
+            first.insert(&entry.key, entry.at);
+        }
+    }
+    problems
+}
+
+fn specialist_of(node: &Node, kind: &Kind, known: &[&str]) -> Result<String, Refusal> {
+    let name = node.text().ok_or_else(|| Refusal::expected(kind, node))?;
+    // Without a list to go by there is something else to report.
+    if known.is_empty() || known.contains(&name) {
+        return Ok(name.to_owned());
+    }
+    Err(Refusal::unknown_specialist(name, known))
+}

@@ -1,0 +1,4 @@
+//! Tests of the configuration through its public face.
+
+mod broken;
+mod valid;
