@@ -215,9 +215,16 @@ async fn register(
     socket.send(frame).await.map_err(broken)?;
     while let Some(frame) = socket.next().await {
         match decode(frame.map_err(broken)?) {
-            Frame::Message(FromServer::Register(answer)) => return Ok(answer),
+            Frame::Message(message) => match *message {
+                FromServer::Register(answer) => return Ok(answer),
+                FromServer::Availability(_)
+                | FromServer::Assignment(_)
+                | FromServer::Termination(_)
+                | FromServer::Pong(_)
+                | FromServer::GoAway(_) => {}
+            },
             Frame::Closed(_) => return Err(ConnectError::Closed),
-            Frame::Message(_) | Frame::Unknown | Frame::Garbage(_) | Frame::Control => {}
+            Frame::Unknown | Frame::Garbage(_) | Frame::Control => {}
         }
     }
     Err(ConnectError::Closed)
@@ -250,7 +257,7 @@ pub(crate) fn encode(message: ToServer) -> Message {
 
 /// A WebSocket frame from the server, as far as this worker understands it.
 pub(crate) enum Frame {
-    Message(FromServer),
+    Message(Box<FromServer>),
     /// A message of a kind that this version of the protocol does not know.
     Unknown,
     /// No message of the protocol, and why.
@@ -266,7 +273,7 @@ pub(crate) fn decode(frame: Message) -> Frame {
         Message::Binary(bytes) => match proto::ServerMessage::decode(bytes) {
             Ok(proto::ServerMessage {
                 message: Some(message),
-            }) => Frame::Message(message),
+            }) => Frame::Message(Box::new(message)),
             Ok(proto::ServerMessage { message: None }) => Frame::Unknown,
             Err(error) => Frame::Garbage(error.to_string()),
         },

@@ -30,6 +30,7 @@
 //! - It never measures CPU: the load is the share of its slots that is taken.
 //! - It never prints a secret or an access token.
 
+mod answers;
 mod backoff;
 mod config;
 mod connect;

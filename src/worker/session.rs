@@ -8,9 +8,10 @@ use proto::worker_message::Message as ToServer;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 
+use crate::answers::Flow;
 use crate::connect::{Frame, PING_INTERVAL_SECS, Registered, Socket, decode, encode};
 use crate::job::JobEnded;
-use crate::run::{Flow, Runner};
+use crate::run::Runner;
 
 const PING_INTERVAL: Duration = Duration::from_secs(PING_INTERVAL_SECS as u64);
 /// A connection on which nothing arrived for so long is dead: each ping is answered, and the server
@@ -50,12 +51,18 @@ impl Runner {
         } = registered;
         self.registered(worker_id, server_version);
         let end = self.converse(&mut socket).await;
-        // The answer of the server is not waited for.
-        let farewell = async {
-            let _ = self.flush(&mut socket).await;
-            let _ = socket.close(None).await;
-        };
-        let _ = timeout(CLOSE_MAX, farewell).await;
+        match &end {
+            SessionEnd::Lost(_) => {}
+            SessionEnd::GoAway | SessionEnd::Stopped => {
+                // Whether the server still hears it makes no difference, and its answer is not
+                // waited for.
+                let farewell = async {
+                    let _ = self.flush(&mut socket).await;
+                    let _ = socket.close(None).await;
+                };
+                let _ = timeout(CLOSE_MAX, farewell).await;
+            }
+        }
         end
     }
 
@@ -102,7 +109,7 @@ impl Runner {
                 Event::Frame(Some(Ok(frame))) => {
                     heard = now;
                     match decode(frame) {
-                        Frame::Message(message) => match self.message(now, message) {
+                        Frame::Message(message) => match self.message(now, *message) {
                             Flow::Continue => {}
                             Flow::GoAway => return SessionEnd::GoAway,
                         },

@@ -1,5 +1,7 @@
 //! The health page, over HTTP.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::net::SocketAddr;

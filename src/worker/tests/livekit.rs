@@ -1,5 +1,7 @@
 //! The worker against a real LiveKit server.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::BTreeSet;

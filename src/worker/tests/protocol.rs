@@ -1,5 +1,7 @@
 //! The worker against a server that does what the test wants: bursts, garbage, lost connections.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use livekit_protocol as proto;
@@ -278,6 +280,22 @@ async fn an_assignment_nobody_was_asked_about_is_taken_only_into_a_free_slot() {
     assert_eq!(error, "assigned too late: all 1 slots are taken");
     assert_eq!(assignments.recv().await.unwrap().job.id, "AJ_1");
     assert!(assignments.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_worker_whose_assignments_nobody_takes_refuses_offers() {
+    let server = FakeServer::start().await;
+    let (_handle, mut assignments) = start(&server, 3);
+    let mut session = server.accept().await;
+    session.offer("AJ_1").await;
+    assert!(session.next_answer().await.available);
+    assignments.close();
+    // The one that was accepted before is reported as failed, and its slot is free again.
+    session.assign("AJ_1").await;
+    while session.next_job().await.1 != proto::JobStatus::JsFailed {}
+    session.offer("AJ_2").await;
+    assert!(!session.next_answer().await.available);
+    assert_eq!(session.report.job_count, 0);
 }
 
 #[tokio::test]

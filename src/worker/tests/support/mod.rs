@@ -6,6 +6,7 @@ use std::future::Future;
 use std::net::TcpListener;
 use std::time::Duration;
 
+pub(crate) mod child;
 pub(crate) mod fake;
 pub(crate) mod server;
 
