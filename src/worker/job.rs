@@ -20,7 +20,8 @@ pub struct Job {
     pub agent_name: String,
     /// The room's name; on phone calls it holds the caller's number.
     pub room_name: String,
-    /// The room's session id, `RM_...`; a room that was closed and made anew has another.
+    /// The room's session id, `RM_...`. The server tells nobody of a room that is deleted before the
+    /// job has joined, and joining it makes it anew: a room joined with another id is not the job's.
     pub room_sid: String,
     /// The room's metadata.
     pub room_metadata: String,
