@@ -1,0 +1,493 @@
+//! When to decode what: from waiting packets to an unbroken stream of PCM.
+//!
+//! Playing follows the packets' RTP time. What is missing when its time has come is rebuilt from a later packet or
+//! invented; a packet that comes late after nothing else was there is still played, and the delay grows by as much.
+//! Periods of the sound are taken out or repeated to bring the delay back to what the arrivals ask for.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{
+    TICK_48K,
+    decoder::{AudioDecoder, duration_48k, is_silence},
+    delay::DelayEstimator,
+    jitter::{Inserted, JitterBuffer, Waiting},
+    level::level_dbov,
+    receiver::{ReceivedPacket, ReceiverStats},
+    red::RedBlock,
+    stretch,
+};
+
+/// The delay before anything is known about the network.
+const INITIAL_TARGET: Duration = Duration::from_millis(40);
+
+/// What waits on average beyond the target when packets of 20 ms come evenly and leave in frames of 10 ms.
+const OVERHEAD_48K: u64 = 960;
+
+/// How far the level may leave the wanted one before the speed changes.
+const TOLERANCE_48K: u64 = 960;
+
+/// A level so far above the wanted one is left by a jump.
+const JUMP_48K: u64 = 24_000;
+
+/// Invented sound without a packet ends after this, and the next packet starts afresh.
+const GIVE_UP_48K: u64 = 48_000;
+
+/// RTP times further apart than this do not belong to one stretch of sound.
+const DISCONTINUITY_48K: u64 = 96_000;
+
+/// Turns packets into frames.
+pub struct Playout {
+    packets: JitterBuffer,
+    delay: DelayEstimator,
+    decoder: AudioDecoder,
+    format: (u32, u32),
+    /// Decoded and not yet handed out.
+    decoded: Vec<i16>,
+    state: State,
+    /// The newest packet that was played or replaced; what is older comes too late.
+    last_seq: Option<u64>,
+    last_duration: u64,
+    /// Whether the sender has said that it is silent.
+    silent: bool,
+    concealing: bool,
+    /// Smoothed time between the next sample handed out and the newest one waiting, at 48 kHz.
+    level: f64,
+    stats: ReceiverStats,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Nothing plays; the next packets are gathered first.
+    Idle,
+    Playing {
+        /// The RTP time of the next sample to decode.
+        next_time: u64,
+        /// Samples at 48 kHz invented since, for want of any packet.
+        stalled: u64,
+    },
+}
+
+impl Playout {
+    /// A playout that has heard nothing yet.
+    pub fn new() -> Self {
+        Self {
+            packets: JitterBuffer::default(),
+            delay: DelayEstimator::new(INITIAL_TARGET),
+            decoder: AudioDecoder::default(),
+            format: (0, 0),
+            decoded: Vec::new(),
+            state: State::Idle,
+            last_seq: None,
+            last_duration: 960,
+            silent: false,
+            concealing: false,
+            level: 0.0,
+            stats: ReceiverStats {
+                audio_level_dbov: -127,
+                ..ReceiverStats::default()
+            },
+        }
+    }
+
+    /// What has been counted so far.
+    pub fn stats(&self) -> &ReceiverStats {
+        &self.stats
+    }
+
+    /// The interarrival jitter of RFC 3550.
+    pub fn jitter(&self) -> Duration {
+        self.delay.jitter()
+    }
+
+    /// How long a packet should wait.
+    pub fn target(&self) -> Duration {
+        self.delay.target()
+    }
+
+    /// Takes an Opus packet; one that is not `audible` is counted only.
+    pub fn push(
+        &mut self,
+        arrival: Instant,
+        seq: u64,
+        rtp_time: u64,
+        payload: Bytes,
+        audible: bool,
+    ) {
+        self.stats.packets += 1;
+        self.stats.payload_bytes += payload.len() as u64;
+        self.delay.observe(arrival, rtp_time);
+        self.stats.jitter_secs = self.delay.jitter().as_secs_f64();
+        if audible {
+            self.insert(arrival, seq, rtp_time, payload, false);
+        } else {
+            self.last_seq = self.last_seq.max(Some(seq));
+        }
+    }
+
+    /// Takes the blocks of a RED packet, oldest first.
+    pub fn push_red(&mut self, packet: &ReceivedPacket, blocks: &[RedBlock], audible: bool) {
+        for block in blocks {
+            let payload = block.payload.clone();
+            if block.age == 0 {
+                self.push(
+                    packet.arrival,
+                    packet.seq,
+                    packet.rtp_time,
+                    payload,
+                    audible,
+                );
+            } else if audible && !payload.is_empty() {
+                let seq = packet.seq.saturating_sub(block.age);
+                let rtp_time = packet.rtp_time.saturating_sub(block.offset);
+                self.insert(packet.arrival, seq, rtp_time, payload, true);
+            }
+        }
+    }
+
+    /// Counts a packet that could not be read.
+    pub fn count_malformed(&mut self) {
+        self.stats.packets_malformed += 1;
+    }
+
+    /// Gives up what waits, as nobody listens.
+    pub fn stop(&mut self) {
+        self.packets.clear();
+        self.decoded.clear();
+        self.state = State::Idle;
+    }
+
+    /// Accounts for `samples` (48 kHz) that nobody asked for in time.
+    pub fn skip(&mut self, samples: u64) {
+        if samples > 0 {
+            self.decoded.clear();
+            self.state = State::Idle;
+        }
+    }
+
+    /// Replaces `out` with 10 ms of interleaved PCM at `rate` Hz (one of Opus's) with one or two channels.
+    pub fn pull_10ms(&mut self, now: Instant, rate: u32, channels: u32, out: &mut Vec<i16>) {
+        self.set_format(rate, channels);
+        self.track_level();
+        let wanted = (rate / 100 * channels) as usize;
+        while self.decoded.len() < wanted {
+            self.fill(now);
+        }
+        out.clear();
+        out.extend(self.decoded.drain(..wanted));
+        let level = level_dbov(out);
+        self.stats.total_samples += TICK_48K;
+        self.stats.audio_level_dbov = level;
+        self.stats.total_audio_energy += 10f64.powf(f64::from(level) / 10.0) * 0.01;
+    }
+
+    fn set_format(&mut self, rate: u32, channels: u32) {
+        if self.format == (rate, channels) {
+            return;
+        }
+        self.decoded.clear();
+        self.format = (rate, channels);
+        if let Err(error) = self.decoder.set_format(rate, channels) {
+            tracing::warn!(%error, rate, channels, "opus cannot decode to this format");
+        }
+    }
+
+    fn insert(&mut self, arrival: Instant, seq: u64, rtp_time: u64, payload: Bytes, copy: bool) {
+        if payload.is_empty() {
+            return;
+        }
+        if self.last_seq.is_some_and(|last| seq <= last) {
+            self.stats.packets_late += u64::from(!copy);
+            return;
+        }
+        let Some(duration) = duration_48k(&payload) else {
+            self.stats.packets_malformed += 1;
+            return;
+        };
+        let packet = Waiting {
+            seq,
+            rtp_time,
+            duration,
+            payload,
+            arrival,
+            copy,
+        };
+        match self.packets.insert(packet) {
+            Inserted::Yes => {}
+            Inserted::Duplicate => self.stats.packets_duplicate += u64::from(!copy),
+            Inserted::Overflow => self.stats.packets_overflown += 1,
+        }
+    }
+
+    /// Decodes, rebuilds or invents some sound.
+    fn fill(&mut self, now: Instant) {
+        match self.state {
+            State::Idle => {
+                if !self.start(now) {
+                    self.silence();
+                }
+            }
+            State::Playing { next_time, stalled } => self.play(now, next_time, stalled),
+        }
+    }
+
+    /// Starts to play if enough waits.
+    fn start(&mut self, now: Instant) -> bool {
+        let Some(first) = self.packets.first() else {
+            return false;
+        };
+        let target = self.delay.target();
+        let gathered = self.packets.span_from(first.rtp_time) >= to_48k(target) + OVERHEAD_48K;
+        if !gathered && now.saturating_duration_since(first.arrival) < target {
+            return false;
+        }
+        let keep = self.wanted_level() + TOLERANCE_48K;
+        while self.packets.len() > 1
+            && self
+                .packets
+                .first()
+                .is_some_and(|first| self.packets.span_from(first.rtp_time) > keep)
+        {
+            self.packets.pop();
+            self.stats.packets_overflown += 1;
+        }
+        let Some(first) = self.packets.first() else {
+            return false;
+        };
+        self.state = State::Playing {
+            next_time: first.rtp_time,
+            stalled: 0,
+        };
+        self.level = self.current_level() as f64;
+        true
+    }
+
+    fn play(&mut self, now: Instant, next_time: u64, stalled: u64) {
+        let Some(first) = self.packets.first() else {
+            self.stall(next_time, stalled);
+            return;
+        };
+        if first.rtp_time > next_time + DISCONTINUITY_48K
+            || first.end() + DISCONTINUITY_48K < next_time
+            || self.level > (self.wanted_level() + JUMP_48K) as f64
+        {
+            self.state = State::Idle;
+            return;
+        }
+        if first.end() <= next_time {
+            self.packets.pop();
+            self.stats.packets_late += 1;
+            return;
+        }
+        // What was invented meanwhile covers the gap.
+        let gap = first.rtp_time.saturating_sub(next_time);
+        let next_time = next_time + gap.min(stalled);
+        let gap = gap.saturating_sub(stalled);
+        if gap == 0 {
+            if let Some(packet) = self.packets.pop() {
+                self.decode(now, packet);
+            }
+            return;
+        }
+        let lost = self.last_seq.is_some_and(|last| first.seq != last + 1);
+        if lost {
+            self.replace(next_time, gap);
+        } else {
+            self.rest(next_time, gap);
+        }
+    }
+
+    /// Nothing is there: the last sound goes on for a while.
+    fn stall(&mut self, next_time: u64, stalled: u64) {
+        if stalled >= GIVE_UP_48K {
+            self.state = State::Idle;
+            self.concealing = false;
+            return;
+        }
+        self.conceal(TICK_48K, !self.silent);
+        self.state = State::Playing {
+            next_time,
+            stalled: stalled + TICK_48K,
+        };
+    }
+
+    /// Packets are missing before the first one: the last of them may be inside it.
+    fn replace(&mut self, next_time: u64, gap: u64) {
+        let step = self.last_duration;
+        if gap > step {
+            self.conceal(step.min(gap), !self.silent);
+            self.state = State::Playing {
+                next_time: next_time + step.min(gap),
+                stalled: 0,
+            };
+            return;
+        }
+        let Some(first) = self.packets.first() else {
+            return;
+        };
+        let step = gap / 120 * 120;
+        let copied = has_fec(&first.payload);
+        if copied
+            && step > 0
+            && self
+                .decoder
+                .recover(&first.payload, step, &mut self.decoded)
+                .is_ok()
+        {
+            self.stats.packets_from_fec += 1;
+            self.concealing = false;
+        } else if step > 0 {
+            self.conceal(step, !self.silent);
+        }
+        self.state = State::Playing {
+            next_time: next_time + gap,
+            stalled: 0,
+        };
+    }
+
+    /// The sender has been silent up to the first packet: no loss, and a good time to change the delay.
+    fn rest(&mut self, next_time: u64, gap: u64) {
+        let over = self.level - (self.wanted_level() + TOLERANCE_48K) as f64;
+        let hurry = if over > 0.0 { TICK_48K.min(gap) } else { 0 };
+        self.stats.removed_samples += hurry;
+        self.level -= hurry as f64;
+        let step = gap - hurry;
+        if step < 120 {
+            self.state = State::Playing {
+                next_time: next_time + gap,
+                stalled: 0,
+            };
+            return;
+        }
+        let step = step.min(TICK_48K) / 120 * 120;
+        self.conceal(step, false);
+        self.state = State::Playing {
+            next_time: next_time + hurry + step,
+            stalled: 0,
+        };
+    }
+
+    fn decode(&mut self, now: Instant, packet: Waiting) {
+        let from = self.decoded.len();
+        self.last_seq = Some(packet.seq);
+        self.last_duration = packet.duration;
+        self.state = State::Playing {
+            next_time: packet.end(),
+            stalled: 0,
+        };
+        if self
+            .decoder
+            .decode(&packet.payload, &mut self.decoded)
+            .is_err()
+        {
+            self.stats.packets_malformed += 1;
+            self.conceal(packet.duration, true);
+            return;
+        }
+        self.silent = is_silence(&packet.payload);
+        self.concealing = false;
+        self.stats.packets_from_red += u64::from(packet.copy);
+        let emitted = packet.duration as f64;
+        let waited = now.saturating_duration_since(packet.arrival);
+        self.stats.buffer_delay_secs += waited.as_secs_f64() * emitted;
+        self.stats.buffer_target_secs += self.delay.target().as_secs_f64() * emitted;
+        self.stats.buffer_emitted += packet.duration;
+        self.adjust(from);
+    }
+
+    /// Brings the level nearer to the wanted one, by a period of the sound decoded since `from`.
+    fn adjust(&mut self, from: usize) {
+        let (rate, channels) = (self.format.0, self.format.1 as usize);
+        let wanted = self.wanted_level() as f64;
+        let (low, high) = (wanted - TOLERANCE_48K as f64, wanted + TOLERANCE_48K as f64);
+        let to_48k = |samples: usize| samples as u64 * 48_000 / u64::from(rate.max(1));
+        if self.level > high {
+            let force = self.level > 2.0 * high;
+            let removed = to_48k(stretch::shorten(
+                &mut self.decoded,
+                from,
+                rate,
+                channels,
+                force,
+            ));
+            self.stats.removed_samples += removed;
+            self.level -= removed as f64;
+        } else if self.level < low {
+            let inserted = to_48k(stretch::lengthen(&mut self.decoded, from, rate, channels));
+            self.stats.inserted_samples += inserted;
+            self.level += inserted as f64;
+        }
+    }
+
+    fn conceal(&mut self, duration: u64, counted: bool) {
+        let from = self.decoded.len();
+        if self.decoder.conceal(duration, &mut self.decoded).is_err() || self.decoded.len() == from
+        {
+            let samples = duration * u64::from(self.format.0) / 48_000 * u64::from(self.format.1);
+            self.decoded.resize(from + samples as usize, 0);
+        }
+        if counted {
+            self.stats.concealed_samples += duration;
+            self.stats.concealment_events += u64::from(!self.concealing);
+        }
+        self.concealing = counted;
+    }
+
+    fn silence(&mut self) {
+        let samples = (self.format.0 / 100 * self.format.1) as usize;
+        self.decoded.resize(self.decoded.len() + samples, 0);
+    }
+
+    fn wanted_level(&self) -> u64 {
+        to_48k(self.delay.target()) + OVERHEAD_48K
+    }
+
+    fn current_level(&self) -> u64 {
+        let State::Playing { next_time, stalled } = self.state else {
+            return 0;
+        };
+        let per_sample = u64::from(self.format.1.max(1)) * u64::from(self.format.0.max(1));
+        let decoded = self.decoded.len() as u64 * 48_000 / per_sample;
+        (self.packets.span_from(next_time) + decoded).saturating_sub(stalled)
+    }
+
+    fn track_level(&mut self) {
+        // A time constant of 200 ms.
+        self.level += (self.current_level() as f64 - self.level) / 20.0;
+    }
+}
+
+impl Default for Playout {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn to_48k(duration: Duration) -> u64 {
+    (duration.as_micros() * 48 / 1_000) as u64
+}
+
+/// Whether an Opus packet carries a coarse copy of the one before it (RFC 6716, 4.2.4).
+fn has_fec(payload: &[u8]) -> bool {
+    let Ok(packet) = opus::packet::parse(payload) else {
+        return false;
+    };
+    // CELT alone, the configurations from 16 on, has no copies.
+    let config = packet.toc >> 3;
+    if config >= 16 {
+        return false;
+    }
+    let silk_frames = match (config, config & 3) {
+        (12.., _) | (_, 0 | 1) => 1,
+        (_, 2) => 2,
+        (_, _) => 3,
+    };
+    let Some(&first) = packet.frames.first().and_then(|frame| frame.first()) else {
+        return false;
+    };
+    let stereo = packet.toc & 4 != 0;
+    let middle = first >> (7 - silk_frames) & 1 == 1;
+    let side = stereo && first >> (6 - 2 * silk_frames) & 1 == 1;
+    middle || side
+}

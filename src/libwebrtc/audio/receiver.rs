@@ -1,0 +1,218 @@
+//! One track on its way in: RTP packets in, a frame of PCM for every sink each 10 ms.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use super::{
+    TICK, TICK_48K,
+    playout::Playout,
+    red,
+    sink::PcmSink,
+    track::{RemoteAudio, Wake},
+};
+
+/// Ticks of delay after which the missed ones are skipped instead of caught up.
+const CATCH_UP_TICKS: u32 = 50;
+
+/// How the payload of a packet is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadKind {
+    /// An Opus packet (RFC 7587).
+    Opus,
+    /// An Opus packet with copies of earlier ones (RFC 2198).
+    Red,
+}
+
+/// One packet as it came.
+#[derive(Debug, Clone)]
+pub struct ReceivedPacket {
+    /// The sequence number, extended beyond 16 bits.
+    pub seq: u64,
+    /// The RTP time at 48 kHz, extended beyond 32 bits.
+    pub rtp_time: u64,
+    /// The payload, without padding.
+    pub payload: Bytes,
+    /// What the payload type says it is.
+    pub kind: PayloadKind,
+    /// When it arrived.
+    pub arrival: Instant,
+}
+
+/// What a receiver has counted, in the terms of WebRTC's `inbound-rtp` statistics. Samples are per channel at 48 kHz.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReceiverStats {
+    /// Packets taken, copies in RED not counted.
+    pub packets: u64,
+    /// Payload bytes taken.
+    pub payload_bytes: u64,
+    /// The interarrival jitter of RFC 3550, in seconds.
+    pub jitter_secs: f64,
+    /// Packets that came too late to be heard.
+    pub packets_late: u64,
+    /// Packets that were there already.
+    pub packets_duplicate: u64,
+    /// Packets given up to stay within the buffer's bounds.
+    pub packets_overflown: u64,
+    /// Packets that could not be read or decoded.
+    pub packets_malformed: u64,
+    /// Packets that were made good from a copy in RED.
+    pub packets_from_red: u64,
+    /// Packets that were made good from the coarse copy in the following packet.
+    pub packets_from_fec: u64,
+    /// Samples handed out, of all kinds.
+    pub total_samples: u64,
+    /// Samples that were invented in place of missing packets.
+    pub concealed_samples: u64,
+    /// Times that concealment began.
+    pub concealment_events: u64,
+    /// Samples added to slow playout down.
+    pub inserted_samples: u64,
+    /// Samples taken out to speed playout up.
+    pub removed_samples: u64,
+    /// Sum of the time that each sample handed out spent in the buffer, in seconds.
+    pub buffer_delay_secs: f64,
+    /// Sum of the target delay for each of these samples, in seconds.
+    pub buffer_target_secs: f64,
+    /// Samples that these sums are about.
+    pub buffer_emitted: u64,
+    /// Level of the last frame handed out, in dBov.
+    pub audio_level_dbov: i8,
+    /// As WebRTC's `totalAudioEnergy`, in seconds.
+    pub total_audio_energy: f64,
+}
+
+/// Buffers, decodes and hands out one track. It is owned by whoever receives the packets.
+///
+/// It works only while there are sinks: without any, packets are counted and dropped.
+pub struct AudioReceiver {
+    track: RemoteAudio,
+    sinks: Vec<Arc<PcmSink>>,
+    generation: u64,
+    playout: Playout,
+    next_tick: Option<Instant>,
+    frame: Vec<i16>,
+    /// Ticks until the shared statistics are refreshed.
+    publish_in: u32,
+}
+
+impl AudioReceiver {
+    /// Starts to receive `track`; `wake` is called when a sink is added.
+    pub fn new(track: RemoteAudio, wake: Wake) -> Self {
+        track.set_wake(Some(wake));
+        Self {
+            track,
+            sinks: Vec::new(),
+            generation: 0,
+            playout: Playout::new(),
+            next_tick: None,
+            frame: Vec::new(),
+            publish_in: 0,
+        }
+    }
+
+    /// Takes a packet.
+    pub fn push_packet(&mut self, packet: ReceivedPacket) {
+        self.refresh_sinks();
+        let audible = !self.sinks.is_empty();
+        match packet.kind {
+            PayloadKind::Opus => self.playout.push(
+                packet.arrival,
+                packet.seq,
+                packet.rtp_time,
+                packet.payload,
+                audible,
+            ),
+            PayloadKind::Red => match red::unwrap(&packet.payload) {
+                Ok(blocks) => self.playout.push_red(&packet, &blocks, audible),
+                Err(_) => self.playout.count_malformed(),
+            },
+        }
+        if !audible {
+            self.track.set_stats(self.playout.stats());
+        }
+    }
+
+    /// Hands out all frames that are due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.refresh_sinks();
+        if self.sinks.is_empty() {
+            self.next_tick = None;
+            self.playout.stop();
+            return;
+        }
+        let next = *self.next_tick.get_or_insert(now);
+        let Some(late) = now.checked_duration_since(next) else {
+            return;
+        };
+        let due = (late.as_nanos() / TICK.as_nanos())
+            .try_into()
+            .unwrap_or(u32::MAX - 1)
+            + 1;
+        let skip = if due > CATCH_UP_TICKS { due - 1 } else { 0 };
+        self.playout.skip(u64::from(skip) * TICK_48K);
+        for tick in skip..due {
+            self.tick(next + TICK * tick);
+        }
+        self.next_tick = Some(next + TICK * due);
+    }
+
+    /// When to call [`Self::handle_timeout`] next; `None` while nobody listens.
+    pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+        self.refresh_sinks();
+        if self.sinks.is_empty() {
+            return None;
+        }
+        Some(*self.next_tick.get_or_insert(now))
+    }
+
+    /// What has been counted so far.
+    pub fn stats(&self) -> &ReceiverStats {
+        self.playout.stats()
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let (rate, channels) = wanted_format(&self.sinks);
+        self.playout.pull_10ms(now, rate, channels, &mut self.frame);
+        if !self.track.enabled() {
+            self.frame.fill(0);
+        }
+        for sink in &self.sinks {
+            sink.push(&self.frame, rate, channels);
+        }
+        if self.publish_in == 0 {
+            self.publish_in = 10;
+            self.track.set_stats(self.playout.stats());
+        }
+        self.publish_in -= 1;
+    }
+
+    fn refresh_sinks(&mut self) {
+        self.generation = self.track.sinks_since(self.generation, &mut self.sinks);
+        self.sinks.retain(|sink| !sink.is_closed());
+    }
+}
+
+impl Drop for AudioReceiver {
+    fn drop(&mut self) {
+        self.track.set_stats(self.playout.stats());
+        self.track.set_wake(None);
+    }
+}
+
+/// The rate and channels to decode at, so that the fewest sinks must convert.
+fn wanted_format(sinks: &[Arc<PcmSink>]) -> (u32, u32) {
+    let mut rate = None;
+    let mut channels = 1;
+    for sink in sinks {
+        let (sink_rate, sink_channels) = sink.format();
+        let native = matches!(sink_rate, 8_000 | 12_000 | 16_000 | 24_000 | 48_000);
+        rate = match rate {
+            None if native => Some(sink_rate),
+            Some(rate) if rate == sink_rate => Some(rate),
+            None | Some(_) => Some(48_000),
+        };
+        channels = channels.max(sink_channels.min(2));
+    }
+    (rate.unwrap_or(48_000), channels)
+}

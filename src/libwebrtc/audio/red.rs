@@ -1,0 +1,109 @@
+//! Redundant audio payloads (RFC 2198): earlier packets travel again with later ones.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use thiserror::Error;
+
+/// The largest offset of a copy, in ticks of the RTP clock.
+const OFFSET_MAX: u64 = (1 << 14) - 1;
+
+/// The largest copy, in bytes.
+const COPY_MAX: usize = (1 << 10) - 1;
+
+/// The most copies in one packet that are read; a packet with more is refused.
+const COPIES_MAX: usize = 8;
+
+/// A payload that is not RED.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum RedError {
+    /// A header or a block goes beyond the end.
+    #[error("the payload ends inside a block")]
+    Truncated,
+    /// More copies than anyone sends.
+    #[error("more than {COPIES_MAX} copies")]
+    TooMany,
+}
+
+/// One packet inside a RED payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedBlock {
+    /// How many packets before the newest it was sent, 0 for the newest itself.
+    pub age: u64,
+    /// How long before the newest it begins, in ticks of the RTP clock.
+    pub offset: u64,
+    /// Its payload; empty if the sender had none.
+    pub payload: Bytes,
+}
+
+/// Splits a RED payload, oldest block first. The last one is the packet proper.
+pub fn unwrap(payload: &Bytes) -> Result<Vec<RedBlock>, RedError> {
+    let mut headers = Vec::with_capacity(2);
+    let mut at = 0;
+    loop {
+        let first = *payload.get(at).ok_or(RedError::Truncated)?;
+        if first & 0x80 == 0 {
+            at += 1;
+            break;
+        }
+        let Some(&[_, high, middle, low]) = payload
+            .get(at..at + 4)
+            .and_then(|header| <&[u8; 4]>::try_from(header).ok())
+        else {
+            return Err(RedError::Truncated);
+        };
+        if headers.len() == COPIES_MAX {
+            return Err(RedError::TooMany);
+        }
+        let offset = u64::from(high) << 6 | u64::from(middle) >> 2;
+        let length = usize::from(middle & 3) << 8 | usize::from(low);
+        headers.push((offset, length));
+        at += 4;
+    }
+    let mut blocks = Vec::with_capacity(headers.len() + 1);
+    for (index, &(offset, length)) in headers.iter().enumerate() {
+        if at + length > payload.len() {
+            return Err(RedError::Truncated);
+        }
+        let age = (headers.len() - index) as u64;
+        blocks.push(RedBlock {
+            age,
+            offset,
+            payload: payload.slice(at..at + length),
+        });
+        at += length;
+    }
+    blocks.push(RedBlock {
+        age: 0,
+        offset: 0,
+        payload: payload.slice(at..),
+    });
+    Ok(blocks)
+}
+
+/// Makes RED payloads that carry the packet before, too.
+#[derive(Debug, Default)]
+pub struct RedWriter {
+    last: Option<(u64, Bytes)>,
+}
+
+impl RedWriter {
+    /// Wraps the packet of `rtp_time` whose own payload type is `payload_type` (0 to 127). The copy is left out when
+    /// it is too old or too large for the format.
+    pub fn wrap(&mut self, payload_type: u8, rtp_time: u64, payload: &Bytes) -> Bytes {
+        let mut out = BytesMut::with_capacity(5 + payload.len() * 2);
+        let copy = self.last.take().and_then(|(time, copy)| {
+            let offset = rtp_time.checked_sub(time)?;
+            (offset <= OFFSET_MAX && copy.len() <= COPY_MAX).then_some((offset, copy))
+        });
+        if let Some((offset, copy)) = &copy {
+            let word = (*offset as u32) << 10 | copy.len() as u32;
+            out.put_u32(u32::from(0x80 | payload_type) << 24 | word);
+        }
+        out.put_u8(payload_type & 0x7f);
+        if let Some((_, copy)) = copy {
+            out.put(copy);
+        }
+        out.put(payload.clone());
+        self.last = Some((rtp_time, payload.clone()));
+        out.freeze()
+    }
+}

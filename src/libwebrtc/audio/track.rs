@@ -1,0 +1,176 @@
+//! Handles that the application and the driver share.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::{receiver::ReceiverStats, sink::PcmSink, source::PcmSource};
+
+/// Tells a driver that one of its tracks wants to be polled again. It may be called from any thread, with locks of
+/// this module held: it must do no more than set a flag or notify a task.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// The most sinks that one track feeds; a further one is refused.
+pub const SINKS_MAX: usize = 64;
+
+/// A track of sound that this side makes. Clones are the same track.
+#[derive(Clone)]
+pub struct LocalAudio {
+    inner: Arc<Local>,
+}
+
+struct Local {
+    source: PcmSource,
+    enabled: AtomicBool,
+}
+
+impl LocalAudio {
+    /// A new track of what `source` yields. Several tracks may share a source.
+    pub fn new(source: PcmSource) -> Self {
+        Self {
+            inner: Arc::new(Local {
+                source,
+                enabled: AtomicBool::new(true),
+            }),
+        }
+    }
+
+    /// Where the sound comes from.
+    pub fn source(&self) -> &PcmSource {
+        &self.inner.source
+    }
+
+    /// Whether the track carries sound; a disabled one carries silence.
+    pub fn enabled(&self) -> bool {
+        self.inner.enabled.load(Ordering::Relaxed)
+    }
+
+    /// Switches the sound on or off; returns whether that changed anything.
+    pub fn set_enabled(&self, enabled: bool) -> bool {
+        self.inner.enabled.swap(enabled, Ordering::Relaxed) != enabled
+    }
+
+    /// Also hands the sound to `sink`, until the sink is closed or dropped. Returns false if the source has too many.
+    pub fn add_sink(&self, sink: &Arc<PcmSink>) -> bool {
+        self.inner.source.subscribe(sink.clone())
+    }
+}
+
+impl fmt::Debug for LocalAudio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalAudio")
+            .field("enabled", &self.enabled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A track of sound that arrives from the other side. Clones are the same track.
+///
+/// It outlives the receiver that feeds it: without one its sinks just get nothing.
+#[derive(Clone)]
+pub struct RemoteAudio {
+    inner: Arc<Remote>,
+}
+
+struct Remote {
+    enabled: AtomicBool,
+    state: Mutex<RemoteState>,
+}
+
+struct RemoteState {
+    sinks: Vec<Weak<PcmSink>>,
+    /// Counts changes of `sinks`, so that the receiver looks at the list only then.
+    generation: u64,
+    wake: Option<Wake>,
+    stats: ReceiverStats,
+}
+
+impl RemoteAudio {
+    /// A new track without sinks.
+    pub fn new() -> Self {
+        Self {
+            inner: Arc::new(Remote {
+                enabled: AtomicBool::new(true),
+                state: Mutex::new(RemoteState {
+                    sinks: Vec::new(),
+                    generation: 0,
+                    wake: None,
+                    stats: ReceiverStats::default(),
+                }),
+            }),
+        }
+    }
+
+    /// Whether the sinks get the sound; if not, they get silence.
+    pub fn enabled(&self) -> bool {
+        self.inner.enabled.load(Ordering::Relaxed)
+    }
+
+    /// Switches the sound on or off; returns whether that changed anything.
+    pub fn set_enabled(&self, enabled: bool) -> bool {
+        self.inner.enabled.swap(enabled, Ordering::Relaxed) != enabled
+    }
+
+    /// Hands the sound to `sink`, until the sink is closed or dropped. Returns false if there are too many.
+    pub fn add_sink(&self, sink: &Arc<PcmSink>) -> bool {
+        let mut state = self.inner.state.lock();
+        state.sinks.retain(|sink| sink.strong_count() > 0);
+        if state.sinks.len() >= SINKS_MAX {
+            return false;
+        }
+        state.sinks.push(Arc::downgrade(sink));
+        state.generation += 1;
+        let wake = state.wake.clone();
+        drop(state);
+        if let Some(wake) = wake {
+            wake();
+        }
+        true
+    }
+
+    /// What the receiver has counted so far.
+    pub fn stats(&self) -> ReceiverStats {
+        self.inner.state.lock().stats.clone()
+    }
+
+    /// Sets whom to wake when a sink is added.
+    pub(crate) fn set_wake(&self, wake: Option<Wake>) {
+        let old = std::mem::replace(&mut self.inner.state.lock().wake, wake);
+        drop(old);
+    }
+
+    pub(crate) fn set_stats(&self, stats: &ReceiverStats) {
+        self.inner.state.lock().stats.clone_from(stats);
+    }
+
+    /// Copies the open sinks into `sinks` if they have changed since `generation`; returns the new generation.
+    pub(crate) fn sinks_since(&self, generation: u64, sinks: &mut Vec<Arc<PcmSink>>) -> u64 {
+        let mut state = self.inner.state.lock();
+        if state.generation != generation {
+            sinks.clear();
+            sinks.extend(state.sinks.iter().filter_map(Weak::upgrade));
+            state.sinks.retain(|sink| sink.strong_count() > 0);
+        }
+        state.generation
+    }
+}
+
+impl Default for RemoteAudio {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RemoteAudio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteAudio")
+            .field("enabled", &self.enabled())
+            .finish_non_exhaustive()
+    }
+}
