@@ -1,3 +1,6 @@
 //! Baton: an in-room orchestrator for voice calls on LiveKit.
 
+pub mod app;
+pub mod clock;
 pub mod config;
+pub mod telemetry;

@@ -1,1 +1,102 @@
-fn main() {}
+//! The command line of `baton`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use baton::{
+    app,
+    telemetry::{LogFormat, LogLevel},
+};
+use clap::{Args, Parser, Subcommand};
+
+/// Hands a live call from one specialist agent to another, on LiveKit.
+///
+/// Baton joins every call room as an agent, decides which specialist the caller hears, and keeps the audio unbroken while one takes
+/// over from another.
+#[derive(Parser)]
+#[command(version, propagate_version = true, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  success
+  1  the configuration has errors
+  2  wrong usage
+  3  could not start, or not go on
+  4  stopped while calls were running";
+
+const ENVIRONMENT: &str = "\
+Environment:
+  LIVEKIT_URL         the server, as wss://livekit.example.com; before `server.url`
+  LIVEKIT_API_KEY     the API key; before `server.api_key_file`
+  LIVEKIT_API_SECRET  the API secret; before `server.api_secret_file`
+  LIVEKIT_AGENT_NAME  the name that dispatch rules ask for; before `server.agent_name`";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take calls, until a signal says stop
+    ///
+    /// Registers as an agent worker and joins each call that is dispatched to it. The first SIGTERM or SIGINT takes no more
+    /// calls and lets running ones finish, for `server.drain_grace_secs` at most; a second one ends them.
+    #[command(after_help = ENVIRONMENT)]
+    Start {
+        #[command(flatten)]
+        configuration: Configuration,
+        /// How much to log: trace, debug, info, warn, error, off, or directives such as info,worker=debug
+        #[arg(
+            long,
+            env = "LIVEKIT_LOG_LEVEL",
+            value_name = "LEVEL",
+            default_value = "info"
+        )]
+        log_level: LogLevel,
+        /// How to log: json for machines, text for people
+        #[arg(
+            long,
+            env = "BATON_LOG_FORMAT",
+            value_name = "FORMAT",
+            default_value = "json"
+        )]
+        log_format: LogFormat,
+    },
+    /// Say everything that is wrong with a configuration
+    ///
+    /// Names every error with its file, line and column, the option, what is allowed and what was probably meant. Warnings
+    /// are for what is legal but odd; they do not change the exit code.
+    Check {
+        #[command(flatten)]
+        configuration: Configuration,
+        /// The same as --config
+        #[arg(value_name = "FILE|DIR", conflicts_with = "config")]
+        path: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+struct Configuration {
+    /// The configuration: a YAML file, or a folder whose *.yaml files are read as one
+    #[arg(
+        long,
+        env = "BATON_CONFIG",
+        value_name = "FILE|DIR",
+        default_value = "config/baton.yaml"
+    )]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let exit = match Arguments::parse().command {
+        Command::Start {
+            configuration,
+            log_level,
+            log_format,
+        } => app::start(&configuration.config, &log_level, log_format),
+        Command::Check {
+            configuration,
+            path,
+        } => app::check(&path.unwrap_or(configuration.config)),
+    };
+    exit.into()
+}

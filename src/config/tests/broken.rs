@@ -109,9 +109,7 @@ fn a_file_that_is_too_large_is_refused_unread() {
     let length = usize::try_from(FILE_BYTES_MAX).expect("it fits") + 1;
     fs::write(&file, vec![b'#'; length]).expect("it is writable");
     let report = load(&file).expect_err("the file is too large").to_string();
-    insta::assert_snapshot!(report.replace(&file.display().to_string(), "FILE"), @r#"
-    error: cannot read `FILE`: it has more than 4194304 bytes
-    "#);
+    insta::assert_snapshot!(report.replace(&file.display().to_string(), "FILE"), @"error: cannot read `FILE`: it has more than 4194304 bytes");
 }
 
 #[test]

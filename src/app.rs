@@ -1,0 +1,241 @@
+//! The composition root: what `baton start` builds, in the order in which it is started and stopped.
+//!
+//! It owns no call and decides nothing about one. A panic in a call ends that call only: it runs on a task of its own, and
+//! its slot frees itself.
+
+use std::{
+    env,
+    fmt::Display,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{
+    runtime::{self, Runtime},
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, error, info, info_span, warn};
+use worker::{
+    Assignment, Drained, JobOutcome, StopSignals, WorkerConfig,
+    health::{self, HealthServer},
+};
+
+use crate::{
+    config::{self, Config, Connection, Report},
+    telemetry::{self, Hash, LogFormat, LogLevel},
+};
+
+/// Worker threads beside the main thread, which only waits, and the engine's own: four in all.
+const WORKER_THREADS_MAX: usize = 2;
+/// Threads for what blocks (DNS, files); they end when they have been idle for this long.
+const BLOCKING_THREADS_MAX: usize = 2;
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_millis(500);
+/// How long calls may tidy up after their slots are free, and listeners may finish their requests.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+
+/// How a command ended; the number is the process's exit code. Clap exits with 2 for wrong usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything went as it should.
+    Success = 0,
+    /// The configuration has errors, or cannot be read.
+    Configuration = 1,
+    /// Baton could not start or not go on: missing credentials, a taken port, a broken listener.
+    Failure = 3,
+    /// Baton was stopped while calls were running, by a second signal or the end of the grace period.
+    CutShort = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// `baton check`: says everything that is wrong with a configuration.
+pub fn check(path: &Path) -> Exit {
+    match config::load(path) {
+        Ok(loaded) => {
+            tell(&loaded.report);
+            let call = &loaded.config.call;
+            let (specialists, routes) = (call.specialists.len(), call.routes.len());
+            // Whoever closed standard output does not want to know.
+            let _ = writeln!(
+                io::stdout(),
+                "{}: no errors, {specialists} specialists, {routes} routes, entry `{}`",
+                path.display(),
+                call.entry,
+            );
+            Exit::Success
+        }
+        Err(report) => refuse(&report),
+    }
+}
+
+/// `baton start`: takes calls until it is told to stop.
+pub fn start(path: &Path, level: &LogLevel, format: LogFormat) -> Exit {
+    let loaded = match config::load(path) {
+        Ok(loaded) => loaded,
+        Err(report) => return refuse(&report),
+    };
+    let connection = match loaded.config.server.connection(|name| env::var(name).ok()) {
+        Ok(connection) => connection,
+        Err(errors) => {
+            for error in errors {
+                tell(format_args!("error: {:#}\n", anyhow::Error::from(error)));
+            }
+            return Exit::Failure;
+        }
+    };
+    telemetry::set_hash_key(connection.api_secret.expose());
+    if let Err(error) = telemetry::init(level, format) {
+        tell(format_args!("error: cannot start logging: {error}\n"));
+        return Exit::Failure;
+    }
+    for warning in &loaded.report.findings {
+        warn!(%warning, "the configuration is odd");
+    }
+    let ended = runtime().and_then(|runtime| {
+        let ended = runtime.block_on(serve(Arc::new(loaded.config), Arc::new(connection)));
+        runtime.shutdown_background();
+        ended
+    });
+    ended.unwrap_or_else(|error| {
+        error!(error = format!("{error:#}"), "cannot go on");
+        Exit::Failure
+    })
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    runtime::Builder::new_multi_thread()
+        .worker_threads(processors.min(WORKER_THREADS_MAX))
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+        .thread_name("baton")
+        .enable_all()
+        .build()
+        .context("cannot start threads")
+}
+
+/// Starts every part, waits for a signal, and stops them in order: the worker takes no more calls, calls finish,
+/// listeners close. A second signal ends it at once.
+async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Result<Exit> {
+    let mut signals = StopSignals::install().context("cannot listen for signals")?;
+    let (worker, assignments) = worker::start(worker_config(&config, &connection))?;
+    let pages = health::router(worker.watch());
+    let listener = HealthServer::bind(config.server.health_bind, pages)
+        .await
+        .context("cannot serve the health page (`server.health_bind`)")?;
+    info!(address = %listener.address(), agent_name = connection.agent_name, url = connection.url, "started");
+    let close = CancellationToken::new();
+    let mut listening = tokio::spawn(listener.serve(close.clone().cancelled_owned()));
+    let grace = config.server.drain_grace;
+    let run = move |assignment| run_call(config.clone(), connection.clone(), assignment);
+    let mut calls = tokio::spawn(take_calls(assignments, run));
+
+    // Both arms are cancel-safe: a signal that is not received stays pending, and a handle can be awaited again.
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        ended = &mut listening => {
+            ended.context("the health page's task failed")??;
+            anyhow::bail!("the health page ended by itself");
+        }
+    };
+    info!(
+        signal,
+        grace_secs = grace.as_secs(),
+        "stopping, calls may finish; a second signal ends it at once"
+    );
+    let drained = worker.drain(grace, signals.next()).await;
+    let exit = match drained {
+        Drained::Finished => {
+            // Calls have freed their slots, and may still be tidying up.
+            let _ = timeout(CLOSE_MAX, &mut calls).await;
+            Exit::Success
+        }
+        Drained::CutShort { jobs_left } => {
+            warn!(calls = jobs_left, "stopped while calls were running");
+            Exit::CutShort
+        }
+    };
+    calls.abort();
+    close.cancel();
+    let _ = timeout(CLOSE_MAX, listening).await;
+    info!("stopped");
+    Ok(exit)
+}
+
+fn worker_config(config: &Config, connection: &Connection) -> WorkerConfig {
+    let Connection {
+        url,
+        api_key,
+        api_secret,
+        agent_name,
+    } = connection;
+    WorkerConfig {
+        agent_name: agent_name.clone(),
+        max_jobs: config.server.max_calls,
+        ..WorkerConfig::new(url, api_key, api_secret.clone())
+    }
+}
+
+/// Gives each assignment a task, until no more can come and all of them have ended.
+async fn take_calls<R, C>(mut assignments: mpsc::Receiver<Assignment>, run: R)
+where
+    R: Fn(Assignment) -> C,
+    C: Future<Output = ()> + Send + 'static,
+{
+    let mut calls = JoinSet::new();
+    loop {
+        // Both arms are cancel-safe: each receives from a queue.
+        tokio::select! {
+            assignment = assignments.recv() => {
+                let Some(assignment) = assignment else { break };
+                let room = Hash::of(&assignment.job.room_name);
+                let span = info_span!("call", %room, job = assignment.job.id);
+                calls.spawn(run(assignment).instrument(span));
+            }
+            Some(ended) = calls.join_next() => note_end(ended),
+        }
+    }
+    while let Some(ended) = calls.join_next().await {
+        note_end(ended);
+    }
+}
+
+/// Runs one call, and frees its slot.
+async fn run_call(_config: Arc<Config>, _connection: Arc<Connection>, assignment: Assignment) {
+    assignment
+        .slot
+        .finish(JobOutcome::Failed("this build joins no rooms".to_owned()));
+}
+
+fn note_end(ended: Result<(), JoinError>) {
+    // What it panicked with has been logged where it happened.
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!("a call failed by a panic, others go on");
+    }
+}
+
+fn refuse(report: &Report) -> Exit {
+    let errors = report.errors();
+    let plural = if errors == 1 { "" } else { "s" };
+    tell(format_args!("{report}{errors} error{plural}\n"));
+    Exit::Configuration
+}
+
+/// Writes for people, on standard error; whoever closed it does not want to know.
+fn tell(text: impl Display) {
+    let _ = write!(io::stderr(), "{text}");
+}
