@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use call::{
-    After, AgentName, CallConfig, Fallback, Lifetime, Limits, Names, Opening, Route,
-    SpecialistConfig, SpecialistName, Splice, TIMER_MS_MAX, Timers,
+    After, AgentName, CallConfig, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX, Route,
+    SPECIALISTS_MAX, SpecialistConfig, SpecialistName, Splice, TIMER_MS_MAX, Timers,
 };
 
 use super::{audio::FADE_MS, option::Refusal, problem::Problem, reader::Section};
@@ -37,7 +37,7 @@ pub(super) fn read(
     section: &mut Section<'_, '_>,
     fade_ms: u32,
 ) -> (CallConfig, BTreeMap<SpecialistName, SpecialistNotes>) {
-    let read = section.named("specialists", check_name, read_specialist);
+    let read = section.named("specialists", SPECIALISTS_MAX, check_name, read_specialist);
     let known: Vec<&str> = read.keys().map(String::as_str).collect();
     section.require_some(
         "specialists",
@@ -139,9 +139,8 @@ fn read_specialist(
 }
 
 fn read_routes(section: &mut Section<'_, '_>, known: &[&str], fade_ms: u32) -> Option<Vec<Route>> {
-    // Pairs that routes further up have taken already.
-    let mut taken = BTreeSet::new();
-    section.list("routes", |section| {
+    let mut taken = Taken::new(known.len());
+    section.list("routes", ROUTES_MAX, |section| {
         for key in ["from", "to"] {
             section.require(key, "name a specialist, or write \"*\" for all");
         }
@@ -309,29 +308,42 @@ fn warn_of_unreachable(section: &mut Section<'_, '_>, config: &CallConfig, names
     }
 }
 
-fn warn_if_pointless<'k>(
+/// Which pairs of specialists routes further up have taken already; a pair is two places in the list of names.
+struct Taken {
+    names: usize,
+    pairs: Vec<bool>,
+}
+
+impl Taken {
+    fn new(names: usize) -> Self {
+        Self {
+            names,
+            pairs: vec![false; names * names],
+        }
+    }
+
+    fn insert(&mut self, from: usize, to: usize) -> bool {
+        !std::mem::replace(&mut self.pairs[from * self.names + to], true)
+    }
+}
+
+fn warn_if_pointless(
     section: &mut Section<'_, '_>,
     from: Option<&[String]>,
     to: Option<&[String]>,
-    known: &[&'k str],
-    taken: &mut BTreeSet<(&'k str, &'k str)>,
+    known: &[&str],
+    taken: &mut Taken,
 ) {
-    let among = |names: Option<&[String]>, name: &str| {
-        names.is_none_or(|names| names.iter().any(|known| known == name))
-    };
-    let pairs: Vec<(&str, &str)> = known
+    let (from, to) = (places(from, known), places(to, known));
+    let pairs = from
         .iter()
-        .filter(|name| among(from, name))
-        .flat_map(|from| {
-            known
-                .iter()
-                .filter(|name| among(to, name))
-                .map(move |to| (*from, *to))
-        })
-        .filter(|(from, to)| from != to)
-        .collect();
-    let new = pairs.iter().filter(|pair| taken.insert(**pair)).count();
-    if pairs.is_empty() {
+        .flat_map(|from| to.iter().map(move |to| (*from, *to)));
+    let (mut any, mut new) = (false, false);
+    for (from, to) in pairs.filter(|(from, to)| from != to) {
+        any = true;
+        new |= taken.insert(from, to);
+    }
+    if !any {
         section.report(|at, path| {
             Problem::warning(
                 at,
@@ -339,7 +351,7 @@ fn warn_if_pointless<'k>(
                 "the route leads back to where it starts, so it is never used",
             )
         });
-    } else if new == 0 {
+    } else if !new {
         section.report(|at, path| {
             Problem::warning(
                 at,
@@ -348,5 +360,16 @@ fn warn_if_pointless<'k>(
             )
             .help("the first route that fits decides")
         });
+    }
+}
+
+/// The places of some names, or of all, in the list of names.
+fn places(names: Option<&[String]>, known: &[&str]) -> Vec<usize> {
+    match names {
+        None => (0..known.len()).collect(),
+        Some(names) => names
+            .iter()
+            .filter_map(|name| known.iter().position(|known| known == name))
+            .collect(),
     }
 }

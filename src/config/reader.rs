@@ -358,10 +358,11 @@ impl<'n> Section<'_, 'n> {
         self.reader.section(path, at, entries, read)
     }
 
-    /// Reads a mapping of names to parts. An entry whose name `check` refuses is read all the same, for its own problems.
+    /// Reads a mapping of names to at most `max` parts. An entry whose name `check` refuses is read all the same, for its own problems.
     pub(super) fn named<T>(
         &mut self,
         key: &'static str,
+        max: usize,
         check: impl Fn(&str) -> Result<(), Refusal>,
         mut read: impl FnMut(&str, &mut Section<'_, 'n>) -> T,
     ) -> BTreeMap<String, T> {
@@ -378,6 +379,9 @@ impl<'n> Section<'_, 'n> {
         let entries = self
             .mapping_of(node, &path, "a mapping of names")
             .unwrap_or_default();
+        if !self.within(node, &path, entries.len(), max) {
+            return BTreeMap::new();
+        }
         self.reader.problems.extend(duplicates(entries, &path));
         let mut parts = BTreeMap::new();
         for entry in entries {
@@ -401,10 +405,11 @@ impl<'n> Section<'_, 'n> {
         parts
     }
 
-    /// Reads a list of parts; none if it is left out.
+    /// Reads a list of at most `max` parts; none if it is left out.
     pub(super) fn list<T>(
         &mut self,
         key: &'static str,
+        max: usize,
         mut read: impl FnMut(&mut Section<'_, 'n>) -> T,
     ) -> Option<Vec<T>> {
         let path = self.path_of(key);
@@ -423,12 +428,26 @@ impl<'n> Section<'_, 'n> {
                 .push(Problem::error(node.at, path, message).help(help));
             return None;
         };
+        if !self.within(node, &path, items.len(), max) {
+            return None;
+        }
         let read_item = |(index, item): (usize, &'n Node)| {
             let path = format!("{path}[{index}]");
             let options = self.mapping_of(item, &path, "a mapping of options");
             self.reader.section(path, Some(item.at), options, &mut read)
         };
         Some(items.iter().enumerate().map(read_item).collect())
+    }
+
+    /// Whether there are at most `max` entries; more are not even looked at.
+    fn within(&mut self, node: &Node, path: &str, count: usize, max: usize) -> bool {
+        if count > max {
+            let message = format!("{count} entries, at most {max} are allowed");
+            self.reader
+                .problems
+                .push(Problem::error(node.at, path, message));
+        }
+        count <= max
     }
 
     fn mapping_of(&mut self, node: &'n Node, path: &str, expected: &str) -> Option<&'n [Entry]> {
@@ -472,14 +491,30 @@ impl<'n> Section<'_, 'n> {
                 continue;
             }
             let allowed = self.asked.join(", ");
-            let help = match near_match(&entry.key, self.asked.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`? allowed here: {allowed}"),
-                None => format!("allowed here: {allowed}"),
+            let near = near_match(key, self.asked.iter().copied());
+            let hint = match (place_of(key), near) {
+                (Some(place), _) => format!("its place is {place}; "),
+                (None, Some(near)) => format!("did you mean `{near}`? "),
+                (None, None) => String::new(),
             };
+            let help = format!("{hint}allowed here: {allowed}");
             self.reader
                 .problems
                 .push(Problem::error(entry.at, self.path_of(key), "unknown option").help(help));
         }
+    }
+}
+
+/// Where in the file the option of this name stands, if there is exactly one.
+fn place_of(key: &str) -> Option<String> {
+    let mut places = super::options().into_iter().filter_map(|option| {
+        let (part, name) = option.path.rsplit_once('.').unwrap_or(("", &option.path));
+        (name == key).then(|| part.to_owned())
+    });
+    match (places.next()?.as_str(), places.next()) {
+        (_, Some(_)) => None,
+        ("", None) => Some("the top level of the file".to_owned()),
+        (part, None) => Some(format!("in `{part}`")),
     }
 }
 
