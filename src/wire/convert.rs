@@ -1,0 +1,622 @@
+//! Bodies to their generated form and back, each way exhaustively.
+//!
+//! What a newer minor version may add is tolerated: an unknown opening is taken for Continue, an unknown mode of a
+//! Revoke for Cut, an unknown reason for Unknown. What every version has must be there.
+
+use call::{
+    Epoch, HandoffId, Identity, Opening, PhaseName, RequestId, SpecialistName, Target, Ticket,
+};
+
+use crate::body::{
+    Body, ContextChunk, ContextItem, HandoffOutcome, HandoffRequest, HandoffResult, Heartbeat,
+    Hello, Packet, Prepare, Ready, Reject, Revoke, RevokeMode, StateOutcome, StatePatch,
+    StateResult, Welcome,
+};
+use crate::frame::{Position, Seq};
+use crate::pb;
+use crate::pb::envelope::Body as Generated;
+use crate::reason::{FailKind, RefuseKind, RejectReason};
+
+/// A field without which a body means nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is missing")]
+pub(crate) struct Missing(&'static str);
+
+impl From<Body> for Generated {
+    fn from(body: Body) -> Self {
+        match body {
+            Body::Hello(body) => Self::Hello(hello(body)),
+            Body::Welcome(body) => Self::Welcome(welcome(body)),
+            Body::Heartbeat(body) => Self::Heartbeat(heartbeat(body)),
+            Body::Reject(body) => Self::Reject(reject(body)),
+            Body::Prepare(body) => Self::Prepare(prepare(body)),
+            Body::CancelPrepare { handoff } => Self::CancelPrepare(pb::CancelPrepare {
+                handoff_id: handoff.0,
+            }),
+            Body::Ready(body) => Self::Ready(ready(body)),
+            Body::Refuse { handoff, reason } => Self::Refuse(pb::Refuse {
+                handoff_id: handoff.0,
+                reason,
+            }),
+            Body::Grant {
+                epoch,
+                opening: first,
+                handoff,
+            } => Self::Grant(pb::Grant {
+                epoch: epoch.0,
+                opening: Some(opening(first)),
+                handoff_id: handoff.map_or(0, |handoff| handoff.0),
+            }),
+            Body::Granted { epoch } => Self::Granted(pb::Granted { epoch: epoch.0 }),
+            Body::Revoke(body) => Self::Revoke(revoke(body)),
+            Body::Released { epoch } => Self::Released(pb::Released { epoch: epoch.0 }),
+            Body::Leave => Self::Leave(pb::Leave {}),
+            Body::HandoffRequest(body) => Self::HandoffRequest(handoff_request(body)),
+            Body::HandoffResult(body) => Self::HandoffResult(handoff_result(body)),
+            Body::ContextAppend { items } => Self::ContextAppend(pb::ContextAppend {
+                items: items.into_iter().map(context_item).collect(),
+            }),
+            Body::ContextChunk(body) => Self::ContextChunk(context_chunk(body)),
+            Body::StatePatch(body) => Self::StatePatch(state_patch(body)),
+            Body::StateResult(body) => Self::StateResult(state_result(body)),
+        }
+    }
+}
+
+impl Body {
+    pub(crate) fn from_generated(body: Generated) -> Result<Self, Missing> {
+        Ok(match body {
+            Generated::Hello(body) => Self::Hello(read_hello(body)),
+            Generated::Welcome(body) => Self::Welcome(read_welcome(body)?),
+            Generated::Heartbeat(body) => Self::Heartbeat(read_heartbeat(body)),
+            Generated::Reject(body) => Self::Reject(read_reject(body)),
+            Generated::Prepare(body) => Self::Prepare(read_prepare(body)),
+            Generated::CancelPrepare(pb::CancelPrepare { handoff_id }) => Self::CancelPrepare {
+                handoff: HandoffId(handoff_id),
+            },
+            Generated::Ready(body) => Self::Ready(read_ready(body)),
+            Generated::Refuse(pb::Refuse { handoff_id, reason }) => Self::Refuse {
+                handoff: HandoffId(handoff_id),
+                reason,
+            },
+            Generated::Grant(pb::Grant {
+                epoch,
+                opening,
+                handoff_id,
+            }) => Self::Grant {
+                epoch: Epoch(epoch),
+                opening: read_opening(opening),
+                handoff: (handoff_id != 0).then_some(HandoffId(handoff_id)),
+            },
+            Generated::Granted(pb::Granted { epoch }) => Self::Granted {
+                epoch: Epoch(epoch),
+            },
+            Generated::Revoke(body) => Self::Revoke(read_revoke(body)),
+            Generated::Released(pb::Released { epoch }) => Self::Released {
+                epoch: Epoch(epoch),
+            },
+            Generated::Leave(pb::Leave {}) => Self::Leave,
+            Generated::HandoffRequest(body) => Self::HandoffRequest(read_handoff_request(body)?),
+            Generated::HandoffResult(body) => Self::HandoffResult(read_handoff_result(body)?),
+            Generated::ContextAppend(pb::ContextAppend { items }) => Self::ContextAppend {
+                items: items.into_iter().map(read_context_item).collect(),
+            },
+            Generated::ContextChunk(body) => Self::ContextChunk(read_context_chunk(body)),
+            Generated::StatePatch(body) => Self::StatePatch(read_state_patch(body)),
+            Generated::StateResult(body) => Self::StateResult(read_state_result(body)?),
+        })
+    }
+}
+
+fn hello(body: Hello) -> pb::Hello {
+    let Hello {
+        attempt,
+        ticket,
+        specialist,
+        sdk_name,
+        sdk_version,
+        versions,
+        track_sid,
+        seen,
+        oldest,
+    } = body;
+    pb::Hello {
+        attempt,
+        ticket: ticket.as_str().to_owned(),
+        specialist: specialist.as_str().to_owned(),
+        sdk_name,
+        sdk_version,
+        versions: versions.into_iter().map(Into::into).collect(),
+        track_sid,
+        seen: seen.map(Into::into),
+        oldest_seq: oldest.0,
+    }
+}
+
+fn read_hello(body: pb::Hello) -> Hello {
+    let pb::Hello {
+        attempt,
+        ticket,
+        specialist,
+        sdk_name,
+        sdk_version,
+        versions,
+        track_sid,
+        seen,
+        oldest_seq,
+    } = body;
+    Hello {
+        attempt,
+        ticket: Ticket::from(ticket),
+        specialist: SpecialistName::from(specialist),
+        sdk_name,
+        sdk_version,
+        versions: versions.into_iter().map(Into::into).collect(),
+        track_sid,
+        seen: seen.map(Position::from),
+        oldest: Seq(oldest_seq),
+    }
+}
+
+fn welcome(body: Welcome) -> pb::Welcome {
+    let Welcome {
+        attempt,
+        version,
+        seen,
+        oldest,
+    } = body;
+    pb::Welcome {
+        attempt,
+        version: Some(version.into()),
+        seen: seen.map(Into::into),
+        oldest_seq: oldest.0,
+    }
+}
+
+fn read_welcome(body: pb::Welcome) -> Result<Welcome, Missing> {
+    let pb::Welcome {
+        attempt,
+        version,
+        seen,
+        oldest_seq,
+    } = body;
+    Ok(Welcome {
+        attempt,
+        version: version.ok_or(Missing("welcome.version"))?.into(),
+        seen: seen.map(Position::from),
+        oldest: Seq(oldest_seq),
+    })
+}
+
+fn heartbeat(body: Heartbeat) -> pb::Heartbeat {
+    let Heartbeat {
+        holder,
+        epoch,
+        phase,
+    } = body;
+    let phase = match phase {
+        None => pb::Phase::Unspecified,
+        Some(PhaseName::Idle) => pb::Phase::Idle,
+        Some(PhaseName::Preparing) => pb::Phase::Preparing,
+        Some(PhaseName::Ready) => pb::Phase::Ready,
+        Some(PhaseName::Switching) => pb::Phase::Switching,
+        Some(PhaseName::Active) => pb::Phase::Active,
+    };
+    pb::Heartbeat {
+        holder: holder.map_or_else(String::new, |holder| holder.as_str().to_owned()),
+        epoch: epoch.0,
+        phase: phase.into(),
+    }
+}
+
+fn read_heartbeat(body: pb::Heartbeat) -> Heartbeat {
+    let pb::Heartbeat {
+        holder,
+        epoch,
+        phase,
+    } = body;
+    Heartbeat {
+        holder: (!holder.is_empty()).then(|| Identity::from(holder)),
+        epoch: Epoch(epoch),
+        phase: match pb::Phase::try_from(phase) {
+            Err(_) | Ok(pb::Phase::Unspecified) => None,
+            Ok(pb::Phase::Idle) => Some(PhaseName::Idle),
+            Ok(pb::Phase::Preparing) => Some(PhaseName::Preparing),
+            Ok(pb::Phase::Ready) => Some(PhaseName::Ready),
+            Ok(pb::Phase::Switching) => Some(PhaseName::Switching),
+            Ok(pb::Phase::Active) => Some(PhaseName::Active),
+        },
+    }
+}
+
+fn reject(body: Reject) -> pb::Reject {
+    let Reject {
+        reason,
+        detail,
+        seq,
+    } = body;
+    pb::Reject {
+        reason: reason.to_generated(),
+        detail,
+        seq: seq.map_or(0, |seq| seq.0),
+    }
+}
+
+fn read_reject(body: pb::Reject) -> Reject {
+    let pb::Reject {
+        reason,
+        detail,
+        seq,
+    } = body;
+    Reject {
+        reason: RejectReason::from_generated(reason),
+        detail,
+        seq: (seq != 0).then_some(Seq(seq)),
+    }
+}
+
+fn opening(opening: Opening) -> pb::Opening {
+    use pb::opening::Kind;
+    let kind = match opening {
+        Opening::Continue => Kind::Continue(pb::Nothing {}),
+        Opening::Greet => Kind::Greet(pb::Nothing {}),
+        Opening::Wait => Kind::Wait(pb::Nothing {}),
+        Opening::Say(text) => Kind::Say(text),
+    };
+    pb::Opening { kind: Some(kind) }
+}
+
+fn read_opening(opening: Option<pb::Opening>) -> Opening {
+    use pb::opening::Kind;
+    match opening.and_then(|opening| opening.kind) {
+        None | Some(Kind::Continue(pb::Nothing {})) => Opening::Continue,
+        Some(Kind::Greet(pb::Nothing {})) => Opening::Greet,
+        Some(Kind::Wait(pb::Nothing {})) => Opening::Wait,
+        Some(Kind::Say(text)) => Opening::Say(text),
+    }
+}
+
+fn prepare(body: Prepare) -> pb::Prepare {
+    let Prepare {
+        handoff,
+        from,
+        reason,
+        opening: first,
+        packet,
+    } = body;
+    pb::Prepare {
+        handoff_id: handoff.0,
+        from: from.map_or_else(String::new, |from| from.as_str().to_owned()),
+        reason,
+        opening: Some(opening(first)),
+        packet: packet.map(|packet| {
+            let Packet {
+                context_items,
+                context_hash,
+                state_version,
+            } = packet;
+            pb::Packet {
+                context_items,
+                context_hash,
+                state_version,
+            }
+        }),
+    }
+}
+
+fn read_prepare(body: pb::Prepare) -> Prepare {
+    let pb::Prepare {
+        handoff_id,
+        from,
+        reason,
+        opening,
+        packet,
+    } = body;
+    Prepare {
+        handoff: HandoffId(handoff_id),
+        from: (!from.is_empty()).then(|| SpecialistName::from(from)),
+        reason,
+        opening: read_opening(opening),
+        packet: packet.map(|packet| {
+            let pb::Packet {
+                context_items,
+                context_hash,
+                state_version,
+            } = packet;
+            Packet {
+                context_items,
+                context_hash,
+                state_version,
+            }
+        }),
+    }
+}
+
+fn ready(body: Ready) -> pb::Ready {
+    let Ready {
+        handoff,
+        context_items,
+        context_hash,
+    } = body;
+    pb::Ready {
+        handoff_id: handoff.0,
+        context_items,
+        context_hash,
+    }
+}
+
+fn read_ready(body: pb::Ready) -> Ready {
+    let pb::Ready {
+        handoff_id,
+        context_items,
+        context_hash,
+    } = body;
+    Ready {
+        handoff: HandoffId(handoff_id),
+        context_items,
+        context_hash,
+    }
+}
+
+fn revoke(body: Revoke) -> pb::Revoke {
+    let Revoke { epoch, mode } = body;
+    let (mode, deadline_ms) = match mode {
+        RevokeMode::Finish { deadline_ms } => (pb::RevokeMode::Finish, deadline_ms),
+        RevokeMode::Cut => (pb::RevokeMode::Cut, 0),
+    };
+    pb::Revoke {
+        epoch: epoch.0,
+        mode: mode.into(),
+        deadline_ms,
+    }
+}
+
+fn read_revoke(body: pb::Revoke) -> Revoke {
+    let pb::Revoke {
+        epoch,
+        mode,
+        deadline_ms,
+    } = body;
+    Revoke {
+        epoch: Epoch(epoch),
+        mode: match pb::RevokeMode::try_from(mode) {
+            Ok(pb::RevokeMode::Finish) => RevokeMode::Finish { deadline_ms },
+            Err(_) | Ok(pb::RevokeMode::Unspecified | pb::RevokeMode::Cut) => RevokeMode::Cut,
+        },
+    }
+}
+
+fn handoff_request(body: HandoffRequest) -> pb::HandoffRequest {
+    use pb::handoff_request::Target as GeneratedTarget;
+    let HandoffRequest {
+        request,
+        target,
+        reason,
+    } = body;
+    pb::HandoffRequest {
+        request_id: request.0,
+        target: Some(match target {
+            Target::Specialist(name) => GeneratedTarget::Specialist(name.as_str().to_owned()),
+            Target::Previous => GeneratedTarget::Previous(pb::Nothing {}),
+        }),
+        reason,
+    }
+}
+
+fn read_handoff_request(body: pb::HandoffRequest) -> Result<HandoffRequest, Missing> {
+    use pb::handoff_request::Target as GeneratedTarget;
+    let pb::HandoffRequest {
+        request_id,
+        target,
+        reason,
+    } = body;
+    Ok(HandoffRequest {
+        request: RequestId(request_id),
+        target: match target.ok_or(Missing("handoff_request.target"))? {
+            GeneratedTarget::Specialist(name) => Target::Specialist(SpecialistName::from(name)),
+            GeneratedTarget::Previous(pb::Nothing {}) => Target::Previous,
+        },
+        reason,
+    })
+}
+
+fn handoff_result(body: HandoffResult) -> pb::HandoffResult {
+    use pb::handoff_result::Outcome;
+    let HandoffResult { request, outcome } = body;
+    pb::HandoffResult {
+        request_id: request.0,
+        outcome: Some(match outcome {
+            HandoffOutcome::Accepted { handoff } => Outcome::Accepted(pb::HandoffAccepted {
+                handoff_id: handoff.0,
+            }),
+            HandoffOutcome::Refused { reason, detail } => Outcome::Refused(pb::HandoffRefused {
+                reason: reason.to_generated(),
+                detail,
+            }),
+            HandoffOutcome::Failed {
+                handoff,
+                reason,
+                detail,
+            } => Outcome::Failed(pb::HandoffFailed {
+                handoff_id: handoff.0,
+                reason: reason.to_generated(),
+                detail,
+            }),
+            HandoffOutcome::Done {
+                handoff,
+                holder,
+                epoch,
+            } => Outcome::Done(pb::HandoffDone {
+                handoff_id: handoff.0,
+                holder: holder.as_str().to_owned(),
+                epoch: epoch.0,
+            }),
+        }),
+    }
+}
+
+fn read_handoff_result(body: pb::HandoffResult) -> Result<HandoffResult, Missing> {
+    use pb::handoff_result::Outcome;
+    let pb::HandoffResult {
+        request_id,
+        outcome,
+    } = body;
+    Ok(HandoffResult {
+        request: RequestId(request_id),
+        outcome: match outcome.ok_or(Missing("handoff_result.outcome"))? {
+            Outcome::Accepted(pb::HandoffAccepted { handoff_id }) => HandoffOutcome::Accepted {
+                handoff: HandoffId(handoff_id),
+            },
+            Outcome::Refused(pb::HandoffRefused { reason, detail }) => HandoffOutcome::Refused {
+                reason: RefuseKind::from_generated(reason),
+                detail,
+            },
+            Outcome::Failed(pb::HandoffFailed {
+                handoff_id,
+                reason,
+                detail,
+            }) => HandoffOutcome::Failed {
+                handoff: HandoffId(handoff_id),
+                reason: FailKind::from_generated(reason),
+                detail,
+            },
+            Outcome::Done(pb::HandoffDone {
+                handoff_id,
+                holder,
+                epoch,
+            }) => HandoffOutcome::Done {
+                handoff: HandoffId(handoff_id),
+                holder: SpecialistName::from(holder),
+                epoch: Epoch(epoch),
+            },
+        },
+    })
+}
+
+fn context_item(item: ContextItem) -> pb::ContextItem {
+    let ContextItem {
+        id,
+        position,
+        chat_item,
+        framework,
+        framework_json,
+    } = item;
+    pb::ContextItem {
+        id,
+        position: position.unwrap_or(0),
+        chat_item,
+        framework,
+        framework_json,
+    }
+}
+
+fn read_context_item(item: pb::ContextItem) -> ContextItem {
+    let pb::ContextItem {
+        id,
+        position,
+        chat_item,
+        framework,
+        framework_json,
+    } = item;
+    ContextItem {
+        id,
+        position: (position != 0).then_some(position),
+        chat_item,
+        framework,
+        framework_json,
+    }
+}
+
+fn context_chunk(body: ContextChunk) -> pb::ContextChunk {
+    let ContextChunk {
+        transfer,
+        offset,
+        total_bytes,
+        sha256,
+        data,
+    } = body;
+    pb::ContextChunk {
+        transfer_id: transfer,
+        offset,
+        total_bytes,
+        sha256,
+        data,
+    }
+}
+
+fn read_context_chunk(body: pb::ContextChunk) -> ContextChunk {
+    let pb::ContextChunk {
+        transfer_id,
+        offset,
+        total_bytes,
+        sha256,
+        data,
+    } = body;
+    ContextChunk {
+        transfer: transfer_id,
+        offset,
+        total_bytes,
+        sha256,
+        data,
+    }
+}
+
+fn state_patch(body: StatePatch) -> pb::StatePatch {
+    let StatePatch {
+        patch,
+        base_version,
+        merge_patch,
+    } = body;
+    pb::StatePatch {
+        patch_id: patch,
+        base_version,
+        merge_patch,
+    }
+}
+
+fn read_state_patch(body: pb::StatePatch) -> StatePatch {
+    let pb::StatePatch {
+        patch_id,
+        base_version,
+        merge_patch,
+    } = body;
+    StatePatch {
+        patch: patch_id,
+        base_version,
+        merge_patch,
+    }
+}
+
+fn state_result(body: StateResult) -> pb::StateResult {
+    use pb::state_result::Outcome;
+    let StateResult { patch, outcome } = body;
+    pb::StateResult {
+        patch_id: patch,
+        outcome: Some(match outcome {
+            StateOutcome::Accepted { version } => Outcome::Accepted(pb::StateAccepted { version }),
+            StateOutcome::Conflict { version, current } => {
+                Outcome::Conflict(pb::StateConflict { version, current })
+            }
+            StateOutcome::Denied { path, reason } => {
+                Outcome::Denied(pb::StateDenied { path, reason })
+            }
+        }),
+    }
+}
+
+fn read_state_result(body: pb::StateResult) -> Result<StateResult, Missing> {
+    use pb::state_result::Outcome;
+    let pb::StateResult { patch_id, outcome } = body;
+    Ok(StateResult {
+        patch: patch_id,
+        outcome: match outcome.ok_or(Missing("state_result.outcome"))? {
+            Outcome::Accepted(pb::StateAccepted { version }) => StateOutcome::Accepted { version },
+            Outcome::Conflict(pb::StateConflict { version, current }) => {
+                StateOutcome::Conflict { version, current }
+            }
+            Outcome::Denied(pb::StateDenied { path, reason }) => {
+                StateOutcome::Denied { path, reason }
+            }
+        },
+    })
+}

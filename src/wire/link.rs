@@ -1,0 +1,746 @@
+//! A reliable, ordered stream in each direction between two processes.
+//!
+//! Pure: bytes and `now` go in, bytes and events come out. After every call that takes `now`, call
+//! [`Link::poll_transmit`] until it gives nothing more, then wait until [`Link::poll_timeout`] at most.
+//!
+//! A specialist says Hello, again and again until Baton's Welcome; after each reconnect it does so anew. Nothing
+//! sequenced leaves before. Hello and Welcome carry what either side has seen of the other's stream, and what it can
+//! still send of its own, so that a stream goes on where it stopped, also with another process at the other end.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use call::Epoch;
+use prost::Message;
+
+use crate::body::{Body, Heartbeat, Hello, Reject, Welcome};
+use crate::codec;
+use crate::direction::Side;
+use crate::frame::{Frame, Position, Seq, StreamId, Version};
+use crate::inbound::{Held, Inbound, Taken};
+use crate::link_config::LinkConfig;
+use crate::outbound::Outbound;
+use crate::reason::RejectReason;
+use crate::{FRAME_BYTES_MAX, VERSION, pb};
+
+/// How many given-up streams of a peer are remembered, so that late frames do not revive them.
+const RETIRED_MAX: usize = 8;
+
+/// One side of the protocol with one peer.
+#[derive(Debug)]
+pub struct Link {
+    config: LinkConfig,
+    epoch: Epoch,
+    version: Version,
+    handshake: Handshake,
+    outbound: Outbound,
+    inbound: Option<Inbound>,
+    retired: VecDeque<StreamId>,
+    ack: Ack,
+    heartbeat: Option<Heartbeat>,
+    reject: Option<Reject>,
+    reject_not_before: Option<Instant>,
+    unresponsive_said: bool,
+}
+
+/// What a link has to say to its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// The peer said this: once and in order if it was sequenced. A Hello or Welcome is given once for each attempt.
+    Received {
+        /// The epoch in which the peer believed the call to be.
+        epoch: Epoch,
+        /// What it said.
+        body: Body,
+    },
+    /// A frame was not accepted. The peer is told, at most once in `reject_interval`.
+    Rejected {
+        /// Why.
+        reason: RejectReason,
+        /// A sentence for the log.
+        detail: String,
+        /// The frame's place in its stream, if it has one.
+        seq: Option<Seq>,
+    },
+    /// Nothing was acked for `unresponsive_after`. Said once; sending goes on.
+    Unresponsive,
+}
+
+/// Something to send to the peer, on [`TOPIC`](crate::TOPIC).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// The packet.
+    pub payload: Vec<u8>,
+    /// Whether LiveKit is to send it on its reliable channel.
+    pub reliable: bool,
+}
+
+/// Why something cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The peer is too slow: try again after some acks.
+    #[error("{limit} frames wait for their ack, which is the limit")]
+    WindowFull {
+        /// The limit, in frames.
+        limit: usize,
+    },
+    /// The frame would be too large.
+    #[error("{body} makes a frame of {bytes} bytes, the limit is {limit}")]
+    TooLarge {
+        /// The body's name.
+        body: &'static str,
+        /// The frame's size at most, in bytes.
+        bytes: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// Only the peer says such a thing.
+    #[error("{body} is not for this side to send")]
+    WrongDirection {
+        /// The body's name.
+        body: &'static str,
+    },
+    /// It is not a part of the stream: it has a call of its own.
+    #[error("{body} is not sequenced")]
+    NotSequenced {
+        /// The body's name.
+        body: &'static str,
+    },
+}
+
+#[derive(Debug)]
+enum Handshake {
+    /// Nobody has said Hello.
+    Nothing,
+    /// A specialist says Hello.
+    Saying {
+        hello: Box<Hello>,
+        since: Instant,
+        due: Instant,
+        wait: Duration,
+    },
+    /// A specialist was welcomed.
+    Welcomed { attempt: u32 },
+    /// Baton has heard a Hello and has not answered.
+    Heard { attempt: u32 },
+    /// Baton has answered.
+    Answered { attempt: u32, due: bool },
+}
+
+#[derive(Debug, Default)]
+struct Ack {
+    unsaid: u32,
+    due: Option<Instant>,
+}
+
+impl Link {
+    /// A link to a peer of which nothing is known yet.
+    pub fn new(config: LinkConfig) -> Self {
+        Self {
+            outbound: Outbound::new(config.stream),
+            config,
+            epoch: Epoch(0),
+            version: VERSION,
+            handshake: Handshake::Nothing,
+            inbound: None,
+            retired: VecDeque::new(),
+            ack: Ack::default(),
+            heartbeat: None,
+            reject: None,
+            reject_not_before: None,
+            unresponsive_said: false,
+        }
+    }
+
+    /// Specialist: says Hello until it is welcomed. To be called after every connect and reconnect; it resumes the
+    /// streams. `attempt`, `seen` and `oldest` are filled in here.
+    pub fn hello(&mut self, now: Instant, hello: Hello) {
+        debug_assert_eq!(
+            self.config.side,
+            Side::Specialist,
+            "only a specialist says hello"
+        );
+        let attempt = match &self.handshake {
+            Handshake::Nothing => 1,
+            Handshake::Saying { hello, .. } => hello.attempt.saturating_add(1),
+            Handshake::Welcomed { attempt }
+            | Handshake::Heard { attempt }
+            | Handshake::Answered { attempt, .. } => attempt.saturating_add(1),
+        };
+        self.unresponsive_said = false;
+        self.handshake = Handshake::Saying {
+            hello: Box::new(Hello { attempt, ..hello }),
+            since: now,
+            due: now,
+            wait: self.config.hello_resend_first,
+        };
+    }
+
+    /// Baton: answers the last Hello, once and again when it is repeated. Without a Hello it does nothing.
+    pub fn welcome(&mut self, epoch: Epoch) {
+        debug_assert_eq!(
+            self.config.side,
+            Side::Orchestrator,
+            "only baton says welcome"
+        );
+        self.epoch = self.epoch.max(epoch);
+        if let Handshake::Heard { attempt } | Handshake::Answered { attempt, .. } = self.handshake {
+            self.handshake = Handshake::Answered { attempt, due: true };
+        }
+    }
+
+    /// Baton: says that it is alive, once, on the lossy channel, if the peer was welcomed.
+    pub fn heartbeat(&mut self, epoch: Epoch, heartbeat: Heartbeat) {
+        self.epoch = self.epoch.max(epoch);
+        if self.is_established() {
+            self.heartbeat = Some(heartbeat);
+        }
+    }
+
+    /// Puts a body into the stream. It is sent at once if the peers have greeted one another, else as soon as they have.
+    ///
+    /// # Errors
+    /// If the window is full, the frame would be too large, or the body is none of this side's stream.
+    pub fn send(&mut self, now: Instant, epoch: Epoch, body: &Body) -> Result<Seq, SendError> {
+        let name = body.name();
+        if !self.config.side.sends(body) {
+            return Err(SendError::WrongDirection { body: name });
+        }
+        if !is_sequenced(body) {
+            return Err(SendError::NotSequenced { body: name });
+        }
+        if self.outbound.len() >= self.config.window_frames_max.max(1) {
+            return Err(SendError::WindowFull {
+                limit: self.config.window_frames_max.max(1),
+            });
+        }
+        let seq = self.outbound.next();
+        let largest_ack = Position {
+            stream: StreamId(u64::MAX),
+            seq: Seq(u64::MAX),
+        };
+        let envelope = self.envelope(epoch, Some(seq), Some(largest_ack), Some(body));
+        let bytes = envelope.encoded_len();
+        if bytes > FRAME_BYTES_MAX {
+            return Err(SendError::TooLarge {
+                body: name,
+                bytes,
+                limit: FRAME_BYTES_MAX,
+            });
+        }
+        self.epoch = self.epoch.max(epoch);
+        self.outbound.push(now, envelope, self.config.resend_first);
+        Ok(seq)
+    }
+
+    /// Takes a packet of the peer, and pushes what it means.
+    pub fn handle_frame(&mut self, now: Instant, bytes: &[u8], events: &mut Vec<LinkEvent>) {
+        let frame = match Frame::decode(bytes) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.reject(now, error.reject_reason(), error.to_string(), None, events);
+                return;
+            }
+        };
+        if frame.call != self.config.call {
+            let detail = "the frame belongs to another call".to_owned();
+            self.reject(now, RejectReason::WrongCall, detail, frame.seq, events);
+            return;
+        }
+        // A former process of the peer may have had what the present one has not.
+        if let Some(position) = frame.ack
+            && self.follows(frame.stream)
+        {
+            self.handle_ack(now, position, frame.seq, events);
+        }
+        match (frame.seq, frame.body) {
+            (Some(seq), body) => {
+                let held = Held {
+                    epoch: frame.epoch,
+                    body,
+                };
+                self.handle_sequenced(now, frame.stream, seq, held, events);
+            }
+            (None, Some(body)) => {
+                self.handle_unsequenced(now, frame.stream, frame.epoch, body, events);
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Says what a passed time means. To be called when [`Link::poll_timeout`] is reached; calling it more often is fine.
+    pub fn handle_timeout(&mut self, now: Instant, events: &mut Vec<LinkEvent>) {
+        let Some(deadline) = self.unresponsive_at() else {
+            return;
+        };
+        if deadline <= now {
+            self.unresponsive_said = true;
+            events.push(LinkEvent::Unresponsive);
+        }
+    }
+
+    /// The next packet to send now.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        if let Some(body) = self.poll_handshake(now) {
+            return Some(self.unsequenced(Some(&body), true));
+        }
+        if self.is_established() {
+            let ack = self.inbound.as_ref().map(Inbound::position);
+            if let Some(envelope) = self.outbound.poll(now, self.config.resend_max) {
+                envelope.ack = ack.map(Into::into);
+                envelope.version = Some(self.version.into());
+                let payload = envelope.encode_to_vec();
+                self.ack = Ack::default();
+                return Some(Transmit {
+                    payload,
+                    reliable: true,
+                });
+            }
+        }
+        if let Some(reject) = self.reject.take() {
+            return Some(self.unsequenced(Some(&Body::Reject(reject)), true));
+        }
+        if let Some(heartbeat) = self.heartbeat.take() {
+            return Some(self.unsequenced(Some(&Body::Heartbeat(heartbeat)), false));
+        }
+        if self.ack.due.is_some_and(|due| due <= now) {
+            return Some(self.unsequenced(None, true));
+        }
+        None
+    }
+
+    /// When there will be something to do, if nothing else happens before. It may lie in the past.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let hello = match &self.handshake {
+            Handshake::Saying { due, .. } => Some(*due),
+            Handshake::Nothing
+            | Handshake::Welcomed { .. }
+            | Handshake::Heard { .. }
+            | Handshake::Answered { .. } => None,
+        };
+        let resend = self
+            .is_established()
+            .then(|| self.outbound.next_due())
+            .flatten();
+        [hello, resend, self.ack.due, self.unresponsive_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether the peers have greeted one another since the last connect.
+    pub fn is_established(&self) -> bool {
+        matches!(
+            self.handshake,
+            Handshake::Welcomed { .. } | Handshake::Answered { .. }
+        )
+    }
+
+    /// How many frames wait for their ack.
+    pub fn waiting(&self) -> usize {
+        self.outbound.len()
+    }
+
+    /// What was delivered of the peer's stream.
+    pub fn seen(&self) -> Option<Position> {
+        self.inbound.as_ref().map(Inbound::position)
+    }
+
+    /// The version that both speak; this side's own until they have greeted one another.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    fn handle_ack(
+        &mut self,
+        now: Instant,
+        position: Position,
+        seq: Option<Seq>,
+        events: &mut Vec<LinkEvent>,
+    ) {
+        match self.outbound.acked(now, position) {
+            Some(true) => self.unresponsive_said = false,
+            Some(false) => {}
+            None => {
+                let detail = format!("it acks {}, which was never sent", position.seq);
+                self.reject(now, RejectReason::Malformed, detail, seq, events);
+            }
+        }
+    }
+
+    fn handle_sequenced(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        seq: Seq,
+        held: Held,
+        events: &mut Vec<LinkEvent>,
+    ) {
+        // Before the first greeting a frame may have overtaken it: it will be sent again.
+        let Some(inbound) = &mut self.inbound else {
+            return;
+        };
+        if inbound.position().stream != stream {
+            self.reject_stream(now, stream, Some(seq), events);
+            return;
+        }
+        match inbound.take(seq, held, self.config.held_frames_max) {
+            Taken::Repeated => self.ack.due = Some(now),
+            Taken::TooFar => {
+                let detail = format!(
+                    "seq {seq} is more than {} beyond {}",
+                    self.config.held_frames_max,
+                    inbound.position().seq
+                );
+                self.reject(now, RejectReason::OutOfWindow, detail, Some(seq), events);
+            }
+            Taken::New => {
+                self.deliver(now, events);
+                self.ack_later(now);
+            }
+        }
+    }
+
+    fn deliver(&mut self, now: Instant, events: &mut Vec<LinkEvent>) {
+        while let Some((seq, Held { epoch, body })) = self.inbound.as_mut().and_then(Inbound::next)
+        {
+            let Some(body) = body else {
+                let detail = "the body is unknown here".to_owned();
+                self.reject(now, RejectReason::UnknownBody, detail, Some(seq), events);
+                continue;
+            };
+            if !is_sequenced(&body) {
+                let detail = format!("{} is not sequenced", body.name());
+                self.reject(now, RejectReason::Malformed, detail, Some(seq), events);
+            } else if self.check_direction(now, &body, Some(seq), events) {
+                events.push(LinkEvent::Received { epoch, body });
+            }
+        }
+    }
+
+    fn handle_unsequenced(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        epoch: Epoch,
+        body: Body,
+        events: &mut Vec<LinkEvent>,
+    ) {
+        if !self.check_direction(now, &body, None, events) {
+            return;
+        }
+        match body {
+            Body::Hello(hello) => self.handle_hello(now, stream, epoch, hello, events),
+            Body::Welcome(welcome) => self.handle_welcome(now, stream, epoch, welcome, events),
+            Body::Heartbeat(_) | Body::Reject(_) => {
+                if self.follows(stream) {
+                    events.push(LinkEvent::Received { epoch, body });
+                }
+            }
+            Body::Prepare(_)
+            | Body::CancelPrepare { .. }
+            | Body::Ready(_)
+            | Body::Refuse { .. }
+            | Body::Grant { .. }
+            | Body::Granted { .. }
+            | Body::Revoke(_)
+            | Body::Released { .. }
+            | Body::Leave
+            | Body::HandoffRequest(_)
+            | Body::HandoffResult(_)
+            | Body::ContextAppend { .. }
+            | Body::ContextChunk(_)
+            | Body::StatePatch(_)
+            | Body::StateResult(_) => {
+                let detail = format!("{} without a seq", body.name());
+                self.reject(now, RejectReason::Malformed, detail, None, events);
+            }
+        }
+    }
+
+    fn handle_hello(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        epoch: Epoch,
+        hello: Hello,
+        events: &mut Vec<LinkEvent>,
+    ) {
+        let Some(version) = common_version(&hello.versions) else {
+            let detail = format!("it does not speak major version {}", VERSION.major);
+            self.reject(now, RejectReason::UnsupportedVersion, detail, None, events);
+            return;
+        };
+        let known_stream = self.seen().map(|position| position.stream);
+        if known_stream == Some(stream) {
+            match &mut self.handshake {
+                Handshake::Answered { attempt, due } if *attempt == hello.attempt => {
+                    *due = true;
+                    return;
+                }
+                Handshake::Answered { attempt, .. } | Handshake::Heard { attempt }
+                    if *attempt >= hello.attempt =>
+                {
+                    return;
+                }
+                Handshake::Nothing
+                | Handshake::Saying { .. }
+                | Handshake::Welcomed { .. }
+                | Handshake::Heard { .. }
+                | Handshake::Answered { .. } => {}
+            }
+        } else if self.retired.contains(&stream) {
+            self.reject_stream(now, stream, None, events);
+            return;
+        } else if known_stream.is_some() {
+            // Another process, which was never told what the last one was.
+            self.outbound.give_up();
+        }
+        self.version = version;
+        self.handshake = Handshake::Heard {
+            attempt: hello.attempt,
+        };
+        self.resume(now, hello.seen);
+        self.follow(stream, hello.oldest);
+        events.push(LinkEvent::Received {
+            epoch,
+            body: Body::Hello(hello),
+        });
+    }
+
+    fn handle_welcome(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        epoch: Epoch,
+        welcome: Welcome,
+        events: &mut Vec<LinkEvent>,
+    ) {
+        let Handshake::Saying { hello, .. } = &self.handshake else {
+            return;
+        };
+        if hello.attempt != welcome.attempt || self.retired.contains(&stream) {
+            return;
+        }
+        let Some(version) = common_version(&[welcome.version]) else {
+            let detail = format!("version {} is not spoken here", welcome.version);
+            self.reject(now, RejectReason::UnsupportedVersion, detail, None, events);
+            return;
+        };
+        self.version = version;
+        self.handshake = Handshake::Welcomed {
+            attempt: welcome.attempt,
+        };
+        self.resume(now, welcome.seen);
+        self.follow(stream, welcome.oldest);
+        events.push(LinkEvent::Received {
+            epoch,
+            body: Body::Welcome(welcome),
+        });
+    }
+
+    /// Goes on with what the peer has not seen.
+    fn resume(&mut self, now: Instant, seen: Option<Position>) {
+        if let Some(position) = seen {
+            // A position beyond what was sent is nonsense, and harmless: it acks nothing.
+            self.outbound.acked(now, position);
+        }
+        self.unresponsive_said = false;
+        self.outbound.resend_all(now, self.config.resend_first);
+    }
+
+    fn follows(&self, stream: StreamId) -> bool {
+        self.seen()
+            .is_some_and(|position| position.stream == stream)
+    }
+
+    /// Follows this stream of the peer from here on.
+    fn follow(&mut self, stream: StreamId, oldest: Seq) {
+        match &self.inbound {
+            Some(inbound) if inbound.position().stream == stream => {}
+            Some(inbound) => {
+                if self.retired.len() == RETIRED_MAX {
+                    self.retired.pop_front();
+                }
+                self.retired.push_back(inbound.position().stream);
+                self.inbound = Some(Inbound::new(stream, oldest));
+            }
+            None => self.inbound = Some(Inbound::new(stream, oldest)),
+        }
+    }
+
+    fn ack_later(&mut self, now: Instant) {
+        let gap = self.inbound.as_ref().is_some_and(Inbound::has_gap);
+        self.ack.unsaid += 1;
+        let due = if gap || self.ack.unsaid >= 2 {
+            now
+        } else {
+            now + self.config.ack_delay
+        };
+        self.ack.due = Some(self.ack.due.map_or(due, |before| before.min(due)));
+    }
+
+    fn check_direction(
+        &mut self,
+        now: Instant,
+        body: &Body,
+        seq: Option<Seq>,
+        events: &mut Vec<LinkEvent>,
+    ) -> bool {
+        let right = self.config.side.peer().sends(body);
+        if !right {
+            let detail = format!("{} goes the wrong way", body.name());
+            self.reject(now, RejectReason::WrongDirection, detail, seq, events);
+        }
+        right
+    }
+
+    fn reject_stream(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        seq: Option<Seq>,
+        events: &mut Vec<LinkEvent>,
+    ) {
+        let detail = if self.retired.contains(&stream) {
+            "the stream was given up"
+        } else {
+            "the stream was never announced"
+        };
+        self.reject(
+            now,
+            RejectReason::WrongStream,
+            detail.to_owned(),
+            seq,
+            events,
+        );
+    }
+
+    fn reject(
+        &mut self,
+        now: Instant,
+        reason: RejectReason,
+        detail: String,
+        seq: Option<Seq>,
+        events: &mut Vec<LinkEvent>,
+    ) {
+        if self.reject_not_before.is_none_or(|time| time <= now) {
+            self.reject_not_before = Some(now + self.config.reject_interval);
+            self.reject = Some(Reject {
+                reason,
+                detail: detail.clone(),
+                seq,
+            });
+        }
+        events.push(LinkEvent::Rejected {
+            reason,
+            detail,
+            seq,
+        });
+    }
+
+    fn poll_handshake(&mut self, now: Instant) -> Option<Body> {
+        let seen = self.inbound.as_ref().map(Inbound::position);
+        let oldest = self.outbound.oldest();
+        match &mut self.handshake {
+            Handshake::Saying {
+                hello, due, wait, ..
+            } if *due <= now => {
+                *due = now + *wait;
+                *wait = (*wait * 2).min(self.config.hello_resend_max);
+                Some(Body::Hello(Hello {
+                    seen,
+                    oldest,
+                    ..(**hello).clone()
+                }))
+            }
+            Handshake::Answered { attempt, due } if *due => {
+                *due = false;
+                Some(Body::Welcome(Welcome {
+                    attempt: *attempt,
+                    version: self.version,
+                    seen,
+                    oldest,
+                }))
+            }
+            Handshake::Nothing
+            | Handshake::Saying { .. }
+            | Handshake::Welcomed { .. }
+            | Handshake::Heard { .. }
+            | Handshake::Answered { .. } => None,
+        }
+    }
+
+    fn unresponsive_at(&self) -> Option<Instant> {
+        if self.unresponsive_said {
+            return None;
+        }
+        let since = match &self.handshake {
+            Handshake::Saying { since, .. } => Some(*since),
+            Handshake::Welcomed { .. } | Handshake::Answered { .. } => {
+                self.outbound.waiting_since()
+            }
+            Handshake::Nothing | Handshake::Heard { .. } => None,
+        };
+        since.map(|since| since + self.config.unresponsive_after)
+    }
+
+    fn unsequenced(&mut self, body: Option<&Body>, reliable: bool) -> Transmit {
+        let ack = self.inbound.as_ref().map(Inbound::position);
+        self.ack = Ack::default();
+        Transmit {
+            payload: self.envelope(self.epoch, None, ack, body).encode_to_vec(),
+            reliable,
+        }
+    }
+
+    fn envelope(
+        &self,
+        epoch: Epoch,
+        seq: Option<Seq>,
+        ack: Option<Position>,
+        body: Option<&Body>,
+    ) -> pb::Envelope {
+        codec::envelope(
+            &self.config.call,
+            epoch,
+            self.version,
+            self.outbound.stream,
+            seq,
+            ack,
+            body,
+        )
+    }
+}
+
+/// Whether a body is a part of the stream.
+fn is_sequenced(body: &Body) -> bool {
+    match body {
+        Body::Hello(_) | Body::Welcome(_) | Body::Heartbeat(_) => false,
+        Body::Reject(_)
+        | Body::Prepare(_)
+        | Body::CancelPrepare { .. }
+        | Body::Ready(_)
+        | Body::Refuse { .. }
+        | Body::Grant { .. }
+        | Body::Granted { .. }
+        | Body::Revoke(_)
+        | Body::Released { .. }
+        | Body::Leave
+        | Body::HandoffRequest(_)
+        | Body::HandoffResult(_)
+        | Body::ContextAppend { .. }
+        | Body::ContextChunk(_)
+        | Body::StatePatch(_)
+        | Body::StateResult(_) => true,
+    }
+}
+
+/// The newest version that both sides speak.
+fn common_version(versions: &[Version]) -> Option<Version> {
+    versions
+        .iter()
+        .filter(|version| version.major == VERSION.major)
+        .map(|version| (*version).min(VERSION))
+        .max()
+}
