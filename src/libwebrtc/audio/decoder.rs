@@ -3,11 +3,11 @@
 use opus::{Channels, Decoder};
 
 /// The longest packet that Opus allows, in samples per channel at 48 kHz (120 ms).
-pub const PACKET_MAX_48K: u64 = 5_760;
+pub(crate) const PACKET_MAX_48K: u64 = 5_760;
 
 /// Decodes packets and invents what is missing between them.
 #[derive(Default)]
-pub struct AudioDecoder {
+pub(crate) struct AudioDecoder {
     inner: Option<Inner>,
 }
 
@@ -19,7 +19,7 @@ struct Inner {
 
 impl AudioDecoder {
     /// Prepares for `rate` Hz (one of Opus's) and one or two channels. A change forgets the decoder's state.
-    pub fn set_format(&mut self, rate: u32, channels: u32) -> Result<(), opus::Error> {
+    pub(crate) fn set_format(&mut self, rate: u32, channels: u32) -> Result<(), opus::Error> {
         if self
             .inner
             .as_ref()
@@ -41,13 +41,13 @@ impl AudioDecoder {
     }
 
     /// Appends the samples of a packet to `out`.
-    pub fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) -> Result<(), opus::Error> {
+    pub(crate) fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) -> Result<(), opus::Error> {
         self.run(payload, PACKET_MAX_48K, false, out)
     }
 
     /// Appends `duration` (48 kHz, a multiple of 120) samples in place of a missing packet, from the copy inside the
     /// packet after it if there is one.
-    pub fn recover(
+    pub(crate) fn recover(
         &mut self,
         next: &[u8],
         duration: u64,
@@ -57,7 +57,7 @@ impl AudioDecoder {
     }
 
     /// Appends `duration` (48 kHz, a multiple of 120) samples that carry on what was heard last.
-    pub fn conceal(&mut self, duration: u64, out: &mut Vec<i16>) -> Result<(), opus::Error> {
+    pub(crate) fn conceal(&mut self, duration: u64, out: &mut Vec<i16>) -> Result<(), opus::Error> {
         self.run(&[], duration, false, out)
     }
 
@@ -89,7 +89,7 @@ impl AudioDecoder {
 }
 
 /// The samples per channel at 48 kHz that an Opus packet holds, from its table of contents; `None` if it is no packet.
-pub fn duration_48k(payload: &[u8]) -> Option<u64> {
+pub(crate) fn duration_48k(payload: &[u8]) -> Option<u64> {
     opus::packet::get_nb_samples(payload, 48_000)
         .ok()
         .map(|samples| samples as u64)
@@ -97,6 +97,6 @@ pub fn duration_48k(payload: &[u8]) -> Option<u64> {
 }
 
 /// Whether the packet says nothing but that there is silence (RFC 6716: a frame of a byte or none).
-pub fn is_silence(payload: &[u8]) -> bool {
+pub(crate) fn is_silence(payload: &[u8]) -> bool {
     payload.len() <= 2
 }

@@ -27,7 +27,7 @@ const WINDOW: Duration = Duration::from_secs(2);
 const RESTART: Duration = Duration::from_secs(1);
 
 /// Estimates the wanted delay.
-pub struct DelayEstimator {
+pub(crate) struct DelayEstimator {
     histogram: [f32; CLASSES],
     /// Delays (ns, relative to `origin`) within the window, growing; the first is the least.
     least: VecDeque<(Instant, i64)>,
@@ -41,7 +41,7 @@ pub struct DelayEstimator {
 
 impl DelayEstimator {
     /// An estimator that knows nothing yet and wants `initial`.
-    pub fn new(initial: Duration) -> Self {
+    pub(crate) fn new(initial: Duration) -> Self {
         let mut histogram = [0.0; CLASSES];
         let class = (initial.as_millis() / CLASS.as_millis()) as usize;
         histogram[class.saturating_sub(1).min(CLASSES - 1)] = 1.0;
@@ -57,17 +57,17 @@ impl DelayEstimator {
     }
 
     /// How late a packet may be, beyond the fastest, and still be played.
-    pub fn target(&self) -> Duration {
+    pub(crate) fn target(&self) -> Duration {
         self.target
     }
 
     /// The interarrival jitter of RFC 3550.
-    pub fn jitter(&self) -> Duration {
+    pub(crate) fn jitter(&self) -> Duration {
         Duration::from_nanos(self.jitter_ns as u64)
     }
 
     /// Learns from a packet of `rtp_time` (48 kHz) that came at `arrival`.
-    pub fn observe(&mut self, arrival: Instant, rtp_time: u64) {
+    pub(crate) fn observe(&mut self, arrival: Instant, rtp_time: u64) {
         let (origin, origin_time) = *self.origin.get_or_insert((arrival, rtp_time));
         let elapsed = signed_nanos(origin, arrival);
         let media = (rtp_time as i64).wrapping_sub(origin_time as i64);

@@ -5,35 +5,35 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Bytes;
 
 /// The most packets that wait: 4 s of 20 ms. When another comes, the oldest is given up.
-pub const PACKETS_MAX: usize = 200;
+pub(crate) const PACKETS_MAX: usize = 200;
 
 /// One packet that waits.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     /// Its extended sequence number.
-    pub seq: u64,
+    pub(crate) seq: u64,
     /// Its extended RTP time at 48 kHz.
-    pub rtp_time: u64,
+    pub(crate) rtp_time: u64,
     /// Samples per channel at 48 kHz, from its table of contents.
-    pub duration: u64,
+    pub(crate) duration: u64,
     /// The Opus packet.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
     /// When it arrived.
-    pub arrival: Instant,
+    pub(crate) arrival: Instant,
     /// Whether it is a copy that came with a later packet.
-    pub copy: bool,
+    pub(crate) copy: bool,
 }
 
 impl Waiting {
     /// The RTP time after its last sample.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.rtp_time + self.duration
     }
 }
 
 /// What became of a packet that was offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Inserted {
+pub(crate) enum Inserted {
     /// It waits.
     Yes,
     /// It was there already.
@@ -44,13 +44,13 @@ pub enum Inserted {
 
 /// The packets, oldest first, no two of one sequence number.
 #[derive(Debug, Default)]
-pub struct JitterBuffer {
+pub(crate) struct JitterBuffer {
     packets: VecDeque<Waiting>,
 }
 
 impl JitterBuffer {
     /// Takes a packet.
-    pub fn insert(&mut self, packet: Waiting) -> Inserted {
+    pub(crate) fn insert(&mut self, packet: Waiting) -> Inserted {
         // Nearly always the newest.
         let at = self
             .packets
@@ -72,34 +72,34 @@ impl JitterBuffer {
     }
 
     /// The packet that is to be played next.
-    pub fn first(&self) -> Option<&Waiting> {
+    pub(crate) fn first(&self) -> Option<&Waiting> {
         self.packets.front()
     }
 
     /// Takes out the packet that is to be played next.
-    pub fn pop(&mut self) -> Option<Waiting> {
+    pub(crate) fn pop(&mut self) -> Option<Waiting> {
         self.packets.pop_front()
     }
 
     /// Samples at 48 kHz from `from` to the end of the newest packet.
-    pub fn span_from(&self, from: u64) -> u64 {
+    pub(crate) fn span_from(&self, from: u64) -> u64 {
         self.packets
             .back()
             .map_or(0, |last| last.end().saturating_sub(from))
     }
 
     /// Packets that wait.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.packets.len()
     }
 
     /// Whether none waits.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.packets.is_empty()
     }
 
     /// Gives all up.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.packets.clear();
     }
 }

@@ -2,7 +2,7 @@
 
 /// The level of interleaved samples as RFC 6464 has it: decibels relative to the overload point, from -127 (silence)
 /// to 0. A full-scale square wave is 0, a full-scale sine -3.
-pub fn level_dbov(pcm: &[i16]) -> i8 {
+pub(crate) fn level_dbov(pcm: &[i16]) -> i8 {
     if pcm.is_empty() {
         return -127;
     }

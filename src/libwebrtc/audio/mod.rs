@@ -8,19 +8,19 @@
 //! All counts named `..._48k` are samples per channel of a 48 kHz clock, which is the clock of Opus over RTP
 //! (RFC 7587), whatever rate is encoded or decoded.
 
-pub mod decoder;
-pub mod delay;
-pub mod jitter;
-pub mod level;
-pub mod playout;
-pub mod receiver;
-pub mod red;
-pub mod resample;
-pub mod sender;
-pub mod sink;
-pub mod source;
-pub mod stretch;
-pub mod track;
+pub(crate) mod decoder;
+pub(crate) mod delay;
+pub(crate) mod jitter;
+pub(crate) mod level;
+pub(crate) mod playout;
+pub(crate) mod receiver;
+pub(crate) mod red;
+pub(crate) mod resample;
+pub(crate) mod sender;
+pub(crate) mod sink;
+pub(crate) mod source;
+pub(crate) mod stretch;
+pub(crate) mod track;
 
 #[cfg(test)]
 mod tests;

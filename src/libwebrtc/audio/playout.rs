@@ -38,7 +38,7 @@ const GIVE_UP_48K: u64 = 48_000;
 const DISCONTINUITY_48K: u64 = 96_000;
 
 /// Turns packets into frames.
-pub struct Playout {
+pub(crate) struct Playout {
     packets: JitterBuffer,
     delay: DelayEstimator,
     decoder: AudioDecoder,
@@ -71,7 +71,7 @@ enum State {
 
 impl Playout {
     /// A playout that has heard nothing yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             packets: JitterBuffer::default(),
             delay: DelayEstimator::new(INITIAL_TARGET),
@@ -92,22 +92,22 @@ impl Playout {
     }
 
     /// What has been counted so far.
-    pub fn stats(&self) -> &ReceiverStats {
+    pub(crate) fn stats(&self) -> &ReceiverStats {
         &self.stats
     }
 
     /// The interarrival jitter of RFC 3550.
-    pub fn jitter(&self) -> Duration {
+    pub(crate) fn jitter(&self) -> Duration {
         self.delay.jitter()
     }
 
     /// How long a packet should wait.
-    pub fn target(&self) -> Duration {
+    pub(crate) fn target(&self) -> Duration {
         self.delay.target()
     }
 
     /// Takes an Opus packet; one that is not `audible` is counted only.
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         arrival: Instant,
         seq: u64,
@@ -127,7 +127,7 @@ impl Playout {
     }
 
     /// Takes the blocks of a RED packet, oldest first.
-    pub fn push_red(&mut self, packet: &ReceivedPacket, blocks: &[RedBlock], audible: bool) {
+    pub(crate) fn push_red(&mut self, packet: &ReceivedPacket, blocks: &[RedBlock], audible: bool) {
         for block in blocks {
             let payload = block.payload.clone();
             if block.age == 0 {
@@ -147,19 +147,19 @@ impl Playout {
     }
 
     /// Counts a packet that could not be read.
-    pub fn count_malformed(&mut self) {
+    pub(crate) fn count_malformed(&mut self) {
         self.stats.packets_malformed += 1;
     }
 
     /// Gives up what waits, as nobody listens.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.packets.clear();
         self.decoded.clear();
         self.state = State::Idle;
     }
 
     /// Accounts for `samples` (48 kHz) that nobody asked for in time.
-    pub fn skip(&mut self, samples: u64) {
+    pub(crate) fn skip(&mut self, samples: u64) {
         if samples > 0 {
             self.decoded.clear();
             self.state = State::Idle;
@@ -167,7 +167,7 @@ impl Playout {
     }
 
     /// Replaces `out` with 10 ms of interleaved PCM at `rate` Hz (one of Opus's) with one or two channels.
-    pub fn pull_10ms(&mut self, now: Instant, rate: u32, channels: u32, out: &mut Vec<i16>) {
+    pub(crate) fn pull_10ms(&mut self, now: Instant, rate: u32, channels: u32, out: &mut Vec<i16>) {
         self.set_format(rate, channels);
         self.track_level();
         let wanted = (rate / 100 * channels) as usize;

@@ -17,7 +17,7 @@ const CATCH_UP_TICKS: u32 = 50;
 
 /// How the payload of a packet is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayloadKind {
+pub(crate) enum PayloadKind {
     /// An Opus packet (RFC 7587).
     Opus,
     /// An Opus packet with copies of earlier ones (RFC 2198).
@@ -26,66 +26,66 @@ pub enum PayloadKind {
 
 /// One packet as it came.
 #[derive(Debug, Clone)]
-pub struct ReceivedPacket {
+pub(crate) struct ReceivedPacket {
     /// The sequence number, extended beyond 16 bits.
-    pub seq: u64,
+    pub(crate) seq: u64,
     /// The RTP time at 48 kHz, extended beyond 32 bits.
-    pub rtp_time: u64,
+    pub(crate) rtp_time: u64,
     /// The payload, without padding.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
     /// What the payload type says it is.
-    pub kind: PayloadKind,
+    pub(crate) kind: PayloadKind,
     /// When it arrived.
-    pub arrival: Instant,
+    pub(crate) arrival: Instant,
 }
 
 /// What a receiver has counted, in the terms of WebRTC's `inbound-rtp` statistics. Samples are per channel at 48 kHz.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct ReceiverStats {
+pub(crate) struct ReceiverStats {
     /// Packets taken, copies in RED not counted.
-    pub packets: u64,
+    pub(crate) packets: u64,
     /// Payload bytes taken.
-    pub payload_bytes: u64,
+    pub(crate) payload_bytes: u64,
     /// The interarrival jitter of RFC 3550, in seconds.
-    pub jitter_secs: f64,
+    pub(crate) jitter_secs: f64,
     /// Packets that came too late to be heard.
-    pub packets_late: u64,
+    pub(crate) packets_late: u64,
     /// Packets that were there already.
-    pub packets_duplicate: u64,
+    pub(crate) packets_duplicate: u64,
     /// Packets given up to stay within the buffer's bounds.
-    pub packets_overflown: u64,
+    pub(crate) packets_overflown: u64,
     /// Packets that could not be read or decoded.
-    pub packets_malformed: u64,
+    pub(crate) packets_malformed: u64,
     /// Packets that were made good from a copy in RED.
-    pub packets_from_red: u64,
+    pub(crate) packets_from_red: u64,
     /// Packets that were made good from the coarse copy in the following packet.
-    pub packets_from_fec: u64,
+    pub(crate) packets_from_fec: u64,
     /// Samples handed out, of all kinds.
-    pub total_samples: u64,
+    pub(crate) total_samples: u64,
     /// Samples that were invented in place of missing packets.
-    pub concealed_samples: u64,
+    pub(crate) concealed_samples: u64,
     /// Times that concealment began.
-    pub concealment_events: u64,
+    pub(crate) concealment_events: u64,
     /// Samples added to slow playout down.
-    pub inserted_samples: u64,
+    pub(crate) inserted_samples: u64,
     /// Samples taken out to speed playout up.
-    pub removed_samples: u64,
+    pub(crate) removed_samples: u64,
     /// Sum of the time that each sample handed out spent in the buffer, in seconds.
-    pub buffer_delay_secs: f64,
+    pub(crate) buffer_delay_secs: f64,
     /// Sum of the target delay for each of these samples, in seconds.
-    pub buffer_target_secs: f64,
+    pub(crate) buffer_target_secs: f64,
     /// Samples that these sums are about.
-    pub buffer_emitted: u64,
+    pub(crate) buffer_emitted: u64,
     /// Level of the last frame handed out, in dBov.
-    pub audio_level_dbov: i8,
+    pub(crate) audio_level_dbov: i8,
     /// As WebRTC's `totalAudioEnergy`, in seconds.
-    pub total_audio_energy: f64,
+    pub(crate) total_audio_energy: f64,
 }
 
 /// Buffers, decodes and hands out one track. It is owned by whoever receives the packets.
 ///
 /// It works only while there are sinks: without any, packets are counted and dropped.
-pub struct AudioReceiver {
+pub(crate) struct AudioReceiver {
     track: RemoteAudio,
     sinks: Vec<Arc<PcmSink>>,
     generation: u64,
@@ -98,7 +98,7 @@ pub struct AudioReceiver {
 
 impl AudioReceiver {
     /// Starts to receive `track`; `wake` is called when a sink is added.
-    pub fn new(track: RemoteAudio, wake: Wake) -> Self {
+    pub(crate) fn new(track: RemoteAudio, wake: Wake) -> Self {
         track.set_wake(Some(wake));
         Self {
             track,
@@ -112,7 +112,7 @@ impl AudioReceiver {
     }
 
     /// Takes a packet.
-    pub fn push_packet(&mut self, packet: ReceivedPacket) {
+    pub(crate) fn push_packet(&mut self, packet: ReceivedPacket) {
         self.refresh_sinks();
         let audible = !self.sinks.is_empty();
         match packet.kind {
@@ -134,7 +134,7 @@ impl AudioReceiver {
     }
 
     /// Hands out all frames that are due at `now`.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.refresh_sinks();
         if self.sinks.is_empty() {
             self.next_tick = None;
@@ -158,7 +158,7 @@ impl AudioReceiver {
     }
 
     /// When to call [`Self::handle_timeout`] next; `None` while nobody listens.
-    pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         self.refresh_sinks();
         if self.sinks.is_empty() {
             return None;
@@ -167,7 +167,7 @@ impl AudioReceiver {
     }
 
     /// What has been counted so far.
-    pub fn stats(&self) -> &ReceiverStats {
+    pub(crate) fn stats(&self) -> &ReceiverStats {
         self.playout.stats()
     }
 

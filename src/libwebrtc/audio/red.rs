@@ -14,7 +14,7 @@ const COPIES_MAX: usize = 8;
 
 /// A payload that is not RED.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum RedError {
+pub(crate) enum RedError {
     /// A header or a block goes beyond the end.
     #[error("the payload ends inside a block")]
     Truncated,
@@ -25,17 +25,17 @@ pub enum RedError {
 
 /// One packet inside a RED payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RedBlock {
+pub(crate) struct RedBlock {
     /// How many packets before the newest it was sent, 0 for the newest itself.
-    pub age: u64,
+    pub(crate) age: u64,
     /// How long before the newest it begins, in ticks of the RTP clock.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Its payload; empty if the sender had none.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
 }
 
 /// Splits a RED payload, oldest block first. The last one is the packet proper.
-pub fn unwrap(payload: &Bytes) -> Result<Vec<RedBlock>, RedError> {
+pub(crate) fn unwrap(payload: &Bytes) -> Result<Vec<RedBlock>, RedError> {
     let mut headers = Vec::with_capacity(2);
     let mut at = 0;
     loop {
@@ -81,14 +81,14 @@ pub fn unwrap(payload: &Bytes) -> Result<Vec<RedBlock>, RedError> {
 
 /// Makes RED payloads that carry the packet before, too.
 #[derive(Debug, Default)]
-pub struct RedWriter {
+pub(crate) struct RedWriter {
     last: Option<(u64, Bytes)>,
 }
 
 impl RedWriter {
     /// Wraps the packet of `rtp_time` whose own payload type is `payload_type` (0 to 127). The copy is left out when
     /// it is too old or too large for the format.
-    pub fn wrap(&mut self, payload_type: u8, rtp_time: u64, payload: &Bytes) -> Bytes {
+    pub(crate) fn wrap(&mut self, payload_type: u8, rtp_time: u64, payload: &Bytes) -> Bytes {
         let mut out = BytesMut::with_capacity(5 + payload.len() * 2);
         let copy = self.last.take().and_then(|(time, copy)| {
             let offset = rtp_time.checked_sub(time)?;

@@ -8,7 +8,7 @@ const SAMPLE_RATE_MAX: u32 = 384_000;
 
 /// A pair of formats that cannot be converted.
 #[derive(Debug, Error)]
-pub enum ResampleError {
+pub(crate) enum ResampleError {
     /// A rate of 0 Hz or above the limit.
     #[error("sample rate {0} Hz is not between 100 and {SAMPLE_RATE_MAX} Hz")]
     Rate(u32),
@@ -28,7 +28,7 @@ pub enum ResampleError {
 }
 
 /// Converts a stream of interleaved PCM to another rate and number of channels. Input comes in pieces of any length.
-pub struct Converter {
+pub(crate) struct Converter {
     from: (u32, u32),
     to: (u32, u32),
     /// The channels that the resampler works on: the fewer of both sides.
@@ -41,7 +41,7 @@ pub struct Converter {
 
 impl Converter {
     /// Converts from and to (Hz, channels).
-    pub fn new(from: (u32, u32), to: (u32, u32)) -> Result<Self, ResampleError> {
+    pub(crate) fn new(from: (u32, u32), to: (u32, u32)) -> Result<Self, ResampleError> {
         for (rate, channels) in [from, to] {
             if !(100..=SAMPLE_RATE_MAX).contains(&rate) {
                 return Err(ResampleError::Rate(rate));
@@ -83,12 +83,12 @@ impl Converter {
     }
 
     /// The format of the input, in Hz and channels.
-    pub fn from(&self) -> (u32, u32) {
+    pub(crate) fn from(&self) -> (u32, u32) {
         self.from
     }
 
     /// Appends the conversion of `pcm` to `out`, as far as it is known; the rest comes with later input.
-    pub fn push(&mut self, pcm: &[i16], out: &mut Vec<i16>) {
+    pub(crate) fn push(&mut self, pcm: &[i16], out: &mut Vec<i16>) {
         let Some(resampler) = &mut self.resampler else {
             remix(pcm, self.from.1 as usize, self.to.1 as usize, out);
             return;
@@ -124,7 +124,7 @@ impl Converter {
 
 /// Appends `pcm` to `out` with another number of channels: mono is the mean of all, one channel is copied to all, and
 /// otherwise the first ones are kept and missing ones are silent.
-pub fn remix(pcm: &[i16], from: usize, to: usize, out: &mut Vec<i16>) {
+pub(crate) fn remix(pcm: &[i16], from: usize, to: usize, out: &mut Vec<i16>) {
     match (from, to) {
         (a, b) if a == b => out.extend_from_slice(pcm),
         (_, 1) => out.extend(pcm.chunks_exact(from).map(|frame| {

@@ -25,6 +25,9 @@ const PACKET: Duration = Duration::from_millis(20);
 /// The length of a packet on the RTP clock.
 const PACKET_48K: u32 = 960;
 
+/// Frames of the source in a packet.
+const FRAMES_PER_PACKET: usize = 2;
+
 /// PCM that waits for the encoder, at most; what is older is skipped.
 const QUEUE_MAX: Duration = Duration::from_millis(500);
 
@@ -39,17 +42,17 @@ const BITRATE_PER_CHANNEL: u32 = 32_000;
 
 /// What has been agreed on for a sent track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AudioSendParams {
+pub(crate) struct AudioSendParams {
     /// Bits per second; `None` for a default that fits the channels.
-    pub bitrate: Option<u32>,
+    pub(crate) bitrate: Option<u32>,
     /// Whether packets are left out in silence (`usedtx=1`).
-    pub dtx: bool,
+    pub(crate) dtx: bool,
     /// Whether a packet carries a coarse copy of the one before it (`useinbandfec=1`), once losses are expected.
-    pub fec: bool,
+    pub(crate) fec: bool,
     /// Whether the other side takes two channels (`stereo=1`); a source of one is sent as one all the same.
-    pub stereo: bool,
+    pub(crate) stereo: bool,
     /// Packet loss to arm against, in percent, as the other side reports it.
-    pub expected_loss_percent: u8,
+    pub(crate) expected_loss_percent: u8,
 }
 
 impl Default for AudioSendParams {
@@ -66,25 +69,25 @@ impl Default for AudioSendParams {
 
 /// One Opus packet, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpusPacket {
+pub(crate) struct OpusPacket {
     /// The payload.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
     /// Time of its first sample on a clock of 48 kHz that starts at 0 and never wraps. It goes on while packets are
     /// left out.
-    pub rtp_time_48k: u64,
+    pub(crate) rtp_time_48k: u64,
     /// Samples per channel that it stands for, at 48 kHz.
-    pub duration_samples_48k: u32,
+    pub(crate) duration_samples_48k: u32,
     /// Whether it is the first after a pause, or at all.
-    pub marker: bool,
+    pub(crate) marker: bool,
     /// Its level in dBov, -127 to 0 (RFC 6464).
-    pub audio_level_dbov: i8,
+    pub(crate) audio_level_dbov: i8,
     /// Whether somebody seems to speak.
-    pub voice_activity: bool,
+    pub(crate) voice_activity: bool,
 }
 
 /// The track cannot be encoded.
 #[derive(Debug, Error)]
-pub enum SenderError {
+pub(crate) enum SenderError {
     /// The source's format is out of reach.
     #[error("the source's format cannot be sent")]
     Format(#[from] ResampleError),
@@ -97,7 +100,7 @@ pub enum SenderError {
 }
 
 /// Encodes one track. It is owned by whoever sends the packets.
-pub struct AudioSender {
+pub(crate) struct AudioSender {
     track: LocalAudio,
     tap: Arc<Tap>,
     encoder: Encoder,
@@ -107,7 +110,7 @@ pub struct AudioSender {
     channels: u32,
     /// Present when the source's rate is none of Opus's.
     converter: Option<Converter>,
-    /// Interleaved samples at the encoder's rate and channels, less than a packet between calls.
+    /// Interleaved samples at the encoder's rate and channels: between calls, less than a packet.
     pending: Vec<i16>,
     /// One frame as the source has it.
     raw: Vec<i16>,
@@ -124,24 +127,24 @@ pub struct AudioSender {
 
 /// What a sender has counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct SenderStats {
+pub(crate) struct SenderStats {
     /// Packets made.
-    pub packets: u64,
+    pub(crate) packets: u64,
     /// Packets left out in silence.
-    pub packets_left_out: u64,
+    pub(crate) packets_left_out: u64,
     /// Payload bytes made.
-    pub payload_bytes: u64,
+    pub(crate) payload_bytes: u64,
     /// Level of the last packet, sent or not, in dBov.
-    pub audio_level_dbov: i8,
+    pub(crate) audio_level_dbov: i8,
     /// Sum over time of the squared level (full scale is 1), in seconds, as WebRTC's `totalAudioEnergy`.
-    pub total_audio_energy: f64,
+    pub(crate) total_audio_energy: f64,
     /// Time encoded, in seconds.
-    pub total_samples_duration: f64,
+    pub(crate) total_samples_duration: f64,
 }
 
 impl AudioSender {
     /// Starts to send `track`; `wake` is called when a source without a clock of its own has something new.
-    pub fn new(
+    pub(crate) fn new(
         track: LocalAudio,
         params: AudioSendParams,
         wake: Wake,
@@ -194,7 +197,7 @@ impl AudioSender {
     }
 
     /// Takes what has been agreed on anew.
-    pub fn set_params(&mut self, params: AudioSendParams) -> Result<(), SenderError> {
+    pub(crate) fn set_params(&mut self, params: AudioSendParams) -> Result<(), SenderError> {
         if params == self.params {
             return Ok(());
         }
@@ -216,18 +219,21 @@ impl AudioSender {
     }
 
     /// What has been counted so far.
-    pub fn stats(&self) -> SenderStats {
+    pub(crate) fn stats(&self) -> SenderStats {
         self.stats
     }
 
     /// The next packet that is due at `now`. Call it until it returns `None`.
-    pub fn poll_packet(&mut self, now: Instant) -> Option<OpusPacket> {
+    pub(crate) fn poll_packet(&mut self, now: Instant) -> Option<OpusPacket> {
         self.track.source().advance(now);
         loop {
+            // Frames stay with the tap until there is a packet of them: it counts them to know when to wake.
             while self.pending.len() < self.packet_samples() {
-                if !self.take_frame() {
+                if self.tap.frames() < FRAMES_PER_PACKET {
                     return None;
                 }
+                self.take_frame();
+                self.take_frame();
             }
             if let Some(packet) = self.encode() {
                 return Some(packet);
@@ -236,10 +242,8 @@ impl AudioSender {
     }
 
     /// When to call [`Self::poll_packet`] next; `None` while only the source's wake tells.
-    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let waiting = self.tap.queue.lock().pcm.len() / self.tap.frame.max(1);
-        let held = self.pending.len() * 2 / self.packet_samples();
-        let missing = 2usize.saturating_sub(waiting + held) as u32;
+    pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let missing = FRAMES_PER_PACKET.saturating_sub(self.tap.frames()) as u32;
         if missing == 0 {
             return Some(now);
         }
@@ -249,15 +253,13 @@ impl AudioSender {
             .map(|tick| tick + TICK * (missing - 1))
     }
 
-    /// Moves 10 ms from the source to the encoder's input; false if there is nothing.
-    fn take_frame(&mut self) -> bool {
+    /// Moves 10 ms from the source to the encoder's input.
+    fn take_frame(&mut self) {
         let skipped = {
             let mut queue = self.tap.queue.lock();
-            if queue.pcm.len() < self.tap.frame {
-                return false;
-            }
+            let samples = self.tap.frame.min(queue.pcm.len());
             self.raw.clear();
-            self.raw.extend(queue.pcm.drain(..self.tap.frame));
+            self.raw.extend(queue.pcm.drain(..samples));
             std::mem::take(&mut queue.skipped)
         };
         if !skipped.is_zero() {
@@ -278,7 +280,6 @@ impl AudioSender {
                 remix(&self.raw, from, self.channels as usize, &mut self.pending);
             }
         }
-        true
     }
 
     /// Encodes one packet; `None` if silence makes it superfluous.
@@ -344,6 +345,13 @@ struct TapQueue {
     expected: Option<Instant>,
 }
 
+impl Tap {
+    /// Frames of 10 ms that wait.
+    fn frames(&self) -> usize {
+        self.queue.lock().pcm.len() / self.frame.max(1)
+    }
+}
+
 impl PcmTap for Tap {
     fn on_pcm(&self, now: Instant, pcm: &[i16], _sample_rate: u32, _channels: u32) {
         let mut queue = self.queue.lock();
@@ -363,7 +371,7 @@ impl PcmTap for Tap {
             queue.skipped += TICK;
         }
         drop(queue);
-        if self.direct && frames >= 2 {
+        if self.direct && frames >= FRAMES_PER_PACKET {
             (self.wake)();
         }
     }

@@ -15,10 +15,10 @@ use super::{
 };
 
 /// The frames that a sink holds when it is asked not to drop any: one minute. Beyond it the oldest go all the same.
-pub const FRAMES_MAX: usize = 6_000;
+pub(crate) const FRAMES_MAX: usize = 6_000;
 
 /// A bounded queue of frames of 10 ms in a format of its own. When it is full, the oldest frame is dropped.
-pub struct PcmSink {
+pub(crate) struct PcmSink {
     rate: u32,
     channels: u32,
     capacity: usize,
@@ -39,7 +39,11 @@ struct State {
 impl PcmSink {
     /// A sink for frames at `rate` Hz with `channels` channels that holds `capacity` of them; `None` for
     /// [`FRAMES_MAX`].
-    pub fn new(rate: u32, channels: u32, capacity: Option<usize>) -> Result<Self, ResampleError> {
+    pub(crate) fn new(
+        rate: u32,
+        channels: u32,
+        capacity: Option<usize>,
+    ) -> Result<Self, ResampleError> {
         // Checks the format.
         Converter::new((48_000, 1), (rate, channels))?;
         let state = State {
@@ -59,27 +63,27 @@ impl PcmSink {
     }
 
     /// Rate in Hz and channels of the frames.
-    pub fn format(&self) -> (u32, u32) {
+    pub(crate) fn format(&self) -> (u32, u32) {
         (self.rate, self.channels)
     }
 
     /// Samples per channel of a frame.
-    pub fn frame_samples(&self) -> usize {
+    pub(crate) fn frame_samples(&self) -> usize {
         (self.rate / 100) as usize
     }
 
     /// Frames dropped so far because nobody took them in time.
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.state.lock().dropped
     }
 
     /// Whether [`Self::close`] has been called.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
     /// Takes no more frames and forgets those it has.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         let mut state = self.state.lock();
         state.frames.clear();
@@ -91,7 +95,7 @@ impl PcmSink {
     }
 
     /// Takes interleaved samples of any format.
-    pub fn push(&self, pcm: &[i16], rate: u32, channels: u32) {
+    pub(crate) fn push(&self, pcm: &[i16], rate: u32, channels: u32) {
         if self.is_closed() {
             return;
         }
@@ -106,7 +110,7 @@ impl PcmSink {
     }
 
     /// The next frame; `None` once the sink is closed.
-    pub fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Vec<i16>>> {
+    pub(crate) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Vec<i16>>> {
         let mut state = self.state.lock();
         if let Some(frame) = state.frames.pop_front() {
             return Poll::Ready(Some(frame));

@@ -22,7 +22,7 @@ const CATCH_UP_TICKS: u32 = 20;
 const STALL_TICKS: u32 = 100;
 
 /// What takes PCM from a source.
-pub trait PcmTap: Send + Sync {
+pub(crate) trait PcmTap: Send + Sync {
     /// Takes one frame of 10 ms, interleaved. Called with the source locked.
     fn on_pcm(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32);
 
@@ -32,7 +32,7 @@ pub trait PcmTap: Send + Sync {
 
 /// A frame does not fit; nothing of it was taken.
 #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
-pub enum PushError {
+pub(crate) enum PushError {
     /// The buffer has no room for it before `until`.
     #[error("the buffer is full")]
     Full {
@@ -59,7 +59,7 @@ pub enum PushError {
 
 /// A source of PCM. Clones are the same source.
 #[derive(Clone)]
-pub struct PcmSource {
+pub(crate) struct PcmSource {
     format: Format,
     state: Arc<Mutex<State>>,
 }
@@ -86,7 +86,7 @@ struct State {
 impl PcmSource {
     /// A source of `channels` interleaved channels at `sample_rate` Hz that buffers `queue_ms` milliseconds (a multiple
     /// of 10) before it asks for patience, and takes as much again. 0 makes it direct.
-    pub fn new(sample_rate: u32, channels: u32, queue_ms: u32) -> Self {
+    pub(crate) fn new(sample_rate: u32, channels: u32, queue_ms: u32) -> Self {
         let tick_samples = (sample_rate / 100 * channels) as usize;
         let threshold = (queue_ms / 10) as usize * tick_samples;
         let format = Format {
@@ -108,27 +108,27 @@ impl PcmSource {
     }
 
     /// Samples per second and channel.
-    pub fn sample_rate(&self) -> u32 {
+    pub(crate) fn sample_rate(&self) -> u32 {
         self.format.sample_rate
     }
 
     /// Interleaved channels.
-    pub fn channels(&self) -> u32 {
+    pub(crate) fn channels(&self) -> u32 {
         self.format.channels
     }
 
     /// Whether frames are handed on at once, without a buffer.
-    pub fn is_direct(&self) -> bool {
+    pub(crate) fn is_direct(&self) -> bool {
         self.format.threshold == 0
     }
 
     /// Samples of all channels after which a push has to wait; the largest push that is taken. 0 for a direct source.
-    pub fn queue_samples(&self) -> usize {
+    pub(crate) fn queue_samples(&self) -> usize {
         self.format.threshold
     }
 
     /// Hands over interleaved samples: exactly 10 ms for a direct source, up to the queue's size for a buffered one.
-    pub fn push(&self, now: Instant, pcm: &[i16]) -> Result<(), PushError> {
+    pub(crate) fn push(&self, now: Instant, pcm: &[i16]) -> Result<(), PushError> {
         let format = self.format;
         let mut state = self.state.lock();
         if self.is_direct() {
@@ -159,7 +159,7 @@ impl PcmSource {
     }
 
     /// Drops the oldest samples so that `samples` more of them fit. For callers that cannot wait.
-    pub fn make_room(&self, samples: usize) {
+    pub(crate) fn make_room(&self, samples: usize) {
         let mut state = self.state.lock();
         let over = (state.buffer.len() + samples).saturating_sub(2 * self.format.threshold);
         let over = over.min(state.buffer.len());
@@ -167,7 +167,7 @@ impl PcmSource {
     }
 
     /// Until when the one who pushed last should wait; `None` if there is room again.
-    pub fn full_until(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn full_until(&self, now: Instant) -> Option<Instant> {
         if self.is_direct() {
             return None;
         }
@@ -178,24 +178,24 @@ impl PcmSource {
     }
 
     /// Forgets what is buffered and not yet handed on.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.state.lock().buffer.clear();
     }
 
     /// Samples of all channels that are buffered at `now`.
-    pub fn buffered(&self, now: Instant) -> usize {
+    pub(crate) fn buffered(&self, now: Instant) -> usize {
         let mut state = self.state.lock();
         state.advance(now, self.format);
         state.buffer.len()
     }
 
     /// Lets all frames leave whose time has come.
-    pub fn advance(&self, now: Instant) {
+    pub(crate) fn advance(&self, now: Instant) {
         self.state.lock().advance(now, self.format);
     }
 
     /// When the next frame leaves; `None` for a direct source.
-    pub fn next_tick(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_tick(&self, now: Instant) -> Option<Instant> {
         if self.is_direct() {
             return None;
         }
@@ -203,7 +203,7 @@ impl PcmSource {
     }
 
     /// Hands every frame to `tap` too, for as long as it lives. Returns false if there are too many.
-    pub fn subscribe(&self, tap: Arc<dyn PcmTap>) -> bool {
+    pub(crate) fn subscribe(&self, tap: Arc<dyn PcmTap>) -> bool {
         let mut state = self.state.lock();
         state.taps.retain(|tap| tap.strong_count() > 0);
         if state.taps.len() >= SINKS_MAX {

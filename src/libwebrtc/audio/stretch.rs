@@ -13,7 +13,13 @@ const AGREEMENT_MIN: f64 = 0.7;
 
 /// Takes one period out of `pcm[from..]`; returns the samples per channel removed, 0 if the sound does not allow it.
 /// `force` does it whatever the sound is.
-pub fn shorten(pcm: &mut Vec<i16>, from: usize, rate: u32, channels: usize, force: bool) -> usize {
+pub(crate) fn shorten(
+    pcm: &mut Vec<i16>,
+    from: usize,
+    rate: u32,
+    channels: usize,
+    force: bool,
+) -> usize {
     let Some(period) = find_period(&pcm[from..], rate, channels, force) else {
         return 0;
     };
@@ -32,7 +38,7 @@ pub fn shorten(pcm: &mut Vec<i16>, from: usize, rate: u32, channels: usize, forc
 
 /// Repeats one period at the start of `pcm[from..]`; returns the samples per channel inserted, 0 if the sound does not
 /// allow it.
-pub fn lengthen(pcm: &mut Vec<i16>, from: usize, rate: u32, channels: usize) -> usize {
+pub(crate) fn lengthen(pcm: &mut Vec<i16>, from: usize, rate: u32, channels: usize) -> usize {
     let Some(period) = find_period(&pcm[from..], rate, channels, false) else {
         return 0;
     };

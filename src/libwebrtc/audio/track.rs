@@ -14,14 +14,14 @@ use super::{receiver::ReceiverStats, sink::PcmSink, source::PcmSource};
 
 /// Tells a driver that one of its tracks wants to be polled again. It may be called from any thread, with locks of
 /// this module held: it must do no more than set a flag or notify a task.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
+pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// The most sinks that one track feeds; a further one is refused.
-pub const SINKS_MAX: usize = 64;
+pub(crate) const SINKS_MAX: usize = 64;
 
 /// A track of sound that this side makes. Clones are the same track.
 #[derive(Clone)]
-pub struct LocalAudio {
+pub(crate) struct LocalAudio {
     inner: Arc<Local>,
 }
 
@@ -32,7 +32,7 @@ struct Local {
 
 impl LocalAudio {
     /// A new track of what `source` yields. Several tracks may share a source.
-    pub fn new(source: PcmSource) -> Self {
+    pub(crate) fn new(source: PcmSource) -> Self {
         Self {
             inner: Arc::new(Local {
                 source,
@@ -42,22 +42,22 @@ impl LocalAudio {
     }
 
     /// Where the sound comes from.
-    pub fn source(&self) -> &PcmSource {
+    pub(crate) fn source(&self) -> &PcmSource {
         &self.inner.source
     }
 
     /// Whether the track carries sound; a disabled one carries silence.
-    pub fn enabled(&self) -> bool {
+    pub(crate) fn enabled(&self) -> bool {
         self.inner.enabled.load(Ordering::Relaxed)
     }
 
     /// Switches the sound on or off; returns whether that changed anything.
-    pub fn set_enabled(&self, enabled: bool) -> bool {
+    pub(crate) fn set_enabled(&self, enabled: bool) -> bool {
         self.inner.enabled.swap(enabled, Ordering::Relaxed) != enabled
     }
 
     /// Also hands the sound to `sink`, until the sink is closed or dropped. Returns false if the source has too many.
-    pub fn add_sink(&self, sink: &Arc<PcmSink>) -> bool {
+    pub(crate) fn add_sink(&self, sink: &Arc<PcmSink>) -> bool {
         self.inner.source.subscribe(sink.clone())
     }
 }
@@ -74,7 +74,7 @@ impl fmt::Debug for LocalAudio {
 ///
 /// It outlives the receiver that feeds it: without one its sinks just get nothing.
 #[derive(Clone)]
-pub struct RemoteAudio {
+pub(crate) struct RemoteAudio {
     inner: Arc<Remote>,
 }
 
@@ -93,7 +93,7 @@ struct RemoteState {
 
 impl RemoteAudio {
     /// A new track without sinks.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             inner: Arc::new(Remote {
                 enabled: AtomicBool::new(true),
@@ -108,17 +108,17 @@ impl RemoteAudio {
     }
 
     /// Whether the sinks get the sound; if not, they get silence.
-    pub fn enabled(&self) -> bool {
+    pub(crate) fn enabled(&self) -> bool {
         self.inner.enabled.load(Ordering::Relaxed)
     }
 
     /// Switches the sound on or off; returns whether that changed anything.
-    pub fn set_enabled(&self, enabled: bool) -> bool {
+    pub(crate) fn set_enabled(&self, enabled: bool) -> bool {
         self.inner.enabled.swap(enabled, Ordering::Relaxed) != enabled
     }
 
     /// Hands the sound to `sink`, until the sink is closed or dropped. Returns false if there are too many.
-    pub fn add_sink(&self, sink: &Arc<PcmSink>) -> bool {
+    pub(crate) fn add_sink(&self, sink: &Arc<PcmSink>) -> bool {
         let mut state = self.inner.state.lock();
         state.sinks.retain(|sink| sink.strong_count() > 0);
         if state.sinks.len() >= SINKS_MAX {
@@ -135,7 +135,7 @@ impl RemoteAudio {
     }
 
     /// What the receiver has counted so far.
-    pub fn stats(&self) -> ReceiverStats {
+    pub(crate) fn stats(&self) -> ReceiverStats {
         self.inner.state.lock().stats.clone()
     }
 
