@@ -1,1 +1,11 @@
 //! What the tests and the demo share: a server, a caller, tones, the probe.
+
+pub mod process;
+pub mod server;
+pub mod token;
+
+pub mod bridge;
+pub mod probe;
+pub mod report;
+pub mod tone;
+pub mod wav;
