@@ -1,0 +1,10 @@
+//! Tests of the protocol, through its public interface.
+
+#![allow(clippy::unwrap_used, reason = "a failed step of a test ends it")]
+
+mod admission;
+mod links;
+mod metadata;
+mod samples;
+mod simulation;
+mod vectors;
