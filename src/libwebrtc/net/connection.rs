@@ -1,0 +1,110 @@
+//! A connection, as its users and its driver share it.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::{ConnectionReport, State, driver, engine};
+use crate::{
+    audio::track::Wake,
+    pc::{Event, PcError, TransceiverId},
+};
+
+/// How a connection finds its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionConfig {
+    /// Whether the peer may be told the addresses of this machine.
+    pub(crate) hosts: bool,
+}
+
+/// Told of what happens, on the engine's thread and without any lock held. It must not block.
+pub(crate) trait EventSink: Send + Sync {
+    /// Takes an event.
+    fn deliver(&self, event: Event);
+}
+
+/// A connection.
+pub(crate) struct Connection {
+    state: Mutex<State>,
+    /// Wakes the driver. Apart, so that media sources can hold it without holding the connection.
+    wake: Arc<Notify>,
+}
+
+impl Connection {
+    /// A connection whose driver does not run yet.
+    pub(crate) fn open(config: ConnectionConfig) -> Result<Arc<Self>, PcError> {
+        engine::handle()?;
+        let wake = Arc::new(Notify::new());
+        let waker = wake.clone();
+        let media_wake: Wake = Arc::new(move || waker.notify_one());
+        let state = State::new(Instant::now(), config, media_wake);
+        Ok(Arc::new(Self {
+            state: Mutex::new(state),
+            wake,
+        }))
+    }
+
+    /// Starts the driver, which tells `sink` for as long as somebody else holds it.
+    pub(crate) fn start(self: &Arc<Self>, sink: Weak<dyn EventSink>) {
+        if let Err(error) = engine::spawn(driver::run(self.clone(), sink)) {
+            tracing::error!(%error, "a connection cannot be driven");
+        }
+    }
+
+    /// Looks at the state.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.state.lock())
+    }
+
+    /// Changes the state, and has the driver carry out what follows.
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut State, Instant) -> R) -> R {
+        let result = change(&mut self.state.lock(), Instant::now());
+        self.wake.notify_one();
+        result
+    }
+
+    /// Changes the state, and returns when the events that follow have been delivered.
+    pub(crate) async fn settle<R>(
+        &self,
+        change: impl FnOnce(&mut State, Instant) -> Result<R, PcError>,
+    ) -> Result<R, PcError> {
+        let (done, delivered) = oneshot::channel();
+        let result = self.with(|state, now| {
+            let result = change(state, now)?;
+            state.notify_settled(done);
+            Ok(result)
+        })?;
+        // An error means that the driver has ended, after which nothing is delivered.
+        delivered.await.ok();
+        Ok(result)
+    }
+
+    /// Replaces the configuration.
+    pub(crate) fn configure(&self, config: ConnectionConfig) -> Result<(), PcError> {
+        self.with(|state, _| state.configure(config))
+    }
+
+    /// Closes the connection; the driver ends soon after.
+    pub(crate) fn close(&self) {
+        self.with(|state, now| state.close(now));
+    }
+
+    /// What is known of the connection, or of one transceiver of it.
+    pub(crate) fn report(&self, only: Option<TransceiverId>) -> ConnectionReport {
+        self.read(|state| state.report(only))
+    }
+
+    /// Waits until somebody has changed the state.
+    pub(super) async fn changed(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Runs the driver's share without waking the driver.
+    pub(super) fn drive<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
+        work(&mut self.state.lock())
+    }
+}

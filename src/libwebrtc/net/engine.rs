@@ -1,0 +1,34 @@
+//! The one thread that drives all connections.
+
+use std::{future::Future, io, sync::OnceLock, thread};
+
+use tokio::runtime::{Builder, Handle};
+
+use crate::pc::PcError;
+
+/// Starts the thread if it does not run yet, and a task on it.
+pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<(), PcError> {
+    handle()?.spawn(task);
+    Ok(())
+}
+
+/// The runtime of the thread.
+pub(super) fn handle() -> Result<&'static Handle, PcError> {
+    static HANDLE: OnceLock<Result<Handle, String>> = OnceLock::new();
+    let handle = HANDLE.get_or_init(|| start().map_err(|error| error.to_string()));
+    handle
+        .as_ref()
+        .map_err(|error| PcError::Engine(error.clone()))
+}
+
+fn start() -> io::Result<Handle> {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    let handle = runtime.handle().clone();
+    thread::Builder::new()
+        .name("webrtc".to_owned())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(handle)
+}

@@ -1,0 +1,432 @@
+//! The transport: ICE, DTLS, and str0m's inputs and outputs.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use str0m::{
+    Candidate, Event as EngineEvent, IceConnectionState, IceCreds, Input, Output,
+    net::{Protocol, Receive},
+};
+
+use super::{Event, PcError, Peer, earliest, since};
+use crate::sdp;
+
+/// How often the way is checked once it stands; str0m's default.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(3);
+/// After this long without a packet the peer is taken for unreachable: two checks and a bit.
+const SILENCE_MAX: Duration = Duration::from_secs(7);
+/// After this long without a way the connection has failed. str0m has no such state.
+const SEARCH_MAX: Duration = Duration::from_secs(15);
+/// Candidates of the peer at most; str0m checks each against every local one.
+const CANDIDATES_MAX: usize = 64;
+
+/// The state of the connection as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ConnectionState {
+    /// Nothing has been tried.
+    #[default]
+    New,
+    /// A way is being sought, or the handshake runs.
+    Connecting,
+    /// The peer is reached and the keys are agreed.
+    Connected,
+    /// The peer does not answer; it may again.
+    Disconnected,
+    /// The peer cannot be reached.
+    Failed,
+    /// Closed by this side.
+    Closed,
+}
+
+/// The state of the way to the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum IceState {
+    /// Nothing has been tried.
+    #[default]
+    New,
+    /// A way is being sought.
+    Checking,
+    /// A way has been found.
+    Connected,
+    /// The best way has been found.
+    Completed,
+    /// The peer does not answer; it may again.
+    Disconnected,
+    /// There is no way.
+    Failed,
+    /// Closed by this side.
+    Closed,
+}
+
+/// The state of collecting local addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum GatheringState {
+    /// Not begun.
+    #[default]
+    New,
+    /// Under way.
+    Gathering,
+    /// Done.
+    Complete,
+}
+
+/// A datagram to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Transmit {
+    pub(crate) source: SocketAddr,
+    pub(crate) destination: SocketAddr,
+    pub(crate) contents: Vec<u8>,
+}
+
+/// What is known of the transport.
+#[derive(Debug, Default)]
+pub(super) struct TransportState {
+    connection: ConnectionState,
+    pub(super) ice: IceState,
+    gathering: GatheringState,
+    gather: bool,
+    /// Local addresses, in the order in which they were found.
+    addresses: Vec<SocketAddr>,
+    /// Since when a way is being sought.
+    searching: Option<Instant>,
+    /// When the last packet came.
+    heard: Option<Instant>,
+    /// When str0m wants to be called.
+    timeout: Option<Instant>,
+    /// The peer has said farewell, or str0m has given up.
+    over: bool,
+    candidates: usize,
+    wants_loopback: bool,
+}
+
+impl Peer {
+    /// The state as a whole.
+    pub(crate) fn connection_state(&self) -> ConnectionState {
+        if self.closed {
+            ConnectionState::Closed
+        } else {
+            self.transport.connection
+        }
+    }
+
+    /// The state of the way.
+    pub(crate) fn ice_state(&self) -> IceState {
+        if self.closed {
+            IceState::Closed
+        } else {
+            self.transport.ice
+        }
+    }
+
+    /// The state of gathering.
+    pub(crate) fn gathering_state(&self) -> GatheringState {
+        self.transport.gathering
+    }
+
+    /// Whether local addresses are to be collected now; asks once.
+    pub(crate) fn take_gather_request(&mut self) -> bool {
+        std::mem::take(&mut self.transport.gather)
+    }
+
+    /// Whether the peer has an address of this very machine.
+    pub(crate) fn wants_loopback(&self) -> bool {
+        self.transport.wants_loopback
+    }
+
+    /// Collects addresses at the first description of this side, and tells them again when the credentials change.
+    pub(super) fn begin_gathering(&mut self) {
+        if self.transport.gathering == GatheringState::New {
+            self.transport.gathering = GatheringState::Gathering;
+            self.transport.gather = true;
+            self.events
+                .push_back(Event::Gathering(GatheringState::Gathering));
+        } else if self.restart_offered() {
+            self.transport.gathering = GatheringState::Gathering;
+            self.transport.gather = true;
+            self.events
+                .push_back(Event::Gathering(GatheringState::Gathering));
+            for address in self.transport.addresses.clone() {
+                self.tell_address(address);
+            }
+        }
+    }
+
+    /// Adds a local address that datagrams are received at.
+    pub(crate) fn add_local_address(&mut self, address: SocketAddr) {
+        if self.closed || self.transport.addresses.contains(&address) {
+            return;
+        }
+        let Ok(candidate) = Candidate::host(address, Protocol::Udp) else {
+            return;
+        };
+        if self.rtc.add_local_candidate(candidate).is_some() {
+            self.transport.addresses.push(address);
+            self.tell_address(address);
+        }
+    }
+
+    fn tell_address(&mut self, address: SocketAddr) {
+        let Ok(candidate) = Candidate::host(address, Protocol::Udp) else {
+            return;
+        };
+        let mid = self.negotiation.first_mid();
+        let text = candidate.to_sdp_string();
+        self.events.push_back(Event::Candidate {
+            mid,
+            index: 0,
+            text,
+        });
+    }
+
+    /// A local address cannot be had, or a helping server failed.
+    pub(crate) fn address_failed(&mut self, address: SocketAddr, url: String, text: String) {
+        self.events
+            .push_back(Event::CandidateError { address, url, text });
+    }
+
+    /// All local addresses have been added.
+    pub(crate) fn gathering_done(&mut self) {
+        if self.transport.gathering == GatheringState::Gathering {
+            self.transport.gathering = GatheringState::Complete;
+            self.events
+                .push_back(Event::Gathering(GatheringState::Complete));
+        }
+    }
+
+    /// Adds an address of the peer. It waits when the description that it belongs to is not in effect yet.
+    pub(crate) fn add_candidate(&mut self, text: &str) -> Result<(), PcError> {
+        self.check_open()?;
+        let text = sdp::candidate_text(text);
+        if text.is_empty() {
+            return Ok(());
+        }
+        if self.negotiation.takes_candidates() {
+            return self.use_candidate(text);
+        }
+        if self.waiting_candidates.len() < CANDIDATES_MAX {
+            self.waiting_candidates.push(text.to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn use_waiting_candidates(&mut self) {
+        for text in std::mem::take(&mut self.waiting_candidates) {
+            if let Err(error) = self.use_candidate(&text) {
+                tracing::debug!(%error, "a waiting candidate is of no use");
+            }
+        }
+    }
+
+    pub(super) fn use_candidate(&mut self, text: &str) -> Result<(), PcError> {
+        let candidate = Candidate::from_sdp_string(text)
+            .map_err(|error| PcError::Candidate(error.to_string()))?;
+        // Only UDP is gathered here; the peer's TCP addresses would never be paired.
+        if candidate.proto() != Protocol::Udp || self.transport.candidates >= CANDIDATES_MAX {
+            return Ok(());
+        }
+        self.transport.candidates += 1;
+        let ip = candidate.addr().ip();
+        self.transport.wants_loopback |= match ip {
+            IpAddr::V4(ip) => ip.is_loopback(),
+            IpAddr::V6(ip) => ip.is_loopback(),
+        };
+        self.rtc.add_remote_candidate(candidate);
+        Ok(())
+    }
+
+    /// Both sides have agreed, on new credentials perhaps.
+    pub(super) fn transport_agreed(&mut self, restarted: bool) {
+        let (credentials, controlling) = self.negotiation.ice();
+        let credentials = IceCreds {
+            ufrag: credentials.ufrag.clone(),
+            pass: credentials.password.clone(),
+        };
+        let mut direct = self.rtc.direct_api();
+        direct.set_local_ice_credentials(credentials);
+        direct.set_ice_controlling(controlling);
+        if restarted {
+            self.transport.candidates = 0;
+        }
+        let state = self.transport.connection;
+        if state == ConnectionState::New || (restarted && state != ConnectionState::Connected) {
+            self.transport.searching = Some(self.now);
+            self.set_connection_state(ConnectionState::Connecting);
+        }
+    }
+
+    /// When [`Peer::handle_timeout`] wants to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.closed {
+            return None;
+        }
+        let watch = match self.transport.connection {
+            ConnectionState::Connected => self.transport.heard.map(|heard| heard + SILENCE_MAX),
+            ConnectionState::Connecting | ConnectionState::Disconnected => {
+                self.transport.searching.map(|since| since + SEARCH_MAX)
+            }
+            ConnectionState::New | ConnectionState::Failed | ConnectionState::Closed => None,
+        };
+        earliest(self.transport.timeout, watch)
+    }
+
+    /// Time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.closed {
+            return;
+        }
+        self.now = now;
+        self.input(Input::Timeout(now));
+        self.drain(now);
+    }
+
+    /// A datagram has arrived.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        destination: SocketAddr,
+        contents: &[u8],
+    ) {
+        if self.closed {
+            return;
+        }
+        self.now = now;
+        // What is none of STUN, DTLS and SRTP is no concern of ours.
+        let Ok(contents) = contents.try_into() else {
+            return;
+        };
+        self.transport.heard = Some(now);
+        self.input(Input::Receive(
+            now,
+            Receive {
+                proto: Protocol::Udp,
+                source,
+                destination,
+                contents,
+            },
+        ));
+        self.drain(now);
+    }
+
+    /// Something else has been put in: collects what follows from it.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        if !self.closed {
+            self.drain(now);
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        if let Err(error) = self.rtc.handle_input(input) {
+            self.give_up(&error.to_string());
+        }
+    }
+
+    fn give_up(&mut self, error: &str) {
+        if !self.transport.over {
+            tracing::warn!(error, "the transport has failed");
+            self.transport.over = true;
+        }
+    }
+
+    /// Takes everything out of str0m, as it wants after each input.
+    pub(super) fn drain(&mut self, now: Instant) {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.transport.timeout = (!self.transport.over).then_some(at);
+                    break;
+                }
+                Ok(Output::Transmit(transmit)) => self.transmits.push_back(Transmit {
+                    source: transmit.source,
+                    destination: transmit.destination,
+                    contents: transmit.contents.into(),
+                }),
+                Ok(Output::Event(event)) => self.engine_event(event),
+                Err(error) => {
+                    self.give_up(&error.to_string());
+                    self.transport.timeout = None;
+                    break;
+                }
+            }
+        }
+        if !self.closed {
+            self.report_drained();
+            self.update_connection(now);
+        }
+    }
+
+    fn engine_event(&mut self, event: EngineEvent) {
+        match event {
+            EngineEvent::IceConnectionStateChange(state) => self.set_ice_state(match state {
+                IceConnectionState::New => IceState::New,
+                IceConnectionState::Checking => IceState::Checking,
+                IceConnectionState::Connected => IceState::Connected,
+                IceConnectionState::Completed => IceState::Completed,
+                IceConnectionState::Disconnected => IceState::Disconnected,
+            }),
+            EngineEvent::ChannelOpen(id, label) => self.channel_opened(id, label),
+            EngineEvent::ChannelData(message) => {
+                self.channel_message(message.id, message.binary, message.data);
+            }
+            EngineEvent::ChannelClose(id) => self.engine_channel_closed(id),
+            EngineEvent::RtpPacket(packet) => self.rtp_received(packet),
+            // The peer has said farewell. The reason arrives over signalling, so that this is no failure yet.
+            EngineEvent::Closed => self.transport.over = true,
+            EngineEvent::PeerStats(stats) => self.counters.peer = Some(stats),
+            EngineEvent::MediaIngressStats(stats) => self.counters.ingress(stats),
+            EngineEvent::MediaEgressStats(stats) => self.counters.egress(stats),
+            // Events of modes that are not used, and str0m may add more.
+            _ => {}
+        }
+    }
+
+    fn set_ice_state(&mut self, state: IceState) {
+        if self.transport.ice != state {
+            self.transport.ice = state;
+            self.events.push_back(Event::Ice(state));
+        }
+    }
+
+    fn set_connection_state(&mut self, state: ConnectionState) {
+        if self.transport.connection != state {
+            self.transport.connection = state;
+            self.events.push_back(Event::Connection(state));
+        }
+    }
+
+    /// Works out the state as a whole, with the timers that str0m does not have.
+    fn update_connection(&mut self, now: Instant) {
+        let state = self.transport.connection;
+        if state == ConnectionState::New {
+            return;
+        }
+        let heard = self
+            .transport
+            .heard
+            .is_some_and(|heard| since(now, heard) < SILENCE_MAX);
+        let up = !self.transport.over
+            && self.rtc.is_connected()
+            && self.transport.ice != IceState::Disconnected;
+        if up && heard {
+            self.transport.searching = None;
+            self.set_connection_state(ConnectionState::Connected);
+            return;
+        }
+        if state == ConnectionState::Connected {
+            self.transport.searching = Some(now);
+            self.set_connection_state(ConnectionState::Disconnected);
+            return;
+        }
+        let expired = self
+            .transport
+            .searching
+            .is_some_and(|from| since(now, from) >= SEARCH_MAX);
+        if expired {
+            self.transport.searching = None;
+            self.set_ice_state(IceState::Failed);
+            self.set_connection_state(ConnectionState::Failed);
+        }
+    }
+}
