@@ -93,11 +93,6 @@ impl JitterBuffer {
         self.packets.len()
     }
 
-    /// Whether none waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.packets.is_empty()
-    }
-
     /// Gives all up.
     pub(crate) fn clear(&mut self) {
         self.packets.clear();

@@ -96,16 +96,6 @@ impl Playout {
         &self.stats
     }
 
-    /// The interarrival jitter of RFC 3550.
-    pub(crate) fn jitter(&self) -> Duration {
-        self.delay.jitter()
-    }
-
-    /// How long a packet should wait.
-    pub(crate) fn target(&self) -> Duration {
-        self.delay.target()
-    }
-
     /// Takes an Opus packet; one that is not `audible` is counted only.
     pub(crate) fn push(
         &mut self,

@@ -92,8 +92,6 @@ pub(crate) struct AudioReceiver {
     playout: Playout,
     next_tick: Option<Instant>,
     frame: Vec<i16>,
-    /// Ticks until the shared statistics are refreshed.
-    publish_in: u32,
 }
 
 impl AudioReceiver {
@@ -107,7 +105,6 @@ impl AudioReceiver {
             playout: Playout::new(),
             next_tick: None,
             frame: Vec::new(),
-            publish_in: 0,
         }
     }
 
@@ -127,9 +124,6 @@ impl AudioReceiver {
                 Ok(blocks) => self.playout.push_red(&packet, &blocks, audible),
                 Err(_) => self.playout.count_malformed(),
             },
-        }
-        if !audible {
-            self.track.set_stats(self.playout.stats());
         }
     }
 
@@ -180,11 +174,6 @@ impl AudioReceiver {
         for sink in &self.sinks {
             sink.push(&self.frame, rate, channels);
         }
-        if self.publish_in == 0 {
-            self.publish_in = 10;
-            self.track.set_stats(self.playout.stats());
-        }
-        self.publish_in -= 1;
     }
 
     fn refresh_sinks(&mut self) {
@@ -195,7 +184,6 @@ impl AudioReceiver {
 
 impl Drop for AudioReceiver {
     fn drop(&mut self) {
-        self.track.set_stats(self.playout.stats());
         self.track.set_wake(None);
     }
 }

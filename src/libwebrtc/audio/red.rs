@@ -1,13 +1,7 @@
-//! Redundant audio payloads (RFC 2198): earlier packets travel again with later ones.
+//! Redundant audio payloads (RFC 2198): earlier packets travel again with later ones. They are read, not made.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use thiserror::Error;
-
-/// The largest offset of a copy, in ticks of the RTP clock.
-const OFFSET_MAX: u64 = (1 << 14) - 1;
-
-/// The largest copy, in bytes.
-const COPY_MAX: usize = (1 << 10) - 1;
 
 /// The most copies in one packet that are read; a packet with more is refused.
 const COPIES_MAX: usize = 8;
@@ -77,33 +71,4 @@ pub(crate) fn unwrap(payload: &Bytes) -> Result<Vec<RedBlock>, RedError> {
         payload: payload.slice(at..),
     });
     Ok(blocks)
-}
-
-/// Makes RED payloads that carry the packet before, too.
-#[derive(Debug, Default)]
-pub(crate) struct RedWriter {
-    last: Option<(u64, Bytes)>,
-}
-
-impl RedWriter {
-    /// Wraps the packet of `rtp_time` whose own payload type is `payload_type` (0 to 127). The copy is left out when
-    /// it is too old or too large for the format.
-    pub(crate) fn wrap(&mut self, payload_type: u8, rtp_time: u64, payload: &Bytes) -> Bytes {
-        let mut out = BytesMut::with_capacity(5 + payload.len() * 2);
-        let copy = self.last.take().and_then(|(time, copy)| {
-            let offset = rtp_time.checked_sub(time)?;
-            (offset <= OFFSET_MAX && copy.len() <= COPY_MAX).then_some((offset, copy))
-        });
-        if let Some((offset, copy)) = &copy {
-            let word = (*offset as u32) << 10 | copy.len() as u32;
-            out.put_u32(u32::from(0x80 | payload_type) << 24 | word);
-        }
-        out.put_u8(payload_type & 0x7f);
-        if let Some((_, copy)) = copy {
-            out.put(copy);
-        }
-        out.put(payload.clone());
-        self.last = Some((rtp_time, payload.clone()));
-        out.freeze()
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -72,8 +72,8 @@ impl Default for AudioSendParams {
 pub(crate) struct OpusPacket {
     /// The payload.
     pub(crate) payload: Bytes,
-    /// Time of its first sample on a clock of 48 kHz that starts at 0 and never wraps. It goes on while packets are
-    /// left out.
+    /// Time of its first sample on a clock of 48 kHz that never wraps. It goes on while packets are left out, and a
+    /// sender that follows another one goes on after it.
     pub(crate) rtp_time_48k: u64,
     /// Samples per channel that it stands for, at 48 kHz.
     pub(crate) duration_samples_48k: u32,
@@ -115,7 +115,9 @@ pub(crate) struct AudioSender {
     /// One frame as the source has it.
     raw: Vec<i16>,
     payload: Box<[u8; PAYLOAD_MAX]>,
+    /// The RTP time of the next packet, once `started`.
     rtp_time: u64,
+    started: bool,
     /// Time skipped that does not make a whole packet yet.
     skipped: Duration,
     /// Whether the packet before was left out, so that the next one starts a spurt.
@@ -185,6 +187,7 @@ impl AudioSender {
             raw: Vec::with_capacity(frame),
             payload: Box::new([0; PAYLOAD_MAX]),
             rtp_time: 0,
+            started: false,
             skipped: Duration::ZERO,
             paused: true,
             in_dtx: false,
@@ -226,6 +229,10 @@ impl AudioSender {
     /// The next packet that is due at `now`. Call it until it returns `None`.
     pub(crate) fn poll_packet(&mut self, now: Instant) -> Option<OpusPacket> {
         self.track.source().advance(now);
+        if !self.started {
+            self.started = true;
+            self.rtp_time = start_time(now);
+        }
         loop {
             // Frames stay with the tap until there is a packet of them: it counts them to know when to wake.
             while self.pending.len() < self.packet_samples() {
@@ -379,6 +386,15 @@ impl PcmTap for Tap {
     fn on_skip(&self, skipped: Duration) {
         self.queue.lock().skipped += skipped;
     }
+}
+
+/// The RTP time at which a sender starts: it counts from the first sender of the process. A stream whose sender is
+/// replaced, as by muting or a new direction, so never goes back in time, which receivers would take for old packets.
+fn start_time(now: Instant) -> u64 {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    let epoch = *EPOCH.get_or_init(|| now);
+    let packets = now.saturating_duration_since(epoch).as_millis() / PACKET.as_millis();
+    packets as u64 * u64::from(PACKET_48K)
 }
 
 fn channels_to_send(source: u32, params: AudioSendParams) -> u32 {

@@ -72,11 +72,6 @@ impl PcmSink {
         (self.rate / 100) as usize
     }
 
-    /// Frames dropped so far because nobody took them in time.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.state.lock().dropped
-    }
-
     /// Whether [`Self::close`] has been called.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)

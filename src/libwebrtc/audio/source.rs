@@ -182,13 +182,6 @@ impl PcmSource {
         self.state.lock().buffer.clear();
     }
 
-    /// Samples of all channels that are buffered at `now`.
-    pub(crate) fn buffered(&self, now: Instant) -> usize {
-        let mut state = self.state.lock();
-        state.advance(now, self.format);
-        state.buffer.len()
-    }
-
     /// Lets all frames leave whose time has come.
     pub(crate) fn advance(&self, now: Instant) {
         self.state.lock().advance(now, self.format);

@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{receiver::ReceiverStats, sink::PcmSink, source::PcmSource};
+use super::{sink::PcmSink, source::PcmSource};
 
 /// Tells a driver that one of its tracks wants to be polled again. It may be called from any thread, with locks of
 /// this module held: it must do no more than set a flag or notify a task.
@@ -88,7 +88,6 @@ struct RemoteState {
     /// Counts changes of `sinks`, so that the receiver looks at the list only then.
     generation: u64,
     wake: Option<Wake>,
-    stats: ReceiverStats,
 }
 
 impl RemoteAudio {
@@ -101,7 +100,6 @@ impl RemoteAudio {
                     sinks: Vec::new(),
                     generation: 0,
                     wake: None,
-                    stats: ReceiverStats::default(),
                 }),
             }),
         }
@@ -134,19 +132,10 @@ impl RemoteAudio {
         true
     }
 
-    /// What the receiver has counted so far.
-    pub(crate) fn stats(&self) -> ReceiverStats {
-        self.inner.state.lock().stats.clone()
-    }
-
     /// Sets whom to wake when a sink is added.
     pub(crate) fn set_wake(&self, wake: Option<Wake>) {
         let old = std::mem::replace(&mut self.inner.state.lock().wake, wake);
         drop(old);
-    }
-
-    pub(crate) fn set_stats(&self, stats: &ReceiverStats) {
-        self.inner.state.lock().stats.clone_from(stats);
     }
 
     /// Copies the open sinks into `sinks` if they have changed since `generation`; returns the new generation.
