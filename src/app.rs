@@ -5,6 +5,7 @@
 
 use std::{
     env,
+    error::Error,
     fmt::Display,
     io::{self, Write as _},
     path::Path,
@@ -15,6 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use call::Plan;
 use tokio::{
     runtime::{self, Runtime},
     sync::mpsc,
@@ -29,7 +31,8 @@ use worker::{
 };
 
 use crate::{
-    config::{self, Config, Connection, Report},
+    config::{self, Audio, Config, Connection, Report},
+    room::{self, CallDeps, Faults, ServerApi},
     telemetry::{self, Hash, LogFormat, LogLevel},
 };
 
@@ -38,6 +41,8 @@ const WORKER_THREADS_MAX: usize = 2;
 /// Threads for what blocks (DNS, files); they end when they have been idle for this long.
 const BLOCKING_THREADS_MAX: usize = 2;
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_millis(500);
+/// Names rings of the gate to switch off, for tests: `mixer_open`, `intrusion_ignored`, separated by commas.
+const FAULTS_VARIABLE: &str = "BATON_TEST_FAULTS";
 /// How long calls may tidy up after their slots are free, and listeners may finish their requests.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
@@ -129,6 +134,7 @@ fn runtime() -> anyhow::Result<Runtime> {
 /// Starts every part, waits for a signal, and stops them in order: the worker takes no more calls, calls finish,
 /// listeners close. A second signal ends it at once.
 async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Result<Exit> {
+    let deps = Arc::new(call_deps(&config, &connection)?);
     let mut signals = StopSignals::install().context("cannot listen for signals")?;
     let (worker, assignments) = worker::start(worker_config(&config, &connection))?;
     let pages = health::router(worker.watch());
@@ -139,7 +145,7 @@ async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Resu
     let close = CancellationToken::new();
     let mut listening = tokio::spawn(listener.serve(close.clone().cancelled_owned()));
     let grace = config.server.drain_grace;
-    let run = move |assignment| run_call(config.clone(), connection.clone(), assignment);
+    let run = move |assignment| run_call(deps.clone(), assignment);
     let mut calls = tokio::spawn(take_calls(assignments, run));
 
     // Both arms are cancel-safe: a signal that is not received stays pending, and a handle can be awaited again.
@@ -212,11 +218,66 @@ where
     }
 }
 
+fn call_deps(config: &Config, connection: &Connection) -> anyhow::Result<CallDeps> {
+    let Config {
+        server: _,
+        call,
+        notes,
+        audio,
+    } = config;
+    // `fade_ms` is in every route already.
+    let Audio {
+        fade_ms: _,
+        curve,
+        program_bitrate_bps,
+    } = audio;
+    let metadata = notes
+        .iter()
+        .filter_map(|(name, notes)| Some((name.clone(), notes.metadata.clone()?)));
+    Ok(CallDeps {
+        plan: Arc::new(Plan::new(call.clone())?),
+        metadata: metadata.collect(),
+        server: ServerApi::new(
+            &connection.url,
+            &connection.api_key,
+            connection.api_secret.expose(),
+        ),
+        curve: *curve,
+        program_bitrate_bps: *program_bitrate_bps,
+        faults: faults(),
+    })
+}
+
+/// The rings that a test has switched off. Nobody else has a reason to, so it is said loudly.
+fn faults() -> Faults {
+    let named = env::var(FAULTS_VARIABLE).unwrap_or_default();
+    let has = |name| named.split(',').any(|fault| fault.trim() == name);
+    let faults = Faults {
+        mixer_open: has("mixer_open"),
+        intrusion_ignored: has("intrusion_ignored"),
+    };
+    if faults != Faults::default() {
+        error!(
+            ?faults,
+            "{FAULTS_VARIABLE} is set: callers may hear specialists that do not hold the baton"
+        );
+    }
+    faults
+}
+
 /// Runs one call, and frees its slot.
-async fn run_call(_config: Arc<Config>, _connection: Arc<Connection>, assignment: Assignment) {
-    assignment
-        .slot
-        .finish(JobOutcome::Failed("this build joins no rooms".to_owned()));
+async fn run_call(deps: Arc<CallDeps>, assignment: Assignment) {
+    let outcome = match room::run(deps, &assignment).await {
+        Ok(reason) => {
+            info!(%reason, "call ended");
+            JobOutcome::Success
+        }
+        Err(error) => {
+            warn!(error = &error as &dyn Error, "call failed");
+            JobOutcome::Failed(error.to_string())
+        }
+    };
+    assignment.slot.finish(outcome);
 }
 
 fn note_end(ended: Result<(), JoinError>) {

@@ -3,4 +3,6 @@
 pub mod app;
 pub mod clock;
 pub mod config;
+pub mod room;
+pub mod rtc;
 pub mod telemetry;

@@ -1,0 +1,341 @@
+//! Carries out what the core commands: frames, gates, the mixer, requests to the server. What fails comes back as an event.
+
+use std::error::Error as _;
+use std::time::Instant;
+
+use audio::{Curve, Epoch, Fade, Input};
+use call::{
+    Asker, Command, DispatchId, EndReason, Event, Fact, HandoffId, Identity, RejectReason,
+    SpecialistName, Splice,
+};
+use tracing::{debug, error, info, warn};
+use wire::{Body, HandoffOutcome, HandoffResult, Prepare, Revoke, RevokeMode};
+
+use super::program::Order;
+use super::task::{Done, Task};
+use super::tickets::fresh_ticket;
+use crate::rtc::ParticipantKind;
+use crate::telemetry::Hash;
+
+impl Task {
+    /// Carries out one command; a command that ends the call gives the reason.
+    pub(super) async fn carry_out(&mut self, now: Instant, command: Command) -> Option<EndReason> {
+        match command {
+            Command::Dispatch {
+                dispatch,
+                specialist,
+                agent_name,
+            } => {
+                self.dispatch(dispatch, &specialist, agent_name.as_str());
+            }
+            Command::DeleteDispatch { dispatch } => self.withdraw(dispatch),
+            Command::Welcome { identity, epoch } => {
+                self.peers.welcome(&identity, epoch);
+                self.open_program().await;
+            }
+            Command::Prepare {
+                identity,
+                epoch,
+                handoff,
+                from,
+                reason,
+                opening,
+            } => {
+                let prepare = Prepare {
+                    handoff,
+                    from,
+                    reason,
+                    opening,
+                    packet: None,
+                };
+                self.peers
+                    .send(now, &identity, epoch, &Body::Prepare(prepare));
+            }
+            Command::WatchSplice {
+                identity,
+                epoch: _,
+                handoff,
+                splice,
+            } => self.watch_splice(&identity, handoff, splice),
+            Command::Grant {
+                identity,
+                epoch,
+                handoff,
+                opening,
+            } => {
+                self.peers.send(
+                    now,
+                    &identity,
+                    epoch,
+                    &Body::Grant {
+                        epoch,
+                        opening,
+                        handoff,
+                    },
+                );
+            }
+            Command::Revoke { identity, epoch } => {
+                self.peers.send(
+                    now,
+                    &identity,
+                    epoch,
+                    &Body::Revoke(Revoke {
+                        epoch,
+                        mode: RevokeMode::Cut,
+                    }),
+                );
+            }
+            Command::Release { identity, epoch } => {
+                self.peers.send(now, &identity, epoch, &Body::Leave)
+            }
+            Command::Remove { identity, reason } => {
+                warn!(identity = %Hash::of(identity.as_str()), %reason, "participant removed");
+                self.remove(&identity);
+            }
+            Command::Admit { identity, epoch } => {
+                let input = self.input(&identity, epoch);
+                self.program.order(Order::Admit(input)).await;
+            }
+            Command::Fade {
+                from,
+                to,
+                epoch,
+                ms,
+            } => {
+                let fade = match self.deps.curve {
+                    Curve::EqualPower => Fade::equal_power(ms),
+                    Curve::Linear => Fade::linear(ms),
+                    Curve::Cut => Fade::CUT,
+                };
+                let (from, to) = (self.peers.source(&from), self.input(&to, epoch));
+                self.program.order(Order::Fade { from, to, fade }).await;
+            }
+            Command::Drop { identity, epoch: _ } => {
+                let source = self.peers.source(&identity);
+                self.program.order(Order::Drop { source }).await;
+            }
+            Command::CallerAudience { allowed, epoch: _ } => self.gates.set_audience(now, allowed),
+            Command::Shut {
+                identities,
+                epoch: _,
+            } => self.gates.set_shut(now, identities),
+            Command::HandoffResult {
+                asker,
+                request,
+                epoch,
+                outcome,
+            } => {
+                debug!(?outcome, "handoff result");
+                if let Asker::Specialist { identity, .. } = asker {
+                    let outcome = HandoffOutcome::from(&outcome);
+                    self.peers.send(
+                        now,
+                        &identity,
+                        epoch,
+                        &Body::HandoffResult(HandoffResult { request, outcome }),
+                    );
+                }
+            }
+            Command::Reject {
+                identity,
+                epoch: _,
+                reason,
+            } => self.reject(identity, &reason),
+            Command::Record(fact) => record(&fact),
+            Command::Ended { reason } => return Some(reason),
+        }
+        None
+    }
+
+    fn input(&mut self, identity: &Identity, epoch: call::Epoch) -> Input {
+        Input {
+            source: self.peers.source(identity),
+            epoch: Epoch(epoch.0),
+        }
+    }
+
+    fn reject(&mut self, identity: Option<Identity>, reason: &RejectReason) {
+        debug!(%reason, "event rejected");
+        if let Some(identity) = identity {
+            self.peers.reject(&identity, reason);
+        }
+    }
+
+    fn watch_splice(&mut self, identity: &Identity, handoff: HandoffId, splice: Splice) {
+        let source = self.peers.source(identity);
+        let at_once = match splice {
+            Splice::Now => true,
+            Splice::EndOfUtterance { .. } => !self.talking.contains(&source),
+        };
+        if at_once {
+            self.splice = None;
+            self.tell(Event::SpliceReached { handoff });
+        } else {
+            self.splice = Some((handoff, source));
+        }
+    }
+
+    /// Dispatches a specialist with a fresh ticket.
+    fn dispatch(&mut self, dispatch: DispatchId, specialist: &SpecialistName, agent_name: &str) {
+        let ticket = fresh_ticket();
+        self.peers.expect(dispatch, ticket.clone());
+        let operators = self.deps.metadata.get(specialist).map(String::as_str);
+        let metadata =
+            self.peers
+                .metadata(&self.connection.identity(), ticket, specialist, operators);
+        let (deps, room, agent_name, done) = (
+            self.deps.clone(),
+            self.room.clone(),
+            agent_name.to_owned(),
+            self.done.clone(),
+        );
+        let connected = self.is_connected();
+        self.requests.spawn(async move {
+            let made = match metadata {
+                Err(error) => Err(error.to_string()),
+                // While our own connection is away the room may be gone, and a dispatch would create it anew.
+                Ok(_) if !connected && !deps.server.room_lives(&room).await.unwrap_or(false) => {
+                    Err("the room does not live".to_owned())
+                }
+                Ok(metadata) => deps
+                    .server
+                    .create_dispatch(&room, &agent_name, metadata)
+                    .await
+                    .map_err(|error| {
+                        let cause = error
+                            .source()
+                            .map(|source| format!(": {source}"))
+                            .unwrap_or_default();
+                        format!("{error}{cause}")
+                    }),
+            };
+            // The loop is gone only when the call is over and its farewell took too long.
+            let _ = done.send(Done::Dispatched { dispatch, made }).await;
+        });
+    }
+
+    fn withdraw(&mut self, dispatch: DispatchId) {
+        self.peers.forget(dispatch);
+        match self.dispatch_ids.remove(&dispatch) {
+            Some(id) => self.delete_dispatch(id),
+            None => {
+                self.unwanted.insert(dispatch);
+            }
+        }
+    }
+
+    pub(super) fn delete_dispatch(&mut self, id: String) {
+        let (deps, room) = (self.deps.clone(), self.room.clone());
+        self.requests.spawn(async move {
+            if let Err(error) = deps.server.delete_dispatch(&room, &id).await {
+                // A dispatch goes with its room.
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "dispatch not deleted"
+                );
+            }
+        });
+    }
+
+    fn remove(&mut self, identity: &Identity) {
+        let (deps, room, identity) = (self.deps.clone(), self.room.clone(), identity.to_string());
+        self.requests.spawn(async move {
+            if let Err(error) = deps.server.remove(&room, &identity).await {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "participant not removed"
+                );
+            }
+        });
+    }
+
+    /// One round of the second ring: keeps the caller's track from agents that may not hear it, and shut tracks from the caller.
+    pub(super) fn apply_gates(&mut self) {
+        let Some(caller) = self.call.snapshot().caller.map(|caller| caller.identity) else {
+            return;
+        };
+        let caller_tracks = self.connection.audio_tracks(caller.as_str());
+        if !caller_tracks.is_empty() {
+            for participant in self.connection.participants() {
+                let identity = Identity::from(participant.identity.as_str());
+                if participant.kind == ParticipantKind::Agent
+                    && !self.gates.may_hear_caller(&identity)
+                {
+                    self.unsubscribe(participant.identity, caller_tracks.clone());
+                }
+            }
+        }
+        let shut: Vec<_> = self.gates.shut().iter().cloned().collect();
+        for identity in shut {
+            let tracks = self.connection.audio_tracks(identity.as_str());
+            if !tracks.is_empty() {
+                self.unsubscribe(caller.to_string(), tracks);
+            }
+        }
+    }
+
+    fn unsubscribe(&mut self, identity: String, tracks: Vec<String>) {
+        let (deps, room) = (self.deps.clone(), self.room.clone());
+        self.requests.spawn(async move {
+            if let Err(error) = deps.server.unsubscribe(&room, &identity, tracks).await {
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "gate not applied in this round"
+                );
+            }
+        });
+    }
+}
+
+/// One line for each change of a call. Identities of callers are personal data, and hashed.
+fn record(fact: &Fact) {
+    match fact {
+        Fact::Phase { phase, epoch } => info!(phase = phase.as_str(), epoch = epoch.0, "phase"),
+        Fact::CallerPinned { identity, kind } => {
+            info!(caller = %Hash::of(identity.as_str()), kind = ?kind, "caller pinned");
+        }
+        Fact::CallerAway => info!("caller away"),
+        Fact::CallerBack => info!("caller back"),
+        Fact::SpecialistJoined {
+            dispatch,
+            specialist,
+            identity,
+        } => {
+            info!(dispatch = dispatch.0, %specialist, %identity, "specialist joined");
+        }
+        Fact::SpecialistAway { dispatch } => info!(dispatch = dispatch.0, "specialist away"),
+        Fact::SpecialistBack { dispatch } => info!(dispatch = dispatch.0, "specialist back"),
+        Fact::SpecialistGone { dispatch } => info!(dispatch = dispatch.0, "specialist gone"),
+        Fact::HandoffStarted {
+            handoff,
+            from,
+            to,
+            reason: _,
+        } => {
+            let from = from.as_ref().map(SpecialistName::as_str);
+            info!(handoff = handoff.0, from, %to, "handoff started");
+        }
+        Fact::HandoffReady { handoff } => info!(handoff = handoff.0, "handoff ready"),
+        Fact::Granted {
+            specialist,
+            identity,
+            epoch,
+        } => info!(%specialist, %identity, epoch = epoch.0, "granted"),
+        Fact::FirstFrame { epoch } => info!(epoch = epoch.0, "first frame"),
+        Fact::HandoffDone { handoff, epoch } => {
+            info!(handoff = handoff.0, epoch = epoch.0, "handoff done")
+        }
+        Fact::HandoffFailed { handoff, reason } => {
+            warn!(handoff = handoff.0, %reason, "handoff failed")
+        }
+        Fact::HolderLost { specialist, reason } => warn!(%specialist, %reason, "holder lost"),
+        Fact::NobodyLeft { round } => {
+            error!(round, "nobody holds the baton, and nobody could be had")
+        }
+        Fact::Misbehaved {
+            identity,
+            what,
+            count,
+        } => warn!(%identity, ?what, count, "agent misbehaved"),
+    }
+}

@@ -1,0 +1,333 @@
+//! The specialists of a call as peers of the protocol: whose frames are heard, and one link to each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use audio::SourceId;
+use call::Asker;
+use call::{
+    CallId, DispatchId, Epoch, Event, HandoffRequest, Identity, Misbehaviour, PhaseName,
+    RejectReason, SpecialistName, Ticket,
+};
+use serde_json::Value;
+use tracing::{debug, warn};
+use wire::{
+    Admission, Body, DispatchBinding, DispatchMetadata, Heartbeat, Link, LinkConfig, LinkEvent,
+    MetadataError, Reject, SenderKind, SenderView, Side, StreamId, Verdict,
+};
+
+use super::tickets::fresh_number;
+use crate::rtc;
+use crate::telemetry::Hash;
+
+/// Frames in a row that are none of the protocol, after which a specialist counts as sending garbage.
+const GARBAGE_MAX: u32 = 50;
+
+/// Everybody who speaks the protocol in one call.
+#[derive(Debug)]
+pub(super) struct Peers {
+    call: CallId,
+    admission: Admission,
+    links: BTreeMap<Identity, Peer>,
+    /// Numbers for the mixer; a name keeps its number for the whole call.
+    sources: Vec<Identity>,
+    lost: BTreeSet<Identity>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    link: Link,
+    /// Frames that were no frames since the last good one.
+    garbage: u32,
+}
+
+impl Peers {
+    /// Nobody yet.
+    pub(super) fn new(call: CallId) -> Self {
+        Self {
+            call,
+            admission: Admission::new(),
+            links: BTreeMap::new(),
+            sources: Vec::new(),
+            lost: BTreeSet::new(),
+        }
+    }
+
+    /// A dispatch is about to be made with this ticket.
+    pub(super) fn expect(&mut self, dispatch: DispatchId, ticket: Ticket) {
+        self.admission.expect(dispatch, ticket);
+    }
+
+    /// A dispatch is over. Its participant is heard no more; what it is still to be told is sent until it has left.
+    pub(super) fn forget(&mut self, dispatch: DispatchId) {
+        self.admission.forget(dispatch);
+    }
+
+    /// A participant has left the room: a link of nobody is dropped.
+    pub(super) fn left(&mut self, identity: &Identity) {
+        if self.admission.dispatch_of(identity).is_none() {
+            self.links.remove(identity);
+        }
+    }
+
+    /// The identities of all bound specialists.
+    pub(super) fn identities(&self) -> Vec<String> {
+        let bound = self
+            .links
+            .keys()
+            .filter(|identity| self.admission.dispatch_of(identity).is_some());
+        bound.map(Identity::to_string).collect()
+    }
+
+    /// The metadata of a dispatch.
+    ///
+    /// # Errors
+    /// When the operator's own metadata makes it too long.
+    pub(super) fn metadata(
+        &self,
+        orchestrator: &str,
+        ticket: Ticket,
+        specialist: &SpecialistName,
+        operators: Option<&str>,
+    ) -> Result<String, MetadataError> {
+        // The operator's metadata is JSON if it can be read as such, else a string.
+        let metadata = operators.map_or(Value::Null, |text| {
+            serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+        });
+        let baton = DispatchBinding {
+            call: self.call.clone(),
+            ticket,
+            orchestrator: orchestrator.into(),
+            specialist: specialist.clone(),
+        };
+        DispatchMetadata { baton, metadata }.to_json()
+    }
+
+    /// The mixer's number of a participant.
+    pub(super) fn source(&mut self, identity: &Identity) -> SourceId {
+        let known = self.sources.iter().position(|known| known == identity);
+        let index = known.unwrap_or_else(|| {
+            self.sources.push(identity.clone());
+            self.sources.len() - 1
+        });
+        SourceId(u32::try_from(index).expect("a call has fewer than 2^32 participants"))
+    }
+
+    /// The participant of a mixer's number.
+    pub(super) fn identity(&self, source: SourceId) -> Option<Identity> {
+        self.sources.get(source.0 as usize).cloned()
+    }
+
+    /// Takes a packet on the protocol's topic; what it means for the call is returned in order.
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        sender: Option<&rtc::Participant>,
+        payload: &[u8],
+    ) -> Vec<Event> {
+        let identity = sender.map(|sender| Identity::from(sender.identity.as_str()));
+        let view = sender
+            .zip(identity.as_ref())
+            .map(|(sender, identity)| SenderView {
+                identity,
+                sid: &sender.sid,
+                kind: match sender.kind {
+                    rtc::ParticipantKind::Agent => SenderKind::Agent,
+                    rtc::ParticipantKind::Standard
+                    | rtc::ParticipantKind::Sip
+                    | rtc::ParticipantKind::Other => SenderKind::Other,
+                },
+            });
+        let (dispatch, bound) = match self.admission.judge(view, payload) {
+            Verdict::Heard { dispatch, bound } => (dispatch, bound),
+            Verdict::Unknown => return Vec::new(),
+            Verdict::Ignored { reason, first } => {
+                if first {
+                    let sender = identity.map(|identity| Hash::of(identity.as_str()));
+                    warn!(?sender, %reason, "frames ignored");
+                }
+                return Vec::new();
+            }
+        };
+        let Some(identity) = identity else {
+            return Vec::new();
+        };
+        let mut events = Vec::new();
+        if bound {
+            events.push(Event::SpecialistJoined {
+                dispatch,
+                identity: identity.clone(),
+            });
+        }
+        self.deliver(now, &identity, payload, &mut events);
+        events
+    }
+
+    fn deliver(
+        &mut self,
+        now: Instant,
+        identity: &Identity,
+        payload: &[u8],
+        events: &mut Vec<Event>,
+    ) {
+        let call = &self.call;
+        let peer = self.links.entry(identity.clone()).or_insert_with(|| {
+            let config =
+                LinkConfig::new(Side::Orchestrator, call.clone(), StreamId(fresh_number()));
+            Peer {
+                link: Link::new(config),
+                garbage: 0,
+            }
+        });
+        let mut said = Vec::new();
+        peer.link.handle_frame(now, payload, &mut said);
+        for said in said {
+            match said {
+                LinkEvent::Received { epoch, body } => {
+                    peer.garbage = 0;
+                    events.extend(event(identity, epoch, body));
+                }
+                LinkEvent::Rejected {
+                    reason,
+                    detail,
+                    seq: _,
+                } => {
+                    debug!(%identity, %reason, detail, "frame rejected");
+                    peer.garbage = peer.garbage.saturating_add(1);
+                    if peer.garbage == GARBAGE_MAX {
+                        events.push(Event::Misbehaved {
+                            identity: identity.clone(),
+                            what: Misbehaviour::Garbage,
+                        });
+                    }
+                }
+                LinkEvent::Unresponsive => {
+                    self.lost.insert(identity.clone());
+                }
+            }
+        }
+    }
+
+    /// Answers a Hello.
+    pub(super) fn welcome(&mut self, identity: &Identity, epoch: Epoch) {
+        if let Some(peer) = self.links.get_mut(identity) {
+            peer.link.welcome(epoch);
+        }
+    }
+
+    /// Puts a body into the stream to a specialist. One that cannot take more counts as lost.
+    pub(super) fn send(&mut self, now: Instant, identity: &Identity, epoch: Epoch, body: &Body) {
+        let Some(peer) = self.links.get_mut(identity) else {
+            debug!(%identity, body = body.name(), "nobody to send this to");
+            return;
+        };
+        if let Err(error) = peer.link.send(now, epoch, body) {
+            warn!(%identity, %error, "frame not sent");
+            self.lost.insert(identity.clone());
+        }
+    }
+
+    /// Tells a specialist that what it said had no place in the call.
+    pub(super) fn reject(&mut self, identity: &Identity, reason: &RejectReason) {
+        // Said in the log of both sides; the stream goes on.
+        let reject = Reject {
+            reason: reason.into(),
+            detail: reason.to_string(),
+            seq: None,
+        };
+        debug!(%identity, reason = %reject.reason, detail = reject.detail, "frame had no place");
+    }
+
+    /// Says to everybody that Baton lives.
+    pub(super) fn heartbeat(&mut self, holder: Option<&Identity>, epoch: Epoch, phase: PhaseName) {
+        for peer in self.links.values_mut() {
+            peer.link.heartbeat(
+                epoch,
+                Heartbeat {
+                    holder: holder.cloned(),
+                    epoch,
+                    phase: Some(phase),
+                },
+            );
+        }
+    }
+
+    /// The next packet to send, to whom, and whether reliably.
+    pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<(Identity, Vec<u8>, bool)> {
+        self.links.iter_mut().find_map(|(identity, peer)| {
+            let transmit = peer.link.poll_transmit(now)?;
+            Some((identity.clone(), transmit.payload, transmit.reliable))
+        })
+    }
+
+    /// When a link wants to be asked again.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.links
+            .values()
+            .filter_map(|peer| peer.link.poll_timeout())
+            .min()
+    }
+
+    /// Lets the links know that time has passed.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let mut said = Vec::new();
+        for (identity, peer) in &mut self.links {
+            peer.link.handle_timeout(now, &mut said);
+            if said.drain(..).any(|event| event == LinkEvent::Unresponsive) {
+                self.lost.insert(identity.clone());
+            }
+        }
+    }
+
+    /// Who no longer answers; each is named once.
+    pub(super) fn take_lost(&mut self) -> BTreeSet<Identity> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Whether everything that was sent has been acked.
+    pub(super) fn is_all_acked(&self) -> bool {
+        self.links.values().all(|peer| peer.link.waiting() == 0)
+    }
+}
+
+/// What a specialist's word means to the call, if anything.
+fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
+    let identity = identity.clone();
+    match body {
+        Body::Hello(_) => Some(Event::Hello { identity }),
+        Body::Ready(ready) => Some(Event::Ready {
+            identity,
+            handoff: ready.handoff,
+        }),
+        Body::Refuse { handoff, reason } => Some(Event::PrepareRefused {
+            identity,
+            handoff,
+            detail: reason,
+        }),
+        Body::Granted { epoch } => Some(Event::Granted { identity, epoch }),
+        Body::Released { epoch } => Some(Event::Released { identity, epoch }),
+        Body::HandoffRequest(request) => Some(Event::HandoffRequested(HandoffRequest {
+            asker: Asker::Specialist { identity, epoch },
+            request: request.request,
+            target: request.target,
+            reason: request.reason,
+            splice: None,
+        })),
+        Body::Reject(reject) => {
+            debug!(%identity, reason = %reject.reason, detail = reject.detail, "a specialist rejected a frame");
+            None
+        }
+        // Context and state have their place in the protocol, and none in the call yet.
+        Body::ContextAppend { .. } | Body::ContextChunk(_) | Body::StatePatch(_) => None,
+        // The link lets no specialist say these.
+        Body::Welcome(_)
+        | Body::Heartbeat(_)
+        | Body::Prepare(_)
+        | Body::CancelPrepare { .. }
+        | Body::Grant { .. }
+        | Body::Revoke(_)
+        | Body::Leave
+        | Body::HandoffResult(_)
+        | Body::StateResult(_) => None,
+    }
+}

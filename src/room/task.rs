@@ -1,0 +1,472 @@
+//! The call's task: one loop, in which everything that concerns the call comes by, in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use audio::{Input, SourceId};
+use call::{
+    Call, CallId, Command, Departure, DispatchId, EndReason, Event, HandoffId, Identity,
+    Misbehaviour, ParticipantKind,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+use worker::JobSignals;
+
+use super::CallDeps;
+use super::gates::Gates;
+use super::outbox::Outbox;
+use super::peers::Peers;
+use super::program::{Program, Report};
+use crate::clock;
+use crate::rtc::{self, Closed, Connection, ProgramTrack, RoomEvent};
+use crate::telemetry::Hash;
+
+/// Results of requests to the server that may wait for the loop; each request waits for its place.
+const DONE_MAX: usize = 64;
+/// How often the specialists hear that Baton lives.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The longest that the last requests and frames of a call may take.
+const FAREWELL_MAX: Duration = Duration::from_secs(5);
+/// How long the acks of a call's last frames are waited for.
+const LAST_FRAMES_MAX: Duration = Duration::from_millis(500);
+/// The attribute by which the SIP bridge says how far a phone call is.
+const SIP_CALL_STATUS: &str = "sip.callStatus";
+
+/// What a request to the server has come to.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// A dispatch was made, or not.
+    Dispatched {
+        dispatch: DispatchId,
+        made: Result<String, String>,
+    },
+}
+
+/// Everything that belongs to one call.
+pub(super) struct Task {
+    pub(super) deps: Arc<CallDeps>,
+    pub(super) room: String,
+    pub(super) connection: Connection,
+    pub(super) call: Call,
+    pub(super) peers: Peers,
+    pub(super) gates: Gates,
+    pub(super) program: Program,
+    pub(super) outbox: Outbox,
+    /// LiveKit's ids of the dispatches that were made and not yet withdrawn.
+    pub(super) dispatch_ids: BTreeMap<DispatchId, String>,
+    /// Dispatches that are to be withdrawn as soon as they are there.
+    pub(super) unwanted: BTreeSet<DispatchId>,
+    pub(super) requests: JoinSet<()>,
+    pub(super) done: mpsc::Sender<Done>,
+    /// The handoff whose splice point is awaited, and at the end of whose utterance.
+    pub(super) splice: Option<(HandoffId, SourceId)>,
+    /// The sources that talk at this moment.
+    pub(super) talking: BTreeSet<SourceId>,
+    /// To whom the program track is open.
+    pub(super) listeners: BTreeSet<String>,
+    /// Whether somebody has subscribed to the program track.
+    program_subscribed: bool,
+    reconnecting: bool,
+    heartbeat_at: Instant,
+    signals: JobSignals,
+    done_in: mpsc::Receiver<Done>,
+    commands: Vec<Command>,
+    ended: Option<EndReason>,
+}
+
+impl Task {
+    pub(super) fn new(
+        deps: Arc<CallDeps>,
+        connection: Connection,
+        track: ProgramTrack,
+        signals: JobSignals,
+    ) -> Self {
+        let now = clock::now();
+        let room = connection.room_name();
+        let id = CallId::from(super::tickets::fresh_ticket().as_str());
+        let mut commands = Vec::new();
+        let call = Call::new(deps.plan.clone(), id.clone(), now, &mut commands);
+        let (done, done_in) = mpsc::channel(DONE_MAX);
+        Self {
+            peers: Peers::new(id),
+            program: Program::start(track, deps.faults),
+            outbox: Outbox::start(connection.sender()),
+            deps,
+            room,
+            connection,
+            call,
+            gates: Gates::default(),
+            dispatch_ids: BTreeMap::new(),
+            unwanted: BTreeSet::new(),
+            requests: JoinSet::new(),
+            done,
+            splice: None,
+            talking: BTreeSet::new(),
+            listeners: BTreeSet::new(),
+            program_subscribed: false,
+            reconnecting: false,
+            heartbeat_at: now,
+            signals,
+            done_in,
+            commands,
+            ended: None,
+        }
+    }
+
+    /// Runs until the call has ended and nothing of it is left.
+    pub(super) async fn run(mut self) -> EndReason {
+        info!(room = %Hash::of(&self.room), call = %self.call.id(), "call begun");
+        self.settle().await;
+        let mut stop_heard = false;
+        while self.ended.is_none() {
+            let wake_at = self.wake_at();
+            // Every arm only receives, from a channel or a timer, and loses nothing when another one is taken.
+            tokio::select! {
+                event = self.connection.next_event() => self.room_event(event).await,
+                report = self.program.report() => match report {
+                    Some(report) => self.program_report(report),
+                    None => self.tell(Event::Stop),
+                },
+                Some(done) = self.done_in.recv() => self.request_done(done),
+                () = self.signals.stopping(), if !stop_heard => {
+                    stop_heard = true;
+                    self.tell(Event::Stop);
+                }
+                () = tokio::time::sleep_until(wake_at.into()) => {}
+            }
+            self.settle().await;
+        }
+        self.farewell().await
+    }
+
+    /// Brings everything up to now: timers, commands, gates, frames.
+    async fn settle(&mut self) {
+        let now = clock::now();
+        while self.call.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.call.handle_timeout(now, &mut self.commands);
+        }
+        self.carry_out_commands(now).await;
+        if self.gates.take_due(now) {
+            self.apply_gates();
+        }
+        if self.heartbeat_at <= now {
+            self.heartbeat_at = now + HEARTBEAT;
+            let holder = self
+                .call
+                .phase()
+                .holder()
+                .map(|holder| holder.identity.clone());
+            self.peers
+                .heartbeat(holder.as_ref(), self.call.epoch(), self.call.phase().name());
+        }
+        self.transmit(now);
+    }
+
+    fn wake_at(&self) -> Instant {
+        let timers = [
+            self.call.poll_timeout().map(|(at, _)| at),
+            self.gates.poll_timeout(),
+            self.peers.poll_timeout(),
+        ];
+        timers
+            .into_iter()
+            .flatten()
+            .fold(self.heartbeat_at, Instant::min)
+    }
+
+    async fn carry_out_commands(&mut self, now: Instant) {
+        // A command may bring an event of its own, and that further commands.
+        while !self.commands.is_empty() {
+            for command in std::mem::take(&mut self.commands) {
+                if let Some(reason) = self.carry_out(now, command).await {
+                    self.ended = Some(reason);
+                }
+            }
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        debug!(?event, "event");
+        self.call
+            .handle_event(clock::now(), event, &mut self.commands);
+    }
+
+    fn transmit(&mut self, now: Instant) {
+        self.peers.handle_timeout(now);
+        while let Some((identity, payload, reliable)) = self.peers.poll_transmit(now) {
+            self.outbox.frame(identity.as_str(), payload, reliable);
+        }
+        for identity in self.peers.take_lost() {
+            self.tell(Event::Unresponsive { identity });
+        }
+    }
+
+    async fn room_event(&mut self, event: RoomEvent) {
+        match event {
+            RoomEvent::Joined(participant) => self.joined(participant).await,
+            RoomEvent::Left(participant) => self.left(&participant),
+            RoomEvent::AudioPublished { participant, .. } => self.published(&participant),
+            RoomEvent::Unpublished { .. } => {}
+            RoomEvent::AudioSubscribed {
+                participant, audio, ..
+            } => {
+                let source = self.peers.source(&Identity::from(participant.identity));
+                self.program
+                    .order(super::program::Order::Attach { source, audio })
+                    .await;
+            }
+            RoomEvent::AudioUnsubscribed { participant, .. } => {
+                let source = self.peers.source(&Identity::from(participant.identity));
+                self.program
+                    .order(super::program::Order::Detach { source })
+                    .await;
+            }
+            RoomEvent::Data {
+                sender,
+                topic,
+                payload,
+            } if topic == wire::TOPIC => self.frame(sender.as_ref(), &payload),
+            RoomEvent::Data { .. } => {}
+            // Digits move the baton once there are rules for them.
+            RoomEvent::Dtmf { .. } => {}
+            RoomEvent::AttributesChanged(participant) => self.caller_may_listen(&participant),
+            RoomEvent::ProgramSubscribed => {
+                self.program_subscribed = true;
+                for participant in self.connection.participants() {
+                    self.caller_may_listen(&participant);
+                }
+            }
+            RoomEvent::Reconnecting => self.reconnecting = true,
+            RoomEvent::Reconnected => {
+                self.reconnecting = false;
+                self.tell(Event::Reconnected);
+            }
+            RoomEvent::Closed(closed) => {
+                match &closed {
+                    Closed::RoomGone => info!("the room was closed"),
+                    Closed::Replaced => warn!("another process has taken over the call"),
+                    Closed::Removed => warn!("removed from the room"),
+                    Closed::Other(reason) => warn!(reason, "the connection to the room is lost"),
+                }
+                self.tell(Event::RoomClosed);
+            }
+        }
+    }
+
+    async fn joined(&mut self, participant: rtc::Participant) {
+        let identity = Identity::from(participant.identity.as_str());
+        let kind = kind(participant.kind);
+        match kind {
+            ParticipantKind::Sip | ParticipantKind::Standard => {
+                self.tell(Event::ParticipantJoined { identity, kind });
+                self.open_program().await;
+                self.caller_may_listen(&participant);
+            }
+            ParticipantKind::Agent | ParticipantKind::Other => {
+                self.tell(Event::ParticipantJoined { identity, kind })
+            }
+        }
+    }
+
+    /// Opens the program track to the caller and to the specialists that speak our protocol, and to nobody else.
+    pub(super) async fn open_program(&mut self) {
+        let caller = self
+            .call
+            .snapshot()
+            .caller
+            .map(|caller| caller.identity.to_string());
+        let listeners: BTreeSet<String> =
+            caller.into_iter().chain(self.peers.identities()).collect();
+        if listeners != self.listeners {
+            self.listeners.clone_from(&listeners);
+            self.outbox.subscribers(listeners).await;
+        }
+    }
+
+    fn caller_may_listen(&mut self, participant: &rtc::Participant) {
+        let active = participant
+            .attributes
+            .get(SIP_CALL_STATUS)
+            .is_none_or(|status| status == "active");
+        if self.program_subscribed && active && participant.kind != rtc::ParticipantKind::Agent {
+            self.tell(Event::CallerListening {
+                identity: Identity::from(participant.identity.as_str()),
+            });
+        }
+    }
+
+    fn left(&mut self, participant: &rtc::Participant) {
+        // A full reconnect looks like a leave of one's own will; only a phone says that it has hung up.
+        let hung_up = participant
+            .attributes
+            .get(SIP_CALL_STATUS)
+            .is_some_and(|status| status == "hangup");
+        let departure = if hung_up {
+            Departure::Final
+        } else {
+            Departure::MayReturn
+        };
+        let identity = Identity::from(participant.identity.as_str());
+        self.tell(Event::ParticipantLeft {
+            identity: identity.clone(),
+            departure,
+        });
+        self.peers.left(&identity);
+    }
+
+    fn published(&mut self, participant: &rtc::Participant) {
+        if participant.kind == rtc::ParticipantKind::Agent {
+            // Every agent's track is read, so that one that sounds without the baton is noticed.
+            self.connection.set_listening(&participant.identity, true);
+        }
+        self.tell(Event::TrackPublished {
+            identity: Identity::from(participant.identity.as_str()),
+        });
+    }
+
+    fn frame(&mut self, sender: Option<&rtc::Participant>, payload: &[u8]) {
+        let now = clock::now();
+        for event in self.peers.receive(now, sender, payload) {
+            self.tell(event);
+        }
+    }
+
+    fn program_report(&mut self, report: Report) {
+        match report {
+            Report::FirstSound(input) => {
+                if let Some(identity) = self.peers.identity(input.source) {
+                    self.tell(Event::FirstFrame {
+                        identity,
+                        epoch: call::Epoch(input.epoch.0),
+                    });
+                }
+            }
+            Report::FirstHeard(Input { epoch, .. }) => info!(epoch = epoch.0, "heard"),
+            Report::FadeDone(switch) => {
+                if let (Some(_), Some(to)) = (switch.from, switch.to) {
+                    self.tell(Event::FadeDone {
+                        epoch: call::Epoch(to.epoch.0),
+                    });
+                }
+            }
+            Report::UtteranceBegan(input) => {
+                self.talking.insert(input.source);
+            }
+            Report::UtteranceEnded(input) => {
+                self.talking.remove(&input.source);
+                if let Some((handoff, _)) =
+                    self.splice.take_if(|(_, source)| *source == input.source)
+                {
+                    self.tell(Event::SpliceReached { handoff });
+                }
+            }
+            Report::Intrusion(source) => {
+                if let Some(identity) = self.peers.identity(source) {
+                    warn!(identity = %Hash::of(identity.as_str()), "an agent sounds without the baton");
+                    self.tell(Event::Misbehaved {
+                        identity,
+                        what: Misbehaviour::SoundsWithoutBaton,
+                    });
+                }
+            }
+            Report::Ended(source) => {
+                self.talking.remove(&source);
+            }
+        }
+    }
+
+    fn request_done(&mut self, done: Done) {
+        match done {
+            Done::Dispatched {
+                dispatch,
+                made: Ok(id),
+            } => {
+                if self.unwanted.remove(&dispatch) {
+                    self.delete_dispatch(id);
+                } else {
+                    self.dispatch_ids.insert(dispatch, id);
+                }
+            }
+            Done::Dispatched {
+                dispatch,
+                made: Err(detail),
+            } => {
+                self.unwanted.remove(&dispatch);
+                self.peers.forget(dispatch);
+                self.tell(Event::DispatchFailed { dispatch, detail });
+            }
+        }
+    }
+
+    /// Whether the room is known to live at this moment.
+    pub(super) fn is_connected(&self) -> bool {
+        !self.reconnecting
+    }
+
+    /// Waits a moment for the acks of what was said last.
+    async fn last_frames(&mut self, reason: EndReason) {
+        let deadline = clock::now() + LAST_FRAMES_MAX;
+        self.transmit(clock::now());
+        while reason != EndReason::RoomClosed
+            && !self.peers.is_all_acked()
+            && clock::now() < deadline
+        {
+            let wake_at = self
+                .peers
+                .poll_timeout()
+                .map_or(deadline, |at| at.min(deadline));
+            tokio::select! {
+                event = self.connection.next_event() => match event {
+                    RoomEvent::Data { sender, topic, payload } if topic == wire::TOPIC => self.frame(sender.as_ref(), &payload),
+                    RoomEvent::Left(participant) => self.left(&participant),
+                    RoomEvent::Closed(_) => return,
+                    _ => {}
+                },
+                () = tokio::time::sleep_until(wake_at.into()) => {}
+            }
+            self.transmit(clock::now());
+        }
+    }
+
+    /// Leaves nothing behind: last frames, withdrawn dispatches, our own participant.
+    async fn farewell(mut self) -> EndReason {
+        let reason = self.ended.unwrap_or(EndReason::Stopped);
+        self.last_frames(reason).await;
+        let deadline = tokio::time::Instant::now() + FAREWELL_MAX;
+        // A dispatch that is still being made is withdrawn as soon as it is there.
+        let finished = tokio::time::timeout_at(deadline, async {
+            loop {
+                tokio::select! {
+                    Some(done) = self.done_in.recv() => {
+                        if let Done::Dispatched { made: Ok(id), .. } = done {
+                            self.delete_dispatch(id);
+                        }
+                    }
+                    joined = self.requests.join_next() => if joined.is_none() { break },
+                }
+            }
+            while let Ok(done) = self.done_in.try_recv() {
+                if let Done::Dispatched { made: Ok(id), .. } = done {
+                    self.delete_dispatch(id);
+                }
+            }
+            while self.requests.join_next().await.is_some() {}
+        });
+        if finished.await.is_err() {
+            warn!("requests to the server were still running at the call's end");
+        }
+        let _ = tokio::time::timeout(FAREWELL_MAX, self.connection.close()).await;
+        reason
+    }
+}
+
+fn kind(kind: rtc::ParticipantKind) -> ParticipantKind {
+    match kind {
+        rtc::ParticipantKind::Sip => ParticipantKind::Sip,
+        rtc::ParticipantKind::Standard => ParticipantKind::Standard,
+        rtc::ParticipantKind::Agent => ParticipantKind::Agent,
+        rtc::ParticipantKind::Other => ParticipantKind::Other,
+    }
+}

@@ -1,0 +1,407 @@
+//! Our own participant: one connection to one room.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use livekit::options::{AudioEncoding, TrackPublishOptions};
+use livekit::participant::{ParticipantKind as Kind, ParticipantTrackPermission};
+use livekit::prelude::{
+    DataPacket, DisconnectReason, LocalParticipant, LocalTrack, RemoteParticipant, RemoteTrack,
+    Room, RoomEvent as Event, RoomOptions, TrackKind, TrackSource,
+};
+use tokio::sync::mpsc;
+
+use super::{
+    Closed, IncomingAudio, Participant, ParticipantKind, ProgramTrack, RoomEvent, RtcError,
+};
+
+/// How to join.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// The longest that joining may take.
+    pub join_timeout: Duration,
+    /// The longest that publishing may take.
+    pub publish_timeout: Duration,
+    /// Bits per second of the program track.
+    pub program_bitrate_bps: u64,
+}
+
+/// Our participant in a room. Dropping it without [`Connection::close`] leaves the room without a word.
+pub struct Connection {
+    room: Room,
+    events: mpsc::UnboundedReceiver<Event>,
+    /// Translated and not yet read; never more than one LiveKit event brings.
+    pending: VecDeque<RoomEvent>,
+    /// Everybody who was reported as joined and not as left, by identity.
+    present: BTreeMap<String, Participant>,
+    /// Who was taken from us without the server's word: they have left, or our own full reconnect is about to begin.
+    doubtful: Vec<Participant>,
+    options: ConnectOptions,
+}
+
+/// How long it stays open whether a leave without a reason is the start of our own full reconnect.
+const DOUBT: Duration = Duration::from_millis(100);
+
+impl Connection {
+    /// Joins the room of `access_token`, subscribed to nothing, with no track of ours open to anybody.
+    pub async fn join(
+        url: &str,
+        access_token: &str,
+        options: ConnectOptions,
+    ) -> Result<Self, RtcError> {
+        let mut room_options = RoomOptions::default();
+        room_options.auto_subscribe = false;
+        let joining = Room::connect(url, access_token, room_options);
+        let (room, events) = tokio::time::timeout(options.join_timeout, joining)
+            .await
+            .map_err(|_| RtcError::JoinTimeout(options.join_timeout.as_secs()))?
+            .map_err(RtcError::Join)?;
+        Ok(Self {
+            room,
+            events,
+            pending: VecDeque::new(),
+            present: BTreeMap::new(),
+            doubtful: Vec::new(),
+            options,
+        })
+    }
+
+    /// Our own identity.
+    pub fn identity(&self) -> String {
+        self.room.local_participant().identity().to_string()
+    }
+
+    /// The room's name, which may carry the caller's phone number.
+    pub fn room_name(&self) -> String {
+        self.room.name()
+    }
+
+    /// Publishes the program track, with DTX and RED off: it must never starve, and never skip.
+    pub async fn publish_program(&self) -> Result<ProgramTrack, RtcError> {
+        let program = ProgramTrack::new();
+        let options = TrackPublishOptions {
+            audio_encoding: Some(AudioEncoding {
+                max_bitrate: self.options.program_bitrate_bps,
+            }),
+            dtx: false,
+            red: false,
+            source: TrackSource::Microphone,
+            ..Default::default()
+        };
+        let participant = self.room.local_participant();
+        let publishing =
+            participant.publish_track(LocalTrack::Audio(program.track.clone()), options);
+        tokio::time::timeout(self.options.publish_timeout, publishing)
+            .await
+            .map_err(|_| RtcError::PublishTimeout(self.options.publish_timeout.as_secs()))?
+            .map_err(RtcError::Publish)?;
+        Ok(program)
+    }
+
+    /// Subscribes to, or unsubscribes from, every audio track of `identity`.
+    pub fn set_listening(&self, identity: &str, listening: bool) {
+        let participants = self.room.remote_participants();
+        let Some(participant) = participants.get(&identity.to_owned().into()) else {
+            return;
+        };
+        for publication in participant.track_publications().into_values() {
+            if publication.kind() == TrackKind::Audio {
+                publication.set_subscribed(listening);
+            }
+        }
+    }
+
+    /// A way to send that does not hold up whoever reads the events.
+    pub fn sender(&self) -> Sender {
+        Sender {
+            participant: self.room.local_participant(),
+        }
+    }
+
+    /// Everybody in the room now but us.
+    pub fn participants(&self) -> Vec<Participant> {
+        self.room
+            .remote_participants()
+            .values()
+            .map(participant)
+            .collect()
+    }
+
+    /// The audio tracks that `identity` has published, as track sids.
+    pub fn audio_tracks(&self, identity: &str) -> Vec<String> {
+        let participants = self.room.remote_participants();
+        let Some(participant) = participants.get(&identity.to_owned().into()) else {
+            return Vec::new();
+        };
+        let publications = participant.track_publications().into_values();
+        publications
+            .filter(|publication| publication.kind() == TrackKind::Audio)
+            .map(|publication| publication.sid().to_string())
+            .collect()
+    }
+
+    /// The next event. After [`RoomEvent::Closed`] there is none. Cancel-safe.
+    pub async fn next_event(&mut self) -> RoomEvent {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return event;
+            }
+            let next = match self.doubtful.is_empty() {
+                true => self.events.recv().await,
+                false => match tokio::time::timeout(DOUBT, self.events.recv()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        self.believe_doubtful();
+                        continue;
+                    }
+                },
+            };
+            match next {
+                Some(event) => self.translate(event),
+                None => {
+                    return RoomEvent::Closed(Closed::Other("the event stream ended".to_owned()));
+                }
+            }
+        }
+    }
+
+    /// Leaves the room in an orderly way.
+    pub async fn close(self) {
+        if let Err(error) = self.room.close().await {
+            tracing::debug!(%error, "leaving the room failed");
+        }
+    }
+
+    fn translate(&mut self, event: Event) {
+        match event {
+            Event::Connected {
+                participants_with_tracks,
+            } => {
+                for (remote, publications) in participants_with_tracks {
+                    self.join_of(participant(&remote));
+                    for publication in publications
+                        .into_iter()
+                        .filter(|publication| publication.kind() == TrackKind::Audio)
+                    {
+                        let track_sid = publication.sid().to_string();
+                        self.pending.push_back(RoomEvent::AudioPublished {
+                            participant: participant(&remote),
+                            track_sid,
+                        });
+                    }
+                }
+            }
+            Event::ParticipantConnected(remote) => self.join_of(participant(&remote)),
+            Event::ParticipantDisconnected(remote) => match remote.disconnect_reason() {
+                DisconnectReason::UnknownReason => self.doubtful.push(participant(&remote)),
+                _ => self.leave_of(participant(&remote)),
+            },
+            Event::TrackPublished {
+                publication,
+                participant: remote,
+            } if publication.kind() == TrackKind::Audio => {
+                let track_sid = publication.sid().to_string();
+                self.pending.push_back(RoomEvent::AudioPublished {
+                    participant: participant(&remote),
+                    track_sid,
+                });
+            }
+            Event::TrackUnpublished {
+                publication,
+                participant: remote,
+            } => {
+                let track_sid = publication.sid().to_string();
+                self.pending.push_back(RoomEvent::Unpublished {
+                    participant: participant(&remote),
+                    track_sid,
+                });
+            }
+            Event::TrackSubscribed {
+                track: RemoteTrack::Audio(track),
+                publication,
+                participant: remote,
+            } => {
+                let track_sid = publication.sid().to_string();
+                let audio = IncomingAudio::new(&track);
+                self.pending.push_back(RoomEvent::AudioSubscribed {
+                    participant: participant(&remote),
+                    track_sid,
+                    audio,
+                });
+            }
+            Event::TrackUnsubscribed {
+                publication,
+                participant: remote,
+                ..
+            } => {
+                let track_sid = publication.sid().to_string();
+                self.pending.push_back(RoomEvent::AudioUnsubscribed {
+                    participant: participant(&remote),
+                    track_sid,
+                });
+            }
+            Event::DataReceived {
+                payload,
+                topic: Some(topic),
+                participant: sender,
+                ..
+            } => {
+                let payload = std::sync::Arc::unwrap_or_clone(payload);
+                self.pending.push_back(RoomEvent::Data {
+                    sender: sender.as_ref().map(participant),
+                    topic,
+                    payload,
+                });
+            }
+            Event::SipDTMFReceived {
+                digit: Some(digit),
+                participant: sender,
+                ..
+            } => {
+                let mut digits = digit.chars();
+                if let (Some(digit), None) = (digits.next(), digits.next()) {
+                    self.pending.push_back(RoomEvent::Dtmf {
+                        sender: sender.as_ref().map(participant),
+                        digit,
+                    });
+                }
+            }
+            Event::LocalTrackSubscribed { .. } => {
+                self.pending.push_back(RoomEvent::ProgramSubscribed)
+            }
+            Event::ParticipantAttributesChanged {
+                participant: livekit::participant::Participant::Remote(remote),
+                ..
+            } => {
+                self.pending
+                    .push_back(RoomEvent::AttributesChanged(participant(&remote)));
+            }
+            Event::Reconnecting => {
+                self.doubtful.clear();
+                self.pending.push_back(RoomEvent::Reconnecting);
+            }
+            Event::Reconnected => {
+                let here: BTreeSet<String> = self
+                    .participants()
+                    .into_iter()
+                    .map(|participant| participant.identity)
+                    .collect();
+                let gone: Vec<_> = self
+                    .present
+                    .values()
+                    .filter(|known| !here.contains(&known.identity))
+                    .cloned()
+                    .collect();
+                gone.into_iter()
+                    .for_each(|participant| self.leave_of(participant));
+                self.pending.push_back(RoomEvent::Reconnected);
+            }
+            Event::Disconnected { reason } => {
+                self.pending.push_back(RoomEvent::Closed(closed(reason)))
+            }
+            // LiveKit's enum is open, and the rest (video, chat, metadata, quality) is no concern of a call's.
+            _ => {}
+        }
+    }
+
+    /// Reports a join. A participant that is seen anew under another sid has left before.
+    fn join_of(&mut self, joined: Participant) {
+        if let Some(known) = self
+            .present
+            .get(&joined.identity)
+            .filter(|known| known.sid != joined.sid)
+            .cloned()
+        {
+            self.leave_of(known);
+        }
+        self.present.insert(joined.identity.clone(), joined.clone());
+        self.pending.push_back(RoomEvent::Joined(joined));
+    }
+
+    /// Reports a leave, unless the identity is present under a newer sid.
+    fn leave_of(&mut self, left: Participant) {
+        if self
+            .present
+            .get(&left.identity)
+            .is_some_and(|known| known.sid == left.sid)
+        {
+            self.present.remove(&left.identity);
+            self.pending.push_back(RoomEvent::Left(left));
+        }
+    }
+
+    fn believe_doubtful(&mut self) {
+        for participant in std::mem::take(&mut self.doubtful) {
+            self.leave_of(participant);
+        }
+    }
+}
+
+/// The sending side of a [`Connection`].
+#[derive(Clone, Debug)]
+pub struct Sender {
+    participant: LocalParticipant,
+}
+
+impl Sender {
+    /// Opens our tracks to exactly these identities, present or yet to come.
+    pub async fn allow_subscribers(&self, identities: &BTreeSet<String>) -> Result<(), RtcError> {
+        let permissions = identities
+            .iter()
+            .map(|identity| ParticipantTrackPermission {
+                participant_identity: identity.clone().into(),
+                allow_all: true,
+                allowed_track_sids: Vec::new(),
+            })
+            .collect();
+        self.participant
+            .set_track_subscription_permissions(false, permissions)
+            .await
+            .map_err(RtcError::Permission)
+    }
+
+    /// Sends one data packet to one participant, by the reliable channel or the lossy one.
+    pub async fn send(
+        &self,
+        identity: &str,
+        topic: &str,
+        payload: Vec<u8>,
+        reliable: bool,
+    ) -> Result<(), RtcError> {
+        let packet = DataPacket {
+            payload,
+            topic: Some(topic.to_owned()),
+            reliable,
+            destination_identities: vec![identity.to_owned().into()],
+        };
+        self.participant
+            .publish_data(packet)
+            .await
+            .map_err(RtcError::Send)
+    }
+}
+
+fn participant(remote: &RemoteParticipant) -> Participant {
+    let kind = match remote.kind() {
+        Kind::Standard => ParticipantKind::Standard,
+        Kind::Sip => ParticipantKind::Sip,
+        Kind::Agent => ParticipantKind::Agent,
+        Kind::Ingress | Kind::Egress | Kind::Connector | Kind::Bridge => ParticipantKind::Other,
+    };
+    Participant {
+        identity: remote.identity().to_string(),
+        sid: remote.sid().to_string(),
+        kind,
+        attributes: remote.attributes().into_iter().collect(),
+    }
+}
+
+fn closed(reason: livekit::DisconnectReason) -> Closed {
+    use livekit::DisconnectReason;
+    match reason {
+        DisconnectReason::RoomDeleted | DisconnectReason::RoomClosed => Closed::RoomGone,
+        DisconnectReason::DuplicateIdentity => Closed::Replaced,
+        DisconnectReason::ParticipantRemoved => Closed::Removed,
+        other => Closed::Other(format!("{other:?}")),
+    }
+}
