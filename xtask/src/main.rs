@@ -1,1 +1,71 @@
-fn main() {}
+//! The project's own commands, each with its whole set-up.
+//!
+//! Synchronous, on the standard library alone: it starts other programs, waits for them, and says
+//! what it is doing. It never needs what it is about to build.
+
+mod artifacts;
+mod demo;
+mod engine_sources;
+mod engine_tests;
+mod outcome;
+mod paths;
+mod process;
+mod server;
+mod setup;
+mod suite;
+mod tools;
+mod venv;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  demo [ARGUMENTS]   run a whole call on this machine and leave what the caller heard in target/demo;
+                     arguments go to the demo: `--handoffs N`, `--help`
+  test               run everything: all tests, the engine's, the interop tests, a short demo
+  engine-tests [--only FILE] [--repeat N]
+                     run the tests that ship inside the livekit package on our engine
+  setup              check the tools, install livekit-server and the virtual environments
+  help               show this
+
+Everything that is installed goes below target/; what is there already is used again.
+LIVEKIT_SERVER names a livekit-server to use instead.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<ExitCode> {
+    let Some((command, rest)) = arguments.split_first() else {
+        println!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    match command.as_str() {
+        "demo" => demo::run(rest),
+        "test" => no_more(rest).and_then(|()| suite::run()),
+        "engine-tests" => engine_tests::run(rest),
+        "setup" => no_more(rest).and_then(|()| setup::run()),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        unknown => bail!("no command {unknown:?}; `cargo xtask help` lists them"),
+    }
+}
+
+fn no_more(rest: &[String]) -> Result<()> {
+    match rest.first() {
+        None => Ok(()),
+        Some(extra) => bail!("the command takes no argument, and {extra:?} is one"),
+    }
+}

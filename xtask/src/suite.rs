@@ -1,0 +1,215 @@
+//! `cargo xtask test`: everything, cheap things first, and a table at the end.
+//!
+//! A step that fails does not stop the steps that do not need it. Set-up runs beside the build, since
+//! one waits for the network while the other computes. Everything is built in one profile, so that
+//! the dependencies are compiled once.
+
+use std::fmt;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::demo::{self, Profile};
+use crate::engine_tests;
+use crate::outcome::Counts;
+use crate::paths;
+use crate::process::{Progress, secs, shown_whole, streamed};
+use crate::setup::{Environment, Setup};
+use crate::tools::{self, Need};
+
+/// Handoffs of the short demo.
+const DEMO_HANDOFFS: &str = "4";
+
+/// How a step ended, with a few words about it.
+enum Ended {
+    Passed(String),
+    Failed(String),
+    /// What it needs is not there.
+    Skipped(&'static str),
+}
+
+struct Step {
+    name: &'static str,
+    ended: Ended,
+    elapsed: Duration,
+}
+
+#[derive(Default)]
+struct Suite(Vec<Step>);
+
+/// `cargo xtask test`.
+pub(crate) fn run() -> Result<ExitCode> {
+    let start = Instant::now();
+    let found = tools::check(&[Need::Build, Need::Server, Need::Python])?;
+    let setup = Setup::start(found.python, Progress::Silent);
+    let mut suite = Suite::default();
+    let built = suite.step("build", || build().map(|()| String::new()));
+    let mut environment = None;
+    suite.step("set-up", || {
+        environment = Some(setup.finish()?);
+        Ok(String::new())
+    });
+    match &environment {
+        Some(environment) if built => {
+            suite.step("cargo test", || cargo_test(environment));
+        }
+        Some(_) => suite.skip("cargo test", "the build failed"),
+        None => suite.skip("cargo test", "set-up failed"),
+    }
+    match environment {
+        Some(environment) => {
+            suite.step("engine tests", engine);
+            suite.step("demo", || short_demo(environment));
+        }
+        None => {
+            suite.skip("engine tests", "set-up failed");
+            suite.skip("demo", "set-up failed");
+        }
+    }
+    println!("\n{suite}total {}", secs(start.elapsed()));
+    Ok(if suite.all_passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Whether colours are wanted is asked of our own output, since the tests' goes through us.
+fn cargo(command: &str) -> Command {
+    let mut cargo = Command::new(paths::cargo());
+    cargo.arg(command).current_dir(paths::root());
+    cargo
+}
+
+fn build() -> Result<()> {
+    shown_whole(cargo("test").args(["--workspace", "--no-run", "--quiet"]))
+}
+
+fn cargo_test(environment: &Environment) -> Result<String> {
+    let mut counts = Counts::default();
+    let mut programs = 0_usize;
+    let mut command = cargo("test");
+    command.args(["--workspace", "--no-fail-fast"]);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let status = streamed(&mut command, |line| {
+        if let Some(more) = Counts::in_line(line) {
+            counts += more;
+            programs += 1;
+        }
+    })?;
+    let said = format!("{counts} in {programs} programs");
+    if !status.success() {
+        bail!("{said}");
+    }
+    Ok(said)
+}
+
+fn engine() -> Result<String> {
+    let engine_tests::Summary {
+        passed,
+        wanted,
+        failed_files,
+    } = engine_tests::run_all()?;
+    if failed_files > 0 {
+        bail!("{passed} of {wanted} passed, {failed_files} files failed");
+    }
+    Ok(format!("{passed} of {wanted} passed"))
+}
+
+fn short_demo(environment: Environment) -> Result<String> {
+    demo::build(Profile::Dev)?;
+    shown_whole(demo::command(Profile::Dev, environment).args(["--handoffs", DEMO_HANDOFFS]))?;
+    Ok(format!("{DEMO_HANDOFFS} handoffs"))
+}
+
+impl Suite {
+    /// Runs a step, says how it ended, and whether it passed.
+    fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<String>) -> bool {
+        println!("== {name}");
+        let start = Instant::now();
+        let ended = match work() {
+            Ok(said) => Ended::Passed(said),
+            Err(error) => {
+                eprintln!("{error:#}");
+                let text = format!("{error:#}");
+                Ended::Failed(text.lines().next().unwrap_or_default().to_owned())
+            }
+        };
+        let step = Step {
+            name,
+            ended,
+            elapsed: start.elapsed(),
+        };
+        println!("== {step}");
+        let passed = matches!(step.ended, Ended::Passed(_));
+        self.0.push(step);
+        passed
+    }
+
+    fn skip(&mut self, name: &'static str, reason: &'static str) {
+        let step = Step {
+            name,
+            ended: Ended::Skipped(reason),
+            elapsed: Duration::ZERO,
+        };
+        println!("== {step}");
+        self.0.push(step);
+    }
+
+    fn all_passed(&self) -> bool {
+        self.0
+            .iter()
+            .all(|step| matches!(step.ended, Ended::Passed(_)))
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            ended,
+            elapsed,
+        } = self;
+        let (word, said) = match ended {
+            Ended::Passed(said) => ("passed", said.as_str()),
+            Ended::Failed(said) => ("FAILED", said.as_str()),
+            Ended::Skipped(reason) => ("SKIPPED", *reason),
+        };
+        let line = format!("{name:<14} {word:<8} {:>12}  {said}", secs(*elapsed));
+        write!(f, "{}", line.trim_end())
+    }
+}
+
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|step| writeln!(f, "{step}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_does_not_stop_the_next_and_shows_in_the_table() {
+        let mut suite = Suite::default();
+        assert!(!suite.step("first", || bail!("no luck\nat all")));
+        assert!(suite.step("second", || Ok("3 passed".to_owned())));
+        assert!(!suite.all_passed());
+        let table = suite.to_string();
+        assert!(table.starts_with("first          FAILED "), "{table}");
+        assert!(
+            table.contains("no luck\n") && table.contains("passed") && !table.contains("at all")
+        );
+    }
+
+    #[test]
+    fn a_skipped_step_is_no_success() {
+        let mut suite = Suite::default();
+        suite.step("first", || Ok(String::new()));
+        assert!(suite.all_passed());
+        suite.skip("second", "set-up failed");
+        assert!(!suite.all_passed());
+    }
+}
