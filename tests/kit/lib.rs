@@ -7,5 +7,6 @@ pub mod token;
 pub mod bridge;
 pub mod probe;
 pub mod report;
+pub mod timeline;
 pub mod tone;
 pub mod wav;
