@@ -51,15 +51,6 @@ pub enum Command {
         /// Whether it will speak first.
         opening: Opening,
     },
-    /// The handoff a specialist was prepared for will not come; it stays, without the baton.
-    CancelPrepare {
-        /// Whom.
-        identity: Identity,
-        /// The call's epoch.
-        epoch: Epoch,
-        /// Which handoff.
-        handoff: HandoffId,
-    },
     /// Report [`Event::SpliceReached`](crate::Event::SpliceReached) when this source may be cut. The grant's journal
     /// record is made durable meanwhile.
     WatchSplice {

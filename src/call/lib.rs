@@ -1,15 +1,24 @@
 //! The state machine of a call: who holds the baton, and how it moves.
 
+mod call;
+mod caller;
 mod command;
 mod config;
 mod event;
+mod gates;
+mod handoff;
 mod ids;
+mod life;
 mod near;
 mod outcome;
 mod phase;
+mod recovery;
+mod roster;
 mod snapshot;
+mod switch;
 mod timer;
 
+pub use call::Call;
 pub use command::{Command, Fact};
 pub use config::{
     After, CallConfig, ConfigError, FADE_MS_MAX, Fallback, Lifetime, Limits, Names, Opening, Plan,

@@ -192,9 +192,6 @@ pub enum RejectReason {
     /// It makes no sense at this point.
     #[error("not expected now")]
     Unexpected,
-    /// The call is over.
-    #[error("the call is over")]
-    CallOver,
 }
 
 /// Why a participant is removed by force.

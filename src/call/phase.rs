@@ -71,8 +71,6 @@ pub enum SwitchStep {
     AwaitSound {
         /// How long.
         until: Instant,
-        /// Whether the grant was taken.
-        granted: bool,
     },
     /// The two are being crossfaded.
     Fading {

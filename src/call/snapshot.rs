@@ -83,11 +83,15 @@ pub enum Stage {
         until: Instant,
     },
     /// It is ready for the grant.
-    Ready,
+    Ready {
+        /// When it had to be: should it reconnect now, it has no longer than that to be ready again, so that a handoff
+        /// ends however often its target comes and goes.
+        until: Instant,
+    },
     /// It has the baton.
     Holding {
-        /// Until when it must take a grant that was renewed; `None` if it need not.
-        regrant_until: Option<Instant>,
+        /// Until when it must take its grant; `None` once it has.
+        take_until: Option<Instant>,
     },
     /// It had the baton and is heard until the new one sounds.
     Outgoing,

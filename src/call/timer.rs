@@ -25,8 +25,8 @@ pub enum Timer {
     Hello(DispatchId),
     /// A specialist did not get ready.
     Ready(DispatchId),
-    /// A specialist did not take its renewed grant.
-    Regrant(DispatchId),
+    /// A specialist sounds, or is to go on, and did not take its grant: it loses it.
+    Grant(DispatchId),
     /// A specialist did not say Released: it is removed.
     Settle(DispatchId),
     /// A parked specialist's time is over: it is released.

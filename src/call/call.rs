@@ -1,0 +1,305 @@
+//! The call itself: its state, and where each event and each timer goes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::TEXT_CHARS_MAX;
+use crate::caller::Caller;
+use crate::command::{Command, Fact};
+use crate::config::{Plan, ms};
+use crate::event::{Event, ParticipantKind};
+use crate::gates::Gates;
+use crate::ids::{CallId, DispatchId, Epoch, HandoffId, Identity, SpecialistName};
+use crate::outcome::{EndReason, RejectReason};
+use crate::phase::{Phase, ReadyWait, SwitchStep};
+use crate::recovery::Recovery;
+use crate::roster::Roster;
+use crate::snapshot::{Counts, Snapshot};
+use crate::timer::Timer;
+
+/// One call: give it events and the time, carry out its commands.
+///
+/// It never fails and never panics on any event. After [`Command::Ended`] it is inert.
+#[derive(Debug)]
+pub struct Call {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) id: CallId,
+    pub(crate) epoch: Epoch,
+    pub(crate) phase: Phase,
+    pub(crate) caller: Caller,
+    pub(crate) roster: Roster,
+    pub(crate) gates: Gates,
+    pub(crate) recovery: Recovery,
+    /// Who holds the baton, or held it last.
+    pub(crate) last: Option<SpecialistName>,
+    /// Who held it before `last`.
+    pub(crate) previous: Option<SpecialistName>,
+    pub(crate) counts: Counts,
+    pub(crate) newest_dispatch: DispatchId,
+    pub(crate) newest_handoff: HandoffId,
+    pub(crate) ended: Option<EndReason>,
+}
+
+impl Call {
+    /// Starts a call: the residents and the entry specialist are dispatched, and a caller is awaited. The program
+    /// track has been published before.
+    pub fn new(plan: Arc<Plan>, id: CallId, now: Instant, out: &mut Vec<Command>) -> Self {
+        let mut turn = Turn { now, out };
+        let entry = plan.config().entry.clone();
+        let mut call = Self {
+            caller: Caller::Awaited {
+                until: turn.after(plan.timers().caller_join_timeout_ms),
+            },
+            plan,
+            id,
+            epoch: Epoch(0),
+            phase: Phase::Idle { retry_at: None },
+            roster: Roster::default(),
+            gates: Gates {
+                repeat: true,
+                ..Gates::default()
+            },
+            recovery: Recovery::new(entry),
+            last: None,
+            previous: None,
+            counts: Counts::default(),
+            newest_dispatch: DispatchId(0),
+            newest_handoff: HandoffId(0),
+            ended: None,
+        };
+        call.start(&mut turn);
+        call.reconcile(&mut turn);
+        call
+    }
+
+    /// Takes an event; pushes what is to be done.
+    pub fn handle_event(&mut self, now: Instant, event: Event, out: &mut Vec<Command>) {
+        if self.ended.is_some() {
+            return;
+        }
+        let mut turn = Turn { now, out };
+        self.dispatch_event(&mut turn, event);
+        if self.ended.is_none() {
+            self.reconcile(&mut turn);
+        }
+    }
+
+    /// Fires every timer that is due; pushes what is to be done. Does nothing when none is.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<Command>) {
+        let mut turn = Turn { now, out };
+        while let Some((_, timer)) = self.poll_timeout().filter(|(deadline, _)| *deadline <= now) {
+            self.fire(&mut turn, timer);
+            if self.ended.is_none() {
+                self.reconcile(&mut turn);
+            }
+        }
+    }
+
+    /// When [`Call::handle_timeout`] is to be called next, and for what; `None` once the call has ended.
+    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        if self.ended.is_some() {
+            return None;
+        }
+        [
+            self.phase_timeout(),
+            self.caller.poll_timeout(),
+            self.roster.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Where the call stands.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            call: self.id.clone(),
+            phase: self.phase.clone(),
+            epoch: self.epoch,
+            caller: self.caller.view(),
+            specialists: self.roster.views(),
+            admitted: self.gates.admitted.clone(),
+            audience: self.gates.audience.clone(),
+            shut: self.gates.shut.clone(),
+            previous: self.previous.clone(),
+            counts: self.counts,
+            ended: self.ended,
+        }
+    }
+
+    /// The call's name.
+    pub fn id(&self) -> &CallId {
+        &self.id
+    }
+
+    /// The newest epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The phase with its data.
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// Why the call ended, if it did.
+    pub fn ended(&self) -> Option<EndReason> {
+        self.ended
+    }
+
+    fn dispatch_event(&mut self, turn: &mut Turn<'_>, event: Event) {
+        match event {
+            Event::ParticipantJoined { identity, kind } => {
+                self.gates.repeat = true;
+                match kind {
+                    ParticipantKind::Sip | ParticipantKind::Standard => {
+                        self.person_joined(turn, identity, kind)
+                    }
+                    ParticipantKind::Agent => self.agent_joined(&identity),
+                    ParticipantKind::Other => {}
+                }
+            }
+            Event::ParticipantLeft {
+                identity,
+                departure,
+            } => {
+                self.gates.shut.remove(&identity);
+                if self.caller.identity() == Some(&identity) {
+                    self.caller_left(turn, departure);
+                } else if let Some(dispatch) = self.roster.bound(&identity) {
+                    self.specialist_left(turn, dispatch, departure);
+                }
+            }
+            Event::CallerListening { identity } => {
+                if self.caller.identity() == Some(&identity) {
+                    self.caller_listens(turn);
+                }
+            }
+            Event::TrackPublished { .. } | Event::Reconnected => self.gates.repeat = true,
+            Event::DispatchFailed { dispatch, detail } => {
+                self.dispatch_failed(turn, dispatch, detail)
+            }
+            Event::SpecialistJoined { dispatch, identity } => {
+                self.specialist_joined(turn, dispatch, identity)
+            }
+            Event::Hello { identity } => self.hello(turn, identity),
+            Event::Ready { identity, handoff } => self.ready(turn, identity, handoff),
+            Event::PrepareRefused {
+                identity,
+                handoff,
+                detail,
+            } => {
+                self.prepare_refused(turn, identity, handoff, detail);
+            }
+            Event::Granted { identity, epoch } => self.granted(turn, identity, epoch),
+            Event::Released { identity, epoch } => self.released(turn, identity, epoch),
+            Event::HandoffRequested(request) => self.requested(turn, request),
+            Event::SpliceReached { handoff } => self.splice_reached(turn, handoff),
+            Event::FirstFrame { identity, epoch } => self.first_frame(turn, &identity, epoch),
+            Event::FadeDone { epoch } => self.fade_done(turn, epoch),
+            Event::Unresponsive { identity } => self.unresponsive(turn, &identity),
+            Event::Misbehaved { identity, what } => self.misbehaved(turn, identity, what),
+            Event::Stop => self.end(turn, EndReason::Stopped),
+            Event::RoomClosed => self.end(turn, EndReason::RoomClosed),
+        }
+    }
+
+    fn fire(&mut self, turn: &mut Turn<'_>, timer: Timer) {
+        match timer {
+            Timer::CallerJoin => self.end(turn, EndReason::NoCaller),
+            Timer::CallerListen => self.caller_listens(turn),
+            Timer::CallerReturn => self.end(turn, EndReason::CallerGone),
+            Timer::Splice => self.start_switch(turn),
+            Timer::Switch => self.switch_timed_out(turn),
+            Timer::Fade => self.finish_switch(turn),
+            Timer::Hold => self.recover(turn),
+            Timer::Join(dispatch) => self.join_timed_out(turn, dispatch),
+            Timer::Hello(dispatch) => self.hello_timed_out(turn, dispatch),
+            Timer::Ready(dispatch) => self.ready_timed_out(turn, dispatch),
+            Timer::Grant(dispatch) => self.grant_timed_out(turn, dispatch),
+            Timer::Settle(dispatch) => self.settle_timed_out(turn, dispatch),
+            Timer::Park(dispatch) => self.release(turn, dispatch),
+            Timer::Leave(dispatch) => self.leave_timed_out(turn, dispatch),
+            Timer::Return(dispatch) => self.return_timed_out(turn, dispatch),
+        }
+    }
+
+    fn phase_timeout(&self) -> Option<(Instant, Timer)> {
+        match &self.phase {
+            Phase::Idle { retry_at } => retry_at.map(|until| (until, Timer::Hold)),
+            Phase::Ready {
+                wait: ReadyWait::Splice { until },
+                ..
+            } => Some((*until, Timer::Splice)),
+            Phase::Switching {
+                step: SwitchStep::AwaitSound { until },
+                ..
+            } => Some((*until, Timer::Switch)),
+            Phase::Switching {
+                step: SwitchStep::Fading { until },
+                ..
+            } => Some((*until, Timer::Fade)),
+            Phase::Preparing { .. }
+            | Phase::Ready {
+                wait: ReadyWait::Caller,
+                ..
+            }
+            | Phase::Active { .. } => None,
+        }
+    }
+
+    /// Enters a phase, and records it.
+    pub(crate) fn enter(&mut self, turn: &mut Turn<'_>, phase: Phase) {
+        if phase.name() != self.phase.name() {
+            turn.record(Fact::Phase {
+                phase: phase.name(),
+                epoch: self.epoch,
+            });
+        }
+        self.phase = phase;
+    }
+
+    /// Says that an event had no place here.
+    pub(crate) fn reject(
+        &mut self,
+        turn: &mut Turn<'_>,
+        identity: Option<&Identity>,
+        reason: RejectReason,
+    ) {
+        self.counts.rejected += 1;
+        turn.push(Command::Reject {
+            identity: identity.cloned(),
+            epoch: self.epoch,
+            reason,
+        });
+    }
+}
+
+/// The time of an event, and where its commands go.
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Instant,
+    pub(crate) out: &'a mut Vec<Command>,
+}
+
+impl Turn<'_> {
+    pub(crate) fn push(&mut self, command: Command) {
+        self.out.push(command);
+    }
+
+    pub(crate) fn record(&mut self, fact: Fact) {
+        self.out.push(Command::Record(fact));
+    }
+
+    /// The time in `after_ms` milliseconds. Timers are at most a day, so this stays in range.
+    pub(crate) fn after(&self, after_ms: u64) -> Instant {
+        self.now + ms(after_ms)
+    }
+}
+
+/// Cuts a peer's text to [`TEXT_CHARS_MAX`].
+pub(crate) fn clip(text: String) -> String {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text,
+    }
+}

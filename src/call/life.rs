@@ -1,0 +1,587 @@
+//! The life of one specialist in a call: it is dispatched, joins, says Hello, comes and goes, and is gone.
+//!
+//! What its loss means for the baton is decided in one place, [`Call::after_loss`].
+
+use std::time::Instant;
+
+use crate::call::{Call, Turn, clip};
+use crate::command::{Command, Fact};
+use crate::config::After;
+use crate::event::Departure;
+use crate::ids::{DispatchId, Epoch, Identity, SpecialistName};
+use crate::outcome::{FailReason, LossReason, RejectReason, RemoveReason};
+use crate::phase::{Phase, ReadyWait};
+use crate::roster::Instance;
+use crate::snapshot::{Stage, WasAt};
+
+/// What a specialist is in the present phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It is being prepared.
+    Target,
+    /// It has the baton, and no switch is under way.
+    Holder,
+    /// It was granted the baton in the switch under way.
+    Incoming,
+    /// It had the baton before the switch under way.
+    Outgoing,
+    /// None of these.
+    Bystander,
+}
+
+impl Call {
+    /// Dispatches a specialist, unless there are too many.
+    pub(crate) fn dispatch(
+        &mut self,
+        turn: &mut Turn<'_>,
+        specialist: &SpecialistName,
+    ) -> Result<DispatchId, FailReason> {
+        let max = self.plan.limits().instances_max;
+        if self.roster.len() >= max {
+            return Err(FailReason::TooManyInstances { max });
+        }
+        let Some(config) = self.plan.specialist(specialist) else {
+            // Every name that gets here was looked up in the plan, or checked with it.
+            return Err(FailReason::DispatchFailed {
+                detail: "no such specialist".to_owned(),
+            });
+        };
+        let agent_name = config.agent_name.clone();
+        self.newest_dispatch = self.newest_dispatch.next();
+        let dispatch = self.newest_dispatch;
+        let until = turn.after(self.plan.timers().join_timeout_ms);
+        self.roster
+            .insert(dispatch, Instance::dispatched(specialist.clone(), until));
+        turn.push(Command::Dispatch {
+            dispatch,
+            specialist: specialist.clone(),
+            agent_name,
+        });
+        Ok(dispatch)
+    }
+
+    pub(crate) fn dispatch_failed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        dispatch: DispatchId,
+        detail: String,
+    ) {
+        let Some(Stage::Dispatched { .. }) = self.roster.stage(dispatch) else {
+            self.reject(turn, None, RejectReason::Unexpected);
+            return;
+        };
+        self.forget(turn, dispatch);
+        self.fail_target(
+            turn,
+            dispatch,
+            FailReason::DispatchFailed {
+                detail: clip(detail),
+            },
+        );
+    }
+
+    pub(crate) fn specialist_joined(
+        &mut self,
+        turn: &mut Turn<'_>,
+        dispatch: DispatchId,
+        identity: Identity,
+    ) {
+        self.gates.repeat = true;
+        let bound = self.roster.bound(&identity);
+        if self.caller.identity() == Some(&identity) || bound.is_some_and(|bound| bound != dispatch)
+        {
+            self.reject(turn, None, RejectReason::IdentityTaken);
+            return;
+        }
+        let until = turn.after(self.plan.timers().hello_timeout_ms);
+        let Some(instance) = self.roster.find_mut(dispatch) else {
+            turn.push(Command::Remove {
+                identity,
+                reason: RemoveReason::NotExpected,
+            });
+            return;
+        };
+        match &instance.identity {
+            None => {
+                instance.identity = Some(identity.clone());
+                instance.stage = Stage::Joined { until };
+                let specialist = instance.specialist.clone();
+                turn.record(Fact::SpecialistJoined {
+                    dispatch,
+                    specialist,
+                    identity,
+                });
+            }
+            Some(known) if *known == identity => instance.mark_back(),
+            Some(_) => turn.push(Command::Remove {
+                identity,
+                reason: RemoveReason::NotExpected,
+            }),
+        }
+    }
+
+    /// A participant of kind AGENT is in the room: a specialist that was away may be back.
+    pub(crate) fn agent_joined(&mut self, identity: &Identity) {
+        let bound = self.roster.bound(identity);
+        if let Some(instance) = bound.and_then(|dispatch| self.roster.find_mut(dispatch)) {
+            instance.mark_back();
+        }
+    }
+
+    pub(crate) fn hello(&mut self, turn: &mut Turn<'_>, identity: Identity) {
+        let Some(dispatch) = self.sender(turn, &identity) else {
+            return;
+        };
+        let Some(stage) = self.roster.stage(dispatch) else {
+            return;
+        };
+        match stage {
+            Stage::Joined { .. } => {
+                turn.push(Command::Welcome {
+                    identity,
+                    epoch: self.epoch,
+                });
+                self.roster.set_stage(dispatch, Stage::Waiting);
+                self.prepare_if_target(turn, dispatch);
+            }
+            Stage::Away {
+                back: true, was, ..
+            } => {
+                turn.push(Command::Welcome {
+                    identity,
+                    epoch: self.epoch,
+                });
+                turn.record(Fact::SpecialistBack { dispatch });
+                self.gates.repeat = true;
+                self.resume(turn, dispatch, was);
+            }
+            Stage::Waiting
+            | Stage::Preparing { .. }
+            | Stage::Ready { .. }
+            | Stage::Holding { .. }
+            | Stage::Outgoing
+            | Stage::Settling { .. }
+            | Stage::Parked { .. } => turn.push(Command::Welcome {
+                identity,
+                epoch: self.epoch,
+            }),
+            Stage::Dispatched { .. } | Stage::Leaving { .. } | Stage::Away { back: false, .. } => {
+                self.reject(turn, Some(&identity), RejectReason::Unexpected);
+            }
+        }
+    }
+
+    /// A specialist is back and has said Hello.
+    fn resume(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId, was: WasAt) {
+        match was {
+            WasAt::Waiting => {
+                self.roster.set_stage(dispatch, Stage::Waiting);
+                self.prepare_if_target(turn, dispatch);
+            }
+            WasAt::Preparing { until } => self.prepare(turn, dispatch, until),
+            WasAt::Holding => self.regrant(turn, dispatch),
+            WasAt::Parked { until } => {
+                self.roster.set_stage(dispatch, Stage::Parked { until });
+                self.prepare_if_target(turn, dispatch);
+            }
+        }
+    }
+
+    pub(crate) fn specialist_left(
+        &mut self,
+        turn: &mut Turn<'_>,
+        dispatch: DispatchId,
+        departure: Departure,
+    ) {
+        let Some(stage) = self.roster.stage(dispatch) else {
+            return;
+        };
+        if departure == Departure::Final || self.role(dispatch) == Role::Incoming {
+            self.part(turn, dispatch, LossReason::Left);
+            return;
+        }
+        let back_by = turn.after(self.plan.timers().specialist_return_ms);
+        let away = |was| Stage::Away {
+            until: back_by,
+            back: false,
+            was,
+        };
+        match stage {
+            Stage::Dispatched { .. } | Stage::Away { back: false, .. } => return,
+            Stage::Leaving { .. } => return self.forget(turn, dispatch),
+            Stage::Away {
+                back: true,
+                until,
+                was,
+            } => {
+                self.roster.set_stage(
+                    dispatch,
+                    Stage::Away {
+                        until,
+                        back: false,
+                        was,
+                    },
+                );
+            }
+            Stage::Joined { .. } | Stage::Waiting => {
+                self.roster.set_stage(dispatch, away(WasAt::Waiting))
+            }
+            Stage::Preparing { until } => self.target_away(dispatch, back_by, until),
+            Stage::Ready { until } => {
+                self.target_away(dispatch, back_by, until);
+                self.unready(turn);
+            }
+            Stage::Holding { .. } => {
+                self.silence(turn, dispatch);
+                self.roster.set_stage(dispatch, away(WasAt::Holding));
+            }
+            Stage::Outgoing => self.silence(turn, dispatch),
+            Stage::Settling { leave: true, .. } => return self.forget(turn, dispatch),
+            Stage::Settling { leave: false, .. } => {}
+            Stage::Parked { until } => self
+                .roster
+                .set_stage(dispatch, away(WasAt::Parked { until })),
+        }
+        turn.record(Fact::SpecialistAway { dispatch });
+        match stage {
+            Stage::Outgoing => {
+                self.rest_away(turn, dispatch, back_by);
+                self.outgoing_gone(turn);
+            }
+            Stage::Settling { .. } => self.rest_away(turn, dispatch, back_by),
+            Stage::Holding { .. } => self.no_splice_to_await(turn, dispatch),
+            Stage::Dispatched { .. }
+            | Stage::Joined { .. }
+            | Stage::Waiting
+            | Stage::Preparing { .. }
+            | Stage::Ready { .. }
+            | Stage::Parked { .. }
+            | Stage::Leaving { .. }
+            | Stage::Away { .. } => {}
+        }
+    }
+
+    fn target_away(&mut self, dispatch: DispatchId, back_by: Instant, ready_by: Instant) {
+        let until = back_by.min(ready_by);
+        let was = WasAt::Preparing { until: ready_by };
+        self.roster.set_stage(
+            dispatch,
+            Stage::Away {
+                until,
+                back: false,
+                was,
+            },
+        );
+    }
+
+    /// A target that was ready is no longer.
+    fn unready(&mut self, turn: &mut Turn<'_>) {
+        if let Phase::Ready {
+            from,
+            target,
+            handoff,
+            wait: ReadyWait::Caller | ReadyWait::Splice { .. },
+        } = &self.phase
+        {
+            let (from, target, handoff) = (from.clone(), *target, handoff.clone());
+            self.enter(
+                turn,
+                Phase::Preparing {
+                    from,
+                    target,
+                    handoff,
+                },
+            );
+        }
+    }
+
+    pub(crate) fn released(&mut self, turn: &mut Turn<'_>, identity: Identity, epoch: Epoch) {
+        let Some(dispatch) = self.sender(turn, &identity) else {
+            return;
+        };
+        let Some(instance) = self
+            .roster
+            .find_mut(dispatch)
+            .filter(|instance| instance.revoked == Some(epoch))
+        else {
+            let reason = RejectReason::StaleEpoch {
+                got: epoch,
+                current: self.epoch,
+            };
+            self.reject(turn, Some(&identity), reason);
+            return;
+        };
+        instance.revoked = None;
+        // A specialist that is prepared again before it has answered the Revoke is settled by its answer all the same.
+        if let Stage::Settling { leave, .. } = instance.stage {
+            match leave {
+                true => self.release(turn, dispatch),
+                false => self.rest(turn, dispatch),
+            }
+        }
+    }
+
+    pub(crate) fn unresponsive(&mut self, turn: &mut Turn<'_>, identity: &Identity) {
+        let Some(dispatch) = self.roster.bound(identity) else {
+            self.reject(turn, None, RejectReason::Unbound);
+            return;
+        };
+        self.expel(
+            turn,
+            dispatch,
+            RemoveReason::Unresponsive,
+            LossReason::Unresponsive,
+        );
+    }
+
+    /// Takes the baton's late holder off duty: it is to say Released.
+    pub(crate) fn revoke(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId, leave: bool) {
+        let until = turn.after(self.plan.timers().revoke_timeout_ms);
+        let epoch = self.epoch;
+        let Some(instance) = self.roster.find_mut(dispatch) else {
+            return;
+        };
+        instance.stage = Stage::Settling {
+            epoch,
+            until,
+            leave,
+        };
+        instance.revoked = Some(epoch);
+        if let Some(identity) = instance.identity.clone() {
+            turn.push(Command::Revoke { identity, epoch });
+        }
+    }
+
+    /// A specialist without a task does what its configuration says.
+    pub(crate) fn rest(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+        match self.after(dispatch) {
+            After::Leave => self.release(turn, dispatch),
+            After::Park { park_ms } => {
+                let until = Some(turn.after(park_ms));
+                self.roster.set_stage(dispatch, Stage::Parked { until });
+            }
+            After::Stay => self
+                .roster
+                .set_stage(dispatch, Stage::Parked { until: None }),
+        }
+    }
+
+    /// The same for one that is not in the room just now.
+    pub(crate) fn rest_away(
+        &mut self,
+        turn: &mut Turn<'_>,
+        dispatch: DispatchId,
+        back_by: Instant,
+    ) {
+        let until = match self.after(dispatch) {
+            After::Leave => return self.forget(turn, dispatch),
+            After::Park { park_ms } => Some(turn.after(park_ms)),
+            After::Stay => None,
+        };
+        let was = WasAt::Parked { until };
+        self.roster.set_stage(
+            dispatch,
+            Stage::Away {
+                until: back_by,
+                back: false,
+                was,
+            },
+        );
+    }
+
+    /// Has a specialist leave.
+    pub(crate) fn release(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+        let until = turn.after(self.plan.timers().leave_timeout_ms);
+        let epoch = self.epoch;
+        let Some(instance) = self.roster.find_mut(dispatch) else {
+            return;
+        };
+        if !instance.present() {
+            return self.forget(turn, dispatch);
+        }
+        instance.stage = Stage::Leaving {
+            until,
+            removed: false,
+        };
+        if let Some(identity) = instance.identity.clone() {
+            turn.push(Command::Release { identity, epoch });
+        }
+        self.delete_dispatch(turn, dispatch);
+    }
+
+    /// A specialist has left for good.
+    fn part(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId, loss: LossReason) {
+        self.silence(turn, dispatch);
+        self.forget(turn, dispatch);
+        self.after_loss(turn, dispatch, loss);
+    }
+
+    /// Removes a specialist by force.
+    pub(crate) fn expel(
+        &mut self,
+        turn: &mut Turn<'_>,
+        dispatch: DispatchId,
+        why: RemoveReason,
+        loss: LossReason,
+    ) {
+        let until = turn.after(self.plan.timers().leave_timeout_ms);
+        let Some(instance) = self.roster.find_mut(dispatch) else {
+            return;
+        };
+        if !instance.present() {
+            return self.part(turn, dispatch, loss);
+        }
+        if !matches!(instance.stage, Stage::Leaving { removed: true, .. }) {
+            instance.stage = Stage::Leaving {
+                until,
+                removed: true,
+            };
+        }
+        let identity = instance.identity.clone();
+        self.silence(turn, dispatch);
+        if let Some(identity) = identity {
+            turn.push(Command::Remove {
+                identity,
+                reason: why,
+            });
+        }
+        self.delete_dispatch(turn, dispatch);
+        self.after_loss(turn, dispatch, loss);
+    }
+
+    /// What the loss of a specialist means for the baton. Its source is silent and it can no longer be used.
+    fn after_loss(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId, loss: LossReason) {
+        match self.role(dispatch) {
+            Role::Bystander => {}
+            Role::Target => {
+                self.fail_handoff(turn, FailReason::LostWhilePreparing { reason: loss })
+            }
+            Role::Holder => self.holder_lost(turn, loss),
+            Role::Incoming => self.incoming_lost(turn, loss),
+            Role::Outgoing => self.outgoing_gone(turn),
+        }
+    }
+
+    fn role(&self, dispatch: DispatchId) -> Role {
+        let is = |holder: &crate::phase::Holder| holder.dispatch == dispatch;
+        match &self.phase {
+            Phase::Idle { .. } => Role::Bystander,
+            Phase::Preparing { target, .. } | Phase::Ready { target, .. }
+                if *target == dispatch =>
+            {
+                Role::Target
+            }
+            Phase::Preparing {
+                from: Some(from), ..
+            }
+            | Phase::Ready {
+                from: Some(from), ..
+            } if is(from) => Role::Holder,
+            Phase::Preparing { .. } | Phase::Ready { .. } => Role::Bystander,
+            Phase::Switching { to, .. } if is(to) => Role::Incoming,
+            Phase::Switching {
+                from: Some(from), ..
+            } if is(from) => Role::Outgoing,
+            Phase::Switching { .. } => Role::Bystander,
+            Phase::Active { holder } if is(holder) => Role::Holder,
+            Phase::Active { .. } => Role::Bystander,
+        }
+    }
+
+    pub(crate) fn join_timed_out(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+        let after_ms = self.plan.timers().join_timeout_ms;
+        self.forget(turn, dispatch);
+        self.fail_target(turn, dispatch, FailReason::NeverJoined { after_ms });
+    }
+
+    pub(crate) fn hello_timed_out(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+        let after_ms = self.plan.timers().hello_timeout_ms;
+        self.release(turn, dispatch);
+        self.fail_target(turn, dispatch, FailReason::NeverGreeted { after_ms });
+    }
+
+    pub(crate) fn settle_timed_out(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+        self.expel(
+            turn,
+            dispatch,
+            RemoveReason::IgnoredRevoke,
+            LossReason::Unresponsive,
+        );
+    }
+
+    pub(crate) fn leave_timed_out(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+        match self.roster.stage(dispatch) {
+            Some(Stage::Leaving { removed: false, .. }) => {
+                self.expel(
+                    turn,
+                    dispatch,
+                    RemoveReason::DidNotLeave,
+                    LossReason::Unresponsive,
+                );
+            }
+            Some(_) | None => self.forget(turn, dispatch),
+        }
+    }
+
+    pub(crate) fn return_timed_out(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+        let after_ms = self.plan.timers().specialist_return_ms;
+        // One that is in the room again without a word is removed, the other is gone.
+        self.expel(
+            turn,
+            dispatch,
+            RemoveReason::Unresponsive,
+            LossReason::DidNotReturn { after_ms },
+        );
+    }
+
+    /// Forgets a specialist that is not in the room.
+    pub(crate) fn forget(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+        self.delete_dispatch(turn, dispatch);
+        if self.roster.remove(dispatch).is_some() {
+            turn.record(Fact::SpecialistGone { dispatch });
+        }
+    }
+
+    /// The dispatch that the sender of a message is bound to; otherwise the message is rejected.
+    pub(crate) fn sender(
+        &mut self,
+        turn: &mut Turn<'_>,
+        identity: &Identity,
+    ) -> Option<DispatchId> {
+        let bound = self.roster.bound(identity);
+        if bound.is_none() {
+            self.reject(turn, None, RejectReason::Unbound);
+        }
+        bound
+    }
+
+    fn silence(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+        if let Some(identity) = self.roster.identity(dispatch) {
+            self.drop_source(turn, &identity);
+        }
+    }
+
+    fn fail_target(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId, reason: FailReason) {
+        if self.phase.target() == Some(dispatch) {
+            self.fail_handoff(turn, reason);
+        }
+    }
+
+    fn delete_dispatch(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+        let Some(instance) = self
+            .roster
+            .find_mut(dispatch)
+            .filter(|instance| !instance.deleted)
+        else {
+            return;
+        };
+        instance.deleted = true;
+        turn.push(Command::DeleteDispatch { dispatch });
+    }
+
+    fn after(&self, dispatch: DispatchId) -> After {
+        let instance = self.roster.find(dispatch);
+        let config = instance.and_then(|instance| self.plan.specialist(&instance.specialist));
+        config.map_or(After::Leave, |config| config.after)
+    }
+}

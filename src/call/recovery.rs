@@ -1,0 +1,186 @@
+//! Start and end of a call, and what happens while nobody has the baton.
+//!
+//! The fallbacks of the configuration are tried in their order, each specialist once; when all have failed, the call
+//! holds and tries them again, a bounded number of times, and then ends.
+
+use crate::call::{Call, Turn};
+use crate::command::{Command, Fact};
+use crate::config::{Fallback, Lifetime, Opening};
+use crate::ids::SpecialistName;
+use crate::outcome::{EndReason, FailReason, LossReason, Outcome};
+use crate::phase::{Cause, Phase};
+use crate::roster::Instance;
+use crate::snapshot::Stage;
+
+/// How far the search for a new holder got.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    /// Whose place is to be taken.
+    lost: SpecialistName,
+    /// Who was tried in this round; at most as many as there are fallbacks.
+    tried: Vec<SpecialistName>,
+    /// How many rounds have failed.
+    round: u32,
+}
+
+impl Recovery {
+    pub(crate) fn new(lost: SpecialistName) -> Self {
+        Self {
+            lost,
+            tried: Vec::new(),
+            round: 0,
+        }
+    }
+
+    /// Somebody has the baton.
+    pub(crate) fn done(&mut self, holder: SpecialistName) {
+        *self = Self::new(holder);
+    }
+}
+
+impl Call {
+    /// Dispatches the residents and begins the entry's handoff, which is one like any other, from nobody.
+    pub(crate) fn start(&mut self, turn: &mut Turn<'_>) {
+        let plan = self.plan.clone();
+        let entry = plan.config().entry.clone();
+        let route = Self::unrouted(Opening::Greet);
+        self.begin(
+            turn,
+            None,
+            Cause::Entry,
+            entry.clone(),
+            "entry".to_owned(),
+            route,
+            None,
+        );
+        for (name, specialist) in &plan.config().specialists {
+            // Those beyond the limit are dispatched when they are needed, as if they were on demand.
+            if specialist.lifetime == Lifetime::Resident
+                && *name != entry
+                && self.dispatch(turn, name).is_err()
+            {
+                break;
+            }
+        }
+    }
+
+    /// The holder is gone for good; a switch that it was the target of has been reported.
+    pub(crate) fn holder_lost(&mut self, turn: &mut Turn<'_>, reason: LossReason) {
+        let Some(holder) = self.phase.holder() else {
+            return;
+        };
+        let specialist = holder.specialist.clone();
+        self.counts.losses += 1;
+        turn.record(Fact::HolderLost {
+            specialist: specialist.clone(),
+            reason,
+        });
+        self.recovery = Recovery::new(specialist);
+        let max = self.plan.limits().losses_max;
+        if self.counts.losses > max {
+            return self.end(turn, EndReason::TooManyLosses { max });
+        }
+        match &mut self.phase {
+            // A target is being prepared already.
+            Phase::Preparing { from, .. } => *from = None,
+            Phase::Ready { from, .. } => {
+                *from = None;
+                self.start_switch(turn);
+            }
+            Phase::Idle { .. } | Phase::Switching { .. } | Phase::Active { .. } => {
+                self.recover(turn)
+            }
+        }
+    }
+
+    /// Tries the next fallback.
+    pub(crate) fn recover(&mut self, turn: &mut Turn<'_>) {
+        self.enter(turn, Phase::Idle { retry_at: None });
+        if let Some(next) = self.next_fallback() {
+            self.recovery.tried.push(next.clone());
+            let route = Self::unrouted(Opening::Continue);
+            let reason = format!("fallback for {}", self.recovery.lost);
+            return self.begin(turn, None, Cause::Recovery, next, reason, route, None);
+        }
+        self.recovery.round += 1;
+        self.recovery.tried.clear();
+        turn.record(Fact::NobodyLeft {
+            round: self.recovery.round,
+        });
+        if self.recovery.round > self.plan.limits().hold_rounds_max {
+            return self.end(turn, EndReason::NoSpecialist);
+        }
+        self.phase = Phase::Idle {
+            retry_at: Some(turn.after(self.plan.timers().hold_ms)),
+        };
+    }
+
+    fn next_fallback(&self) -> Option<SpecialistName> {
+        let config = self.plan.config();
+        let named = config
+            .fallbacks
+            .iter()
+            .filter_map(|fallback| match fallback {
+                Fallback::AnotherInstance => Some(&self.recovery.lost),
+                // Until a recovery is done, `last` is the lost one.
+                Fallback::Previous => self.previous.as_ref(),
+                Fallback::Entry => Some(&config.entry),
+                Fallback::Specialist(name) => Some(name),
+            });
+        named
+            .into_iter()
+            .find(|name| !self.recovery.tried.contains(name))
+            .cloned()
+    }
+
+    /// Ends the call: whoever waits is told, every source silenced, every specialist released, every dispatch deleted.
+    pub(crate) fn end(&mut self, turn: &mut Turn<'_>, reason: EndReason) {
+        if let Some(handoff) = self.phase.handoff() {
+            let (id, cause) = (handoff.id, handoff.cause.clone());
+            turn.record(Fact::HandoffFailed {
+                handoff: id,
+                reason: FailReason::CallEnded,
+            });
+            self.counts.handoffs_failed += 1;
+            self.answer(
+                turn,
+                &cause,
+                Outcome::Failed {
+                    handoff: id,
+                    reason: FailReason::CallEnded,
+                },
+            );
+        }
+        self.enter(turn, Phase::Idle { retry_at: None });
+        let admitted = std::mem::take(&mut self.gates.admitted);
+        let instances = self.roster.take();
+        self.gates.audience.clear();
+        self.gates.shut.clear();
+        // In a room that is gone there is nothing to tidy up.
+        if reason != EndReason::RoomClosed {
+            for (identity, _) in admitted {
+                turn.push(Command::Drop {
+                    identity,
+                    epoch: self.epoch,
+                });
+            }
+            for (dispatch, instance) in instances {
+                let told = matches!(instance.stage, Stage::Leaving { .. }) || !instance.present();
+                let Instance {
+                    identity, deleted, ..
+                } = instance;
+                if let Some(identity) = identity.filter(|_| !told) {
+                    turn.push(Command::Release {
+                        identity,
+                        epoch: self.epoch,
+                    });
+                }
+                if !deleted {
+                    turn.push(Command::DeleteDispatch { dispatch });
+                }
+            }
+        }
+        self.ended = Some(reason);
+        turn.push(Command::Ended { reason });
+    }
+}

@@ -1,0 +1,11 @@
+//! Scenarios and properties of a call, on a virtual clock, through the public interface.
+
+mod caller;
+mod gates;
+mod handoff;
+mod harness;
+mod plan;
+mod random;
+mod recovery;
+mod rollback;
+mod specialists;

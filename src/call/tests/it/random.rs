@@ -1,0 +1,784 @@
+//! Properties that hold whatever happens: random sequences of right, late, repeated and nonsensical events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use call::{
+    After, Asker, CallConfig, Command, Departure, DispatchId, Epoch, Event, HandoffId,
+    HandoffRequest, Identity, Misbehaviour, Names, Opening, ParticipantKind, Phase, RequestId,
+    Route, Snapshot, Splice, Stage, SwitchStep, Target,
+};
+use proptest::prelude::*;
+
+use crate::caller::nothing_left;
+use crate::harness::{Bench, CALLER, config};
+
+/// No handoff may take longer than all of its timers together, in milliseconds, with those of a caller that is late.
+const HANDOFF_MS_MAX: u128 = 60_000 + 10_000 + 5_000 + 40_000;
+
+/// One random step. Numbers are taken modulo what there is.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Whatever brings the call on.
+    Help,
+    /// Time passes, and due timers fire.
+    Pass(u64),
+    /// The next timer fires.
+    Fire,
+    Ask {
+        who: usize,
+        epoch: u64,
+        target: usize,
+        repeat: bool,
+    },
+    Joined {
+        dispatch: u64,
+        who: usize,
+    },
+    Participant {
+        who: usize,
+        kind: ParticipantKind,
+    },
+    Left {
+        who: usize,
+        departure: Departure,
+    },
+    Hello {
+        who: usize,
+    },
+    Ready {
+        who: usize,
+        handoff: u64,
+    },
+    Refuse {
+        who: usize,
+        handoff: u64,
+    },
+    Granted {
+        who: usize,
+        epoch: u64,
+    },
+    Released {
+        who: usize,
+        epoch: u64,
+    },
+    Frame {
+        who: usize,
+        epoch: u64,
+    },
+    Faded {
+        epoch: u64,
+    },
+    Splice {
+        handoff: u64,
+    },
+    DispatchFailed {
+        dispatch: u64,
+    },
+    Bad {
+        who: usize,
+        what: Misbehaviour,
+    },
+    Silent {
+        who: usize,
+    },
+    Listening {
+        who: usize,
+    },
+    Published {
+        who: usize,
+    },
+    Reconnected,
+    Stop,
+    Closed,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let who = prop_oneof![1 => 0..4_usize, 6 => 4..8_usize];
+    // How far behind the newest number; 3 is one ahead of it.
+    let back = prop_oneof![3 => Just(0_u64), 2 => 1..4_u64];
+    let kind = prop_oneof![
+        Just(ParticipantKind::Sip),
+        Just(ParticipantKind::Standard),
+        Just(ParticipantKind::Agent),
+        Just(ParticipantKind::Other)
+    ];
+    let departure = prop_oneof![6 => Just(Departure::MayReturn), 1 => Just(Departure::Final)];
+    let what = prop_oneof![
+        Just(Misbehaviour::OpenTrack),
+        Just(Misbehaviour::SoundsWithoutBaton)
+    ];
+    let step = prop_oneof![
+        120 => Just(Step::Help),
+        6 => (0..2_500_u64).prop_map(Step::Pass),
+        3 => Just(Step::Fire),
+        24 => (who.clone(), back.clone(), 0..5_usize, prop::bool::weighted(0.1))
+            .prop_map(|(who, epoch, target, repeat)| Step::Ask { who, epoch, target, repeat }),
+        3 => (0..8_u64, who.clone()).prop_map(|(dispatch, who)| Step::Joined { dispatch, who }),
+        6 => (who.clone(), kind).prop_map(|(who, kind)| Step::Participant { who, kind }),
+        6 => (who.clone(), departure).prop_map(|(who, departure)| Step::Left { who, departure }),
+        6 => who.clone().prop_map(|who| Step::Hello { who }),
+        3 => (who.clone(), back.clone()).prop_map(|(who, handoff)| Step::Ready { who, handoff }),
+        2 => (who.clone(), back.clone()).prop_map(|(who, handoff)| Step::Refuse { who, handoff }),
+        3 => (who.clone(), back.clone()).prop_map(|(who, epoch)| Step::Granted { who, epoch }),
+        3 => (who.clone(), back.clone()).prop_map(|(who, epoch)| Step::Released { who, epoch }),
+        3 => (who.clone(), back.clone()).prop_map(|(who, epoch)| Step::Frame { who, epoch }),
+        2 => back.clone().prop_map(|epoch| Step::Faded { epoch }),
+        2 => back.prop_map(|handoff| Step::Splice { handoff }),
+        1 => (0..8_u64).prop_map(|dispatch| Step::DispatchFailed { dispatch }),
+        1 => (who.clone(), what).prop_map(|(who, what)| Step::Bad { who, what }),
+        1 => who.clone().prop_map(|who| Step::Silent { who }),
+        2 => who.clone().prop_map(|who| Step::Listening { who }),
+        1 => who.prop_map(|who| Step::Published { who }),
+        1 => Just(Step::Reconnected),
+    ];
+    let last = prop_oneof![3 => Just(Step::Help), 1 => Just(Step::Stop), 1 => Just(Step::Closed)];
+    (prop::collection::vec(step, 1..250), last).prop_map(|(mut steps, last)| {
+        steps.push(last);
+        steps
+    })
+}
+
+fn configs() -> impl Strategy<Value = CallConfig> {
+    let after = prop_oneof![
+        Just(After::Leave),
+        Just(After::Park { park_ms: 700 }),
+        Just(After::Stay)
+    ];
+    let splice = prop_oneof![Just(Splice::Now), Just(Splice::default())];
+    let opening = prop_oneof![Just(Opening::Continue), Just(Opening::Wait)];
+    (
+        prop::collection::vec(after, 3),
+        splice,
+        opening,
+        2..6_usize,
+        1..8_u32,
+        any::<bool>(),
+    )
+        .prop_map(
+            |(afters, splice, opening, instances_max, losses_max, open)| {
+                let mut config = config();
+                for (specialist, after) in config.specialists.values_mut().zip(afters) {
+                    specialist.after = after;
+                }
+                let to = match open {
+                    true => Names::Any,
+                    false => Names::Only(vec!["billing".into(), "support".into()]),
+                };
+                config.routes = vec![Route {
+                    to,
+                    splice,
+                    opening,
+                    ..Route::default()
+                }];
+                config.limits.instances_max = instances_max;
+                config.limits.losses_max = losses_max;
+                config
+            },
+        )
+}
+
+/// A call under test, with what was seen of it.
+struct Watch {
+    bench: Bench,
+    instances_max: usize,
+    checked: usize,
+    epoch: Epoch,
+    granted: Epoch,
+    mixer: Vec<(Identity, Epoch)>,
+    audience: BTreeSet<Identity>,
+    dispatched: BTreeSet<DispatchId>,
+    deleted: BTreeSet<DispatchId>,
+    asked: BTreeMap<RequestId, usize>,
+    running: Option<(HandoffId, u128)>,
+    requests: u64,
+}
+
+impl Watch {
+    fn new(config: CallConfig) -> Self {
+        let instances_max = config.limits.instances_max;
+        let mut watch = Self {
+            bench: Bench::new(config),
+            instances_max,
+            checked: 0,
+            epoch: Epoch(0),
+            granted: Epoch(0),
+            mixer: Vec::new(),
+            audience: BTreeSet::new(),
+            dispatched: BTreeSet::new(),
+            deleted: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            running: None,
+            requests: 0,
+        };
+        watch.check();
+        watch
+    }
+
+    fn on(&mut self, event: Event) {
+        let request = match &event {
+            Event::HandoffRequested(request) => Some(request.request),
+            _ => None,
+        };
+        let over = self.bench.call.ended().is_some();
+        let out = self.bench.on(event);
+        let rejected = out
+            .iter()
+            .any(|command| matches!(command, Command::Reject { .. }));
+        if let Some(request) = request.filter(|_| !rejected && !over) {
+            let results = self.asked.insert(request, 0);
+            assert_eq!(results, None, "a request was taken twice\n{}", self.text());
+        }
+        self.check();
+    }
+
+    fn fire(&mut self) {
+        self.bench.fire();
+        self.check();
+    }
+
+    fn text(&self) -> String {
+        self.bench.text.join("\n")
+    }
+
+    /// Checks everything that was commanded since, and where the call stands.
+    fn check(&mut self) {
+        let new: Vec<(u128, Command)> = self.bench.log[self.checked..].to_vec();
+        self.checked = self.bench.log.len();
+        for (at, command) in new {
+            self.check_command(&command, at);
+        }
+        let snapshot = self.bench.call.snapshot();
+        self.check_standing(&snapshot);
+        self.check_progress(&snapshot);
+    }
+
+    fn check_command(&mut self, command: &Command, at: u128) {
+        if let Some(epoch) = epoch_of(command) {
+            assert!(
+                epoch >= self.epoch,
+                "{command:?} at {at} carries an old epoch\n{}",
+                self.text()
+            );
+            self.epoch = epoch;
+        }
+        match command {
+            Command::Grant {
+                epoch, identity, ..
+            } => {
+                assert!(
+                    *epoch > self.granted,
+                    "an epoch was granted twice\n{}",
+                    self.text()
+                );
+                self.granted = *epoch;
+                assert!(
+                    self.mixer.contains(&(identity.clone(), *epoch)),
+                    "granted but not admitted\n{}",
+                    self.text()
+                );
+            }
+            Command::Admit { identity, epoch } => {
+                self.mixer.retain(|(admitted, _)| admitted != identity);
+                self.mixer.push((identity.clone(), *epoch));
+                assert!(self.mixer.len() <= 2, "three sources\n{}", self.text());
+            }
+            Command::Drop { identity, .. } => {
+                let before = self.mixer.len();
+                self.mixer.retain(|(admitted, _)| admitted != identity);
+                assert!(
+                    self.mixer.len() < before,
+                    "dropped what was not admitted\n{}",
+                    self.text()
+                );
+            }
+            Command::Fade { from, to, .. } => {
+                let playing: Vec<&Identity> =
+                    self.mixer.iter().map(|(identity, _)| identity).collect();
+                assert_eq!(playing, [from, to], "{}", self.text());
+            }
+            Command::CallerAudience { allowed, .. } => self.audience = allowed.clone(),
+            Command::Dispatch { dispatch, .. } => {
+                assert!(
+                    self.dispatched.insert(*dispatch),
+                    "dispatched twice\n{}",
+                    self.text()
+                );
+            }
+            Command::DeleteDispatch { dispatch } => {
+                assert!(self.dispatched.contains(dispatch), "{}", self.text());
+                assert!(
+                    self.deleted.insert(*dispatch),
+                    "deleted twice\n{}",
+                    self.text()
+                );
+            }
+            Command::HandoffResult { request, .. } => *self.asked.entry(*request).or_default() += 1,
+            Command::Welcome { .. }
+            | Command::Prepare { .. }
+            | Command::WatchSplice { .. }
+            | Command::Revoke { .. }
+            | Command::Release { .. }
+            | Command::Remove { .. }
+            | Command::Shut { .. }
+            | Command::Reject { .. }
+            | Command::Record(_)
+            | Command::Ended { .. } => {}
+        }
+    }
+
+    fn check_standing(&self, snapshot: &Snapshot) {
+        let text = || self.text();
+        let holding: Vec<DispatchId> = snapshot
+            .specialists
+            .iter()
+            .filter(|(_, view)| matches!(view.stage, Stage::Holding { .. }))
+            .map(|(dispatch, _)| *dispatch)
+            .collect();
+        assert!(holding.len() <= 1, "two holders\n{}", text());
+        let holder = snapshot.phase.holder();
+        if let Some(dispatch) = holding.first() {
+            assert_eq!(
+                holder.map(|holder| holder.dispatch),
+                Some(*dispatch),
+                "{}",
+                text()
+            );
+            assert_eq!(
+                holder.map(|holder| holder.epoch),
+                Some(snapshot.epoch),
+                "{}",
+                text()
+            );
+        }
+        let expected: Vec<(Identity, Epoch)> = match &snapshot.phase {
+            Phase::Switching { from, to, .. } => from
+                .iter()
+                .chain([to])
+                .map(|holder| (holder.identity.clone(), holder.epoch))
+                .collect(),
+            Phase::Idle { .. }
+            | Phase::Preparing { .. }
+            | Phase::Ready { .. }
+            | Phase::Active { .. } => {
+                let sounding = holder.filter(|_| !holding.is_empty());
+                sounding
+                    .iter()
+                    .map(|holder| (holder.identity.clone(), holder.epoch))
+                    .collect()
+            }
+        };
+        if snapshot.ended != Some(call::EndReason::RoomClosed) {
+            assert_eq!(self.mixer, expected, "{}", text());
+        }
+        assert_eq!(snapshot.admitted, expected, "{}", text());
+        let may_hear = |identity: &Identity| {
+            let target = snapshot
+                .phase
+                .target()
+                .and_then(|target| snapshot.specialists[&target].identity.clone());
+            holder.is_some_and(|holder| holder.identity == *identity)
+                || target.as_ref() == Some(identity)
+        };
+        if snapshot.ended.is_none() {
+            assert_eq!(self.audience, snapshot.audience, "{}", text());
+            assert!(
+                self.audience.iter().all(may_hear),
+                "a stranger hears the caller\n{}",
+                text()
+            );
+        }
+        assert!(
+            snapshot.specialists.len() <= self.instances_max,
+            "{}",
+            text()
+        );
+        let open: BTreeSet<DispatchId> =
+            self.dispatched.difference(&self.deleted).copied().collect();
+        if snapshot.ended.is_none() {
+            assert!(
+                open.iter()
+                    .all(|dispatch| snapshot.specialists.contains_key(dispatch)),
+                "{}",
+                text()
+            );
+        }
+        assert!(
+            self.asked.values().all(|results| *results <= 1),
+            "answered twice\n{}",
+            text()
+        );
+    }
+
+    fn check_progress(&mut self, snapshot: &Snapshot) {
+        let now = self.bench.at_ms();
+        let running = snapshot.phase.handoff().map(|handoff| handoff.id);
+        match (self.running, running) {
+            (Some((old, since)), Some(new)) if old == new => {
+                assert!(
+                    now - since <= HANDOFF_MS_MAX,
+                    "handoff {new} does not end\n{}",
+                    self.text()
+                );
+            }
+            _ => self.running = running.map(|id| (id, now)),
+        }
+        let answerable = usize::from(snapshot.phase.handoff().is_some());
+        let open = self.asked.values().filter(|results| **results == 0).count();
+        assert!(
+            open <= answerable,
+            "a request is left without an answer\n{}",
+            self.text()
+        );
+        if running.is_some() {
+            assert!(
+                self.bench.call.poll_timeout().is_some(),
+                "a handoff waits without a timer\n{}",
+                self.text()
+            );
+        }
+    }
+
+    /// The identity of this number: people, a stranger, or the specialist of a dispatch.
+    fn who(&self, who: usize) -> Identity {
+        match who {
+            0 => CALLER.into(),
+            1 => "sip_+15550777".into(),
+            2 => "web".into(),
+            3 => "stranger".into(),
+            number => {
+                let newest = self.dispatched.len();
+                // Mostly those that are in the room now.
+                agent(DispatchId((newest.saturating_sub(number - 4)) as u64))
+            }
+        }
+    }
+
+    fn epoch(&self, back: u64) -> Epoch {
+        Epoch(behind(self.bench.epoch().0, back))
+    }
+
+    fn handoff(&self, back: u64) -> HandoffId {
+        let newest = self
+            .bench
+            .log
+            .iter()
+            .rev()
+            .find_map(|(_, command)| match command {
+                Command::Record(call::Fact::HandoffStarted { handoff, .. }) => Some(handoff.0),
+                _ => None,
+            });
+        HandoffId(behind(newest.unwrap_or(0), back))
+    }
+
+    fn take(&mut self, step: Step) {
+        let event = match step {
+            Step::Help => return self.help(),
+            Step::Pass(ms) => {
+                self.bench.pass_ms(ms);
+                return self.check();
+            }
+            Step::Fire => return self.fire(),
+            Step::Ask {
+                who,
+                epoch,
+                target,
+                repeat,
+            } => {
+                self.requests += u64::from(!repeat);
+                let asker = match who {
+                    0 => Asker::Operator,
+                    1 => Asker::Rule,
+                    2..6 => Asker::Specialist {
+                        identity: self
+                            .bench
+                            .call
+                            .phase()
+                            .holder()
+                            .map_or("nobody".into(), |h| h.identity.clone()),
+                        epoch: self.epoch(epoch),
+                    },
+                    _ => Asker::Specialist {
+                        identity: self.who(who),
+                        epoch: self.epoch(epoch),
+                    },
+                };
+                let target = match target {
+                    0 => Target::Specialist("triage".into()),
+                    1 => Target::Specialist("billing".into()),
+                    2 => Target::Specialist("support".into()),
+                    3 => Target::Specialist("nobody".into()),
+                    _ => Target::Previous,
+                };
+                // A number is used once by an honest shell, or again while its request is under way.
+                let request = RequestId(self.requests);
+                if repeat && self.asked.contains_key(&request) {
+                    return;
+                }
+                let reason = "why not".to_owned();
+                Event::HandoffRequested(HandoffRequest {
+                    asker,
+                    request,
+                    target,
+                    reason,
+                    splice: None,
+                })
+            }
+            Step::Joined { dispatch, who } => Event::SpecialistJoined {
+                dispatch: DispatchId(dispatch),
+                identity: self.who(who),
+            },
+            Step::Participant { who, kind } => Event::ParticipantJoined {
+                identity: self.who(who),
+                kind,
+            },
+            Step::Left { who, departure } => Event::ParticipantLeft {
+                identity: self.who(who),
+                departure,
+            },
+            Step::Hello { who } => Event::Hello {
+                identity: self.who(who),
+            },
+            Step::Ready { who, handoff } => Event::Ready {
+                identity: self.who(who),
+                handoff: self.handoff(handoff),
+            },
+            Step::Refuse { who, handoff } => Event::PrepareRefused {
+                identity: self.who(who),
+                handoff: self.handoff(handoff),
+                detail: "no".to_owned(),
+            },
+            Step::Granted { who, epoch } => Event::Granted {
+                identity: self.who(who),
+                epoch: self.epoch(epoch),
+            },
+            Step::Released { who, epoch } => Event::Released {
+                identity: self.who(who),
+                epoch: self.epoch(epoch),
+            },
+            Step::Frame { who, epoch } => Event::FirstFrame {
+                identity: self.who(who),
+                epoch: self.epoch(epoch),
+            },
+            Step::Faded { epoch } => Event::FadeDone {
+                epoch: self.epoch(epoch),
+            },
+            Step::Splice { handoff } => Event::SpliceReached {
+                handoff: self.handoff(handoff),
+            },
+            Step::DispatchFailed { dispatch } => Event::DispatchFailed {
+                dispatch: DispatchId(dispatch),
+                detail: "no".to_owned(),
+            },
+            Step::Bad { who, what } => Event::Misbehaved {
+                identity: self.who(who),
+                what,
+            },
+            Step::Silent { who } => Event::Unresponsive {
+                identity: self.who(who),
+            },
+            Step::Listening { who } => Event::CallerListening {
+                identity: self.who(who),
+            },
+            Step::Published { who } => Event::TrackPublished {
+                identity: self.who(who),
+            },
+            Step::Reconnected => Event::Reconnected,
+            Step::Stop => Event::Stop,
+            Step::Closed => Event::RoomClosed,
+        };
+        self.on(event);
+    }
+
+    /// Says what a well-behaved world would say next.
+    fn help(&mut self) {
+        let snapshot = self.bench.call.snapshot();
+        match &snapshot.caller {
+            None => {
+                return self.on(Event::ParticipantJoined {
+                    identity: CALLER.into(),
+                    kind: ParticipantKind::Sip,
+                });
+            }
+            Some(caller) if !caller.present => {
+                let (identity, kind) = (caller.identity.clone(), caller.kind);
+                return self.on(Event::ParticipantJoined { identity, kind });
+            }
+            Some(caller) if !caller.listening => {
+                return self.on(Event::CallerListening {
+                    identity: caller.identity.clone(),
+                });
+            }
+            Some(_) => {}
+        }
+        for (dispatch, view) in &snapshot.specialists {
+            let identity = view.identity.clone().unwrap_or_else(|| agent(*dispatch));
+            let handoff = snapshot
+                .phase
+                .handoff()
+                .map_or(HandoffId(0), |handoff| handoff.id);
+            let event = match view.stage {
+                Stage::Dispatched { .. } => Event::SpecialistJoined {
+                    dispatch: *dispatch,
+                    identity,
+                },
+                Stage::Joined { .. } | Stage::Away { back: true, .. } => Event::Hello { identity },
+                Stage::Preparing { .. } => Event::Ready { identity, handoff },
+                Stage::Holding {
+                    take_until: Some(_),
+                } => Event::Granted {
+                    identity,
+                    epoch: snapshot.epoch,
+                },
+                Stage::Settling { epoch, .. } => Event::Released { identity, epoch },
+                Stage::Leaving { .. } => Event::ParticipantLeft {
+                    identity,
+                    departure: Departure::Final,
+                },
+                Stage::Away { back: false, .. } => Event::ParticipantJoined {
+                    identity,
+                    kind: ParticipantKind::Agent,
+                },
+                Stage::Waiting
+                | Stage::Ready { .. }
+                | Stage::Holding { take_until: None }
+                | Stage::Outgoing
+                | Stage::Parked { .. } => continue,
+            };
+            return self.on(event);
+        }
+        match &snapshot.phase {
+            Phase::Ready { handoff, .. } => self.on(Event::SpliceReached {
+                handoff: handoff.id,
+            }),
+            Phase::Switching {
+                to,
+                step: SwitchStep::AwaitSound { .. },
+                ..
+            } => {
+                self.on(Event::FirstFrame {
+                    identity: to.identity.clone(),
+                    epoch: to.epoch,
+                });
+            }
+            Phase::Switching {
+                step: SwitchStep::Fading { .. },
+                ..
+            } => {
+                self.on(Event::FadeDone {
+                    epoch: snapshot.epoch,
+                });
+            }
+            Phase::Idle { .. } => self.fire(),
+            Phase::Preparing { .. } | Phase::Active { .. } => {}
+        }
+    }
+
+    /// Nothing more comes from outside: every wait ends by its timer.
+    fn run_out(&mut self) {
+        for _ in 0..1_000 {
+            if self.bench.call.poll_timeout().is_none() {
+                break;
+            }
+            self.fire();
+        }
+        assert!(
+            self.bench.call.poll_timeout().is_none(),
+            "it goes on for ever\n{}",
+            self.text()
+        );
+        let phase = self.bench.call.phase();
+        let settled = matches!(phase, Phase::Active { .. }) || self.bench.call.ended().is_some();
+        assert!(settled, "it hangs in {phase:?}\n{}", self.text());
+    }
+}
+
+fn agent(dispatch: DispatchId) -> Identity {
+    Identity::from(format!("agent-{dispatch}"))
+}
+
+fn behind(newest: u64, back: u64) -> u64 {
+    match back {
+        3 => newest + 1,
+        back => newest.saturating_sub(back),
+    }
+}
+
+fn epoch_of(command: &Command) -> Option<Epoch> {
+    match command {
+        Command::Welcome { epoch, .. }
+        | Command::Prepare { epoch, .. }
+        | Command::WatchSplice { epoch, .. }
+        | Command::Grant { epoch, .. }
+        | Command::Revoke { epoch, .. }
+        | Command::Release { epoch, .. }
+        | Command::Admit { epoch, .. }
+        | Command::Fade { epoch, .. }
+        | Command::Drop { epoch, .. }
+        | Command::CallerAudience { epoch, .. }
+        | Command::Shut { epoch, .. }
+        | Command::HandoffResult { epoch, .. }
+        | Command::Reject { epoch, .. } => Some(*epoch),
+        Command::Dispatch { .. }
+        | Command::DeleteDispatch { .. }
+        | Command::Remove { .. }
+        | Command::Record(_)
+        | Command::Ended { .. } => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    /// One holder, epochs that grow, two sources only in a switch, an answer to every request, an end to every wait.
+    #[test]
+    fn whatever_happens_the_invariants_hold(config in configs(), steps in steps()) {
+        let mut watch = Watch::new(config);
+        for step in steps {
+            watch.take(step);
+        }
+        watch.run_out();
+        watch.on(Event::Stop);
+        if watch.bench.call.ended() != Some(call::EndReason::RoomClosed) {
+            nothing_left(&watch.bench);
+        }
+        let commands = watch.bench.log.len();
+        watch.on(Event::Hello { identity: agent(DispatchId(1)) });
+        watch.on(Event::SpecialistJoined { dispatch: DispatchId(1), identity: agent(DispatchId(1)) });
+        prop_assert_eq!(watch.bench.log.len(), commands, "commands after the end");
+    }
+}
+
+/// The random steps reach what they are meant to test: were they to stop at the door, the properties would prove nothing.
+#[test]
+fn random_steps_reach_every_phase() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let (mut done, mut failed, mut refused, mut losses, mut rejected) = (0, 0, 0, 0, 0);
+    for _ in 0..100 {
+        let config = configs()
+            .new_tree(&mut runner)
+            .expect("a configuration")
+            .current();
+        let steps = steps().new_tree(&mut runner).expect("steps").current();
+        let mut watch = Watch::new(config);
+        for step in steps {
+            watch.take(step);
+        }
+        let counts = watch.bench.call.snapshot().counts;
+        done += counts.handoffs_done;
+        failed += counts.handoffs_failed;
+        refused += counts.refused;
+        losses += u64::from(counts.losses);
+        rejected += counts.rejected;
+    }
+    let reached = format!(
+        "{done} done, {failed} failed, {refused} refused, {losses} losses, {rejected} rejected"
+    );
+    assert!(
+        done > 200 && failed > 30 && refused > 200 && losses > 25 && rejected > 1_000,
+        "{reached}"
+    );
+}
