@@ -456,7 +456,12 @@ impl Call {
             Role::Target => {
                 self.fail_handoff(turn, FailReason::LostWhilePreparing { reason: loss })
             }
-            Role::Holder => self.holder_lost(turn, loss),
+            Role::Holder => {
+                if let Some(holder) = self.phase.holder() {
+                    let specialist = holder.specialist.clone();
+                    self.holder_lost(turn, specialist, loss);
+                }
+            }
             Role::Incoming => self.incoming_lost(turn, loss),
             Role::Outgoing => self.outgoing_gone(turn),
         }

@@ -64,12 +64,13 @@ impl Call {
         }
     }
 
-    /// The holder is gone for good; a switch that it was the target of has been reported.
-    pub(crate) fn holder_lost(&mut self, turn: &mut Turn<'_>, reason: LossReason) {
-        let Some(holder) = self.phase.holder() else {
-            return;
-        };
-        let specialist = holder.specialist.clone();
+    /// The holder is gone for good. A switch to it has been reported, and left.
+    pub(crate) fn holder_lost(
+        &mut self,
+        turn: &mut Turn<'_>,
+        specialist: SpecialistName,
+        reason: LossReason,
+    ) {
         self.counts.losses += 1;
         turn.record(Fact::HolderLost {
             specialist: specialist.clone(),

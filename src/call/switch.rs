@@ -300,16 +300,20 @@ impl Call {
 
     /// The new one was lost during the switch.
     pub(crate) fn incoming_lost(&mut self, turn: &mut Turn<'_>, loss: LossReason) {
-        let Phase::Switching { from, handoff, .. } = &self.phase else {
+        let Phase::Switching {
+            from, to, handoff, ..
+        } = &self.phase
+        else {
             return;
         };
-        let (from, handoff) = (from.clone(), handoff.clone());
+        let (from, lost, handoff) = (from.clone(), to.specialist.clone(), handoff.clone());
         let reason = FailReason::LostWhileSwitching { reason: loss };
         match from {
             Some(from) => self.retake(turn, from, &handoff, reason),
             None => {
+                self.enter(turn, Phase::Idle { retry_at: None });
                 self.report_failed(turn, &handoff, reason);
-                self.holder_lost(turn, loss);
+                self.holder_lost(turn, lost, loss);
             }
         }
     }

@@ -177,3 +177,21 @@ fn one_that_is_granted_out_of_nothing_and_does_not_answer_is_replaced() {
     );
     assert_eq!(dispatched(&out), ["triage"]);
 }
+
+#[test]
+fn a_request_is_answered_once_when_the_loss_of_its_target_ends_the_call() {
+    let mut config = config();
+    config.limits.losses_max = 1;
+    let mut bench = Bench::active(config);
+    bench.asks("triage", target("billing"));
+    bench.comes("billing");
+    bench.leaves("agent-triage-1", Departure::Final);
+    bench.gets_ready("billing");
+    let out = bench.leaves(bench.identity("billing"), Departure::Final);
+    let results = |command: &&Command| matches!(command, Command::HandoffResult { .. });
+    assert_eq!(out.iter().filter(results).count(), 1, "{out:?}");
+    assert_eq!(
+        bench.call.ended(),
+        Some(EndReason::TooManyLosses { max: 1 })
+    );
+}
