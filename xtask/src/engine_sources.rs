@@ -1,10 +1,10 @@
 //! The tests inside the `livekit` package, copied out of cargo's own copy and put onto our engine.
 //!
 //! The sources stay as they are published. The manifest becomes a workspace of its own with our
-//! engine patched in; profiles and lockfile are the repository's, so that what both need is compiled
-//! once. What is up to date is not touched.
+//! engine patched in; profiles, lockfile and features are the repository's, so that what both need is
+//! compiled once. What is up to date is not touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,16 +17,14 @@ use crate::process::output_of;
 /// The package that Baton builds on; the root manifest pins it.
 pub(crate) const VERSION: &str = "0.10.0";
 
-/// Makes or updates `target/engine-tests/livekit` and says where it is.
+/// The features with which the tests are built; TLS is what Baton itself has.
+pub(crate) const FEATURES: &str = "__lk-e2e-test,rustls-tls-native-roots";
+
+/// Makes or updates the copy below `target/` and says where it is.
 pub(crate) fn prepare() -> Result<PathBuf> {
     let published = published()?;
-    let copy = paths::root().join("target/engine-tests/livekit");
-    let read =
-        |at: &Path| fs::read_to_string(at).with_context(|| format!("{} cannot be read", shown(at)));
-    let root_manifest = read(&paths::root().join("Cargo.toml"))?;
-    let root_lock = read(&paths::root().join("Cargo.lock"))?;
-    let own_lock = fs::read_to_string(published.join("Cargo.lock")).unwrap_or_default();
-    let manifest = manifest(&read(&published.join("Cargo.toml"))?, &root_manifest);
+    let folder = format!("target/engine-tests/livekit-{VERSION}");
+    let copy = paths::root().join(folder);
     if !copy.join("src/lib.rs").is_file() {
         copy_folder(&published, &copy).with_context(|| {
             format!(
@@ -36,14 +34,111 @@ pub(crate) fn prepare() -> Result<PathBuf> {
             )
         })?;
     }
-    write_if_changed(&copy.join("Cargo.toml"), &manifest)?;
-    // Cargo prunes the lockfile that it is given, so what it was made from is kept beside it.
-    if write_if_changed(&copy.join("root-Cargo.lock"), &root_lock)? {
-        let lock = copy.join("Cargo.lock");
-        fs::write(&lock, merged(&root_lock, &own_lock))
-            .with_context(|| format!("{} cannot be written", shown(&lock)))?;
+    let root_manifest = read(&paths::root().join("Cargo.toml"))?;
+    let root_lock = read(&paths::root().join("Cargo.lock"))?;
+    let plain = manifest(&read(&published.join("Cargo.toml"))?, &root_manifest);
+    let ours = tree(&paths::root(), &["--workspace"])?;
+    // What the copy was made from is kept beside it: cargo prunes the lockfile that it is given, and
+    // a manifest that is written anew has cargo look at everything again.
+    let made_from = format!("{plain}\n{ours}\n{root_lock}");
+    let stamp = copy.join("made-from.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == made_from) {
+        return Ok(copy);
     }
+    let own_lock = fs::read_to_string(published.join("Cargo.lock")).unwrap_or_default();
+    write(&copy.join("Cargo.lock"), &merged(&root_lock, &own_lock))?;
+    write(&copy.join("Cargo.toml"), &plain)?;
+    let theirs = tree(&copy, &["--features", FEATURES])?;
+    write(
+        &copy.join("Cargo.toml"),
+        &format!("{plain}\n{}", carriers(&ours, &theirs)),
+    )?;
+    write(&stamp, &made_from)?;
     Ok(copy)
+}
+
+fn read(at: &Path) -> Result<String> {
+    fs::read_to_string(at).with_context(|| format!("{} cannot be read", shown(at)))
+}
+
+fn write(at: &Path, text: &str) -> Result<()> {
+    fs::write(at, text).with_context(|| format!("{} cannot be written", shown(at)))
+}
+
+/// Every package below a workspace with the features it is built with, a line each.
+fn tree(workspace: &Path, options: &[&str]) -> Result<String> {
+    let mut tree = Command::new(paths::cargo());
+    tree.args([
+        "tree",
+        "--edges",
+        "normal,build,dev",
+        "--prefix",
+        "none",
+        "--no-dedupe",
+    ]);
+    tree.args(["--format", "{p} [{f}]"])
+        .args(options)
+        .current_dir(workspace);
+    let said = output_of(&mut tree)
+        .with_context(|| format!("cargo tree failed in {}", shown(workspace)))?;
+    let lines: BTreeSet<&str> = said.lines().collect();
+    Ok(lines.into_iter().collect::<Vec<_>>().join("\n"))
+}
+
+/// Dependencies that do nothing but switch on the features with which the workspace builds what both
+/// need: cargo compiles a package once for every set of features.
+fn carriers(ours: &str, theirs: &str) -> String {
+    let ours = features_by_package(ours);
+    let theirs = features_by_package(theirs);
+    let mut carriers = String::new();
+    for (index, (package, sets)) in theirs.iter().enumerate() {
+        // Packages are listed twice if build scripts use them with other features.
+        let Some(wanted) = ours
+            .get(package)
+            .and_then(|sets| sets.iter().max_by_key(|set| set.len()))
+        else {
+            continue;
+        };
+        if sets.iter().any(|set| wanted.is_subset(set)) {
+            continue;
+        }
+        let (name, version) = package;
+        let features: Vec<&str> = wanted.iter().copied().collect();
+        carriers.push_str(&format!(
+            "[dev-dependencies.carrier-{index}]\npackage = {name:?}\nversion = \"={version}\"\n\
+             default-features = false\nfeatures = {features:?}\n\n"
+        ));
+    }
+    carriers
+}
+
+type Features<'a> = BTreeMap<(&'a str, &'a str), Vec<BTreeSet<&'a str>>>;
+
+/// Reads lines like `serde v1.0.229 [default,std]`; packages of a folder have none of their features
+/// to share and are left out.
+fn features_by_package(tree: &str) -> Features<'_> {
+    let mut packages = Features::new();
+    for line in tree.lines() {
+        let Some((package, features)) = line.split_once(" [") else {
+            continue;
+        };
+        let Some((features, _)) = features.split_once(']') else {
+            continue;
+        };
+        let Some((name, version)) = package.split_once(" v") else {
+            continue;
+        };
+        let version = version.trim_end_matches(" (proc-macro)");
+        if version.contains(' ') {
+            continue;
+        }
+        let features = features
+            .split(',')
+            .filter(|feature| !feature.is_empty())
+            .collect();
+        packages.entry((name, version)).or_default().push(features);
+    }
+    packages
 }
 
 /// The folder of the package in cargo's own store, wherever that is.
@@ -71,8 +166,7 @@ fn manifest_path_in(json: &str) -> Option<String> {
     Some(path.replace(r"\\", r"\"))
 }
 
-/// The published manifest as a workspace of its own, on our engine, with our profiles. Its tests use
-/// `livekit-api` with our TLS instead of its default.
+/// The published manifest as a workspace of its own, on our engine, with our profiles.
 fn manifest(published: &str, root_manifest: &str) -> String {
     let engine = paths::root().join("src/libwebrtc");
     let profiles = sections(root_manifest, "[profile.");
@@ -122,15 +216,6 @@ fn merged(ours: &str, theirs: &str) -> String {
     merged
 }
 
-/// Whether it was written.
-fn write_if_changed(at: &Path, text: &str) -> Result<bool> {
-    if fs::read_to_string(at).is_ok_and(|there| there == text) {
-        return Ok(false);
-    }
-    fs::write(at, text).with_context(|| format!("{} cannot be written", shown(at)))?;
-    Ok(true)
-}
-
 fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -169,6 +254,17 @@ mod tests {
             sections(root, "[profile."),
             "[profile.dev]\ndebug = 2\n[profile.x]\nb = 4\n"
         );
+    }
+
+    #[test]
+    fn features_that_the_workspace_has_and_the_tests_lack_are_carried_over() {
+        let ours =
+            "a v1.0.0 [std,x]\na v1.0.0 [std]\nb v2.0.0 []\nc v3.0.0 [y]\nd v1.0.0 (/root/d) [z]";
+        let theirs = "a v1.0.0 [std]\nb v2.0.0 [more]\nc v3.1.0 []\nd v1.0.0 (/root/d) []";
+        let expected = "[dev-dependencies.carrier-0]\npackage = \"a\"\nversion = \"=1.0.0\"\n\
+            default-features = false\nfeatures = [\"std\", \"x\"]\n\n";
+        assert_eq!(carriers(ours, theirs), expected);
+        assert_eq!(carriers(ours, ours), "");
     }
 
     #[test]

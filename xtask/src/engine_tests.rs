@@ -169,12 +169,7 @@ impl Options {
         );
         let mut cargo = Command::new(paths::cargo());
         cargo
-            .args([
-                "test",
-                "--no-run",
-                "--features",
-                "__lk-e2e-test,rustls-tls-native-roots",
-            ])
+            .args(["test", "--no-run", "--features", engine_sources::FEATURES])
             .arg("--target-dir")
             .arg(paths::target())
             .current_dir(copy);
