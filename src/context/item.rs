@@ -235,7 +235,7 @@ impl Item {
     ) -> Result<Self, ItemError> {
         let (id, kind) = describe(&chat_item)?;
         if let Some(native) = &native
-            && let Err(source) = serde_json::from_slice::<serde::de::IgnoredAny>(&native.json)
+            && let Err(source) = serde_json::from_slice::<serde_json::Value>(&native.json)
         {
             return Err(ItemError::NoJson { id, source });
         }

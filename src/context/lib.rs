@@ -4,16 +4,18 @@
 //! a specialist may read and write; a [`Change`] is an accepted patch, and knows how each reader may see it.
 //!
 //! [`ContextLog`] is the conversation: [`Item`]s in order, with a running hash. [`ToolPolicies`] say what becomes of the
-//! tool calls that run when the baton moves.
+//! tool calls that run when the baton moves. A [`Feed`] is what one specialist gets of it, by its [`FilterPlan`].
 //!
 //! # What this crate never does
 //! - It reads no clock, draws no random number and does no I/O: ids, times and texts come in.
 //! - It never panics on input, and holds nothing that a peer could grow without bound.
 //! - It never shows a reader a value that is out of its scope: not in a view, a patch, a conflict or an error.
 
+mod feed;
 mod item;
 mod log;
 mod made;
+mod mask;
 mod merge;
 mod schema;
 mod scope;
@@ -21,12 +23,14 @@ mod stamp;
 mod state;
 mod tools;
 
+pub use feed::{Feed, FilterPlan, Window};
 pub use item::{ID_BYTES_MAX, Item, ItemError, ItemId, Kind, LIVEKIT, Native, Role, ToolCallId};
 pub use livekit_protocol::agent::chat_context::ChatItem;
 pub use log::{
     AppendError, Appended, Author, ContextLog, Diverged, Entry, Head, LogHash, LogLimits, Position,
 };
 pub use made::{UnixMillis, handoff, summary};
+pub use mask::{CARD_NUMBER, Mask, MaskAction, Masked, REDACTED, SPOKEN_NUMBER};
 pub use merge::{ParseError, Patch, PatchLimits};
 pub use schema::{SchemaError, StateSchema, Violation};
 pub use scope::{Access, FieldPath, FieldPathError, ScopeError, Scopes};

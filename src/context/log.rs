@@ -318,6 +318,19 @@ impl ContextLog {
         self.current(self.entry(*self.pairs.call_of.get(&output)?)?.item.id())
     }
 
+    /// The entry that brought what the item at `entry` was at `position`.
+    pub(crate) fn as_of<'a>(&'a self, entry: &'a Entry, position: Position) -> &'a Entry {
+        if entry.position() <= position {
+            return entry;
+        }
+        let until = usize::try_from(position.0).unwrap_or(usize::MAX);
+        self.entries
+            .iter()
+            .take(until)
+            .rfind(|earlier| earlier.place == entry.place)
+            .unwrap_or(entry)
+    }
+
     /// The bytes that the log will have with this item.
     fn room_for(&self, item: &Item) -> Result<usize, AppendError> {
         if item.bytes() > self.limits.item_bytes_max {
