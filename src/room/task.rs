@@ -21,7 +21,7 @@ use super::peers::Peers;
 use super::program::{Program, Report};
 use crate::clock;
 use crate::rtc::{self, Closed, Connection, ProgramTrack, RoomEvent};
-use crate::telemetry::Hash;
+use crate::telemetry::{Hash, Redacted};
 
 /// Results of requests to the server that may wait for the loop; each request waits for its place.
 const DONE_MAX: usize = 64;
@@ -188,7 +188,7 @@ impl Task {
     }
 
     pub(super) fn tell(&mut self, event: Event) {
-        debug!(?event, "event");
+        debug!(event = ?Redacted(&event), "event");
         self.call
             .handle_event(clock::now(), event, &mut self.commands);
     }

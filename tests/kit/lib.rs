@@ -2,6 +2,7 @@
 
 pub mod process;
 pub mod server;
+pub mod tls;
 pub mod token;
 
 pub mod bridge;
