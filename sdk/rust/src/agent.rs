@@ -1,0 +1,233 @@
+//! What an agent is told, and what it can do.
+
+use std::sync::Arc;
+
+use call::{CallId, Epoch, HandoffId, Opening, SpecialistName, Target};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use wire::{FailKind, RefuseKind};
+
+use crate::listener::{CallerAudio, Listener};
+use crate::voice::{Speaker, Voice};
+
+/// What a specialist does in one call. Every hook has a default that does nothing.
+///
+/// Hooks run one at a time, on a task of their own: none of them holds up the protocol. A hook whose reason is gone is
+/// dropped where it awaits; work that must go on has a task of its own.
+pub trait Agent: Send + 'static {
+    /// The specialist is in the room and has said Hello.
+    fn joined(&mut self, _call: &Call) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// The baton may come soon: load what is needed, and return when the first word could be said. Dropped if the
+    /// handoff is called off.
+    ///
+    /// # Errors
+    /// If the specialist does not want the baton now; the one who has it keeps it.
+    fn prepare(
+        &mut self,
+        _call: &Call,
+        _preparation: Preparation,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send {
+        async { Ok(()) }
+    }
+
+    /// The baton is here: from now on the caller hears this specialist, and it hears the caller. Dropped when the baton
+    /// goes.
+    fn granted(&mut self, call: &Call, grant: Grant) -> impl Future<Output = ()> + Send;
+
+    /// The baton is gone. The specialist stays in the room until it is told to leave.
+    fn revoked(&mut self, _call: &Call) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// What is known of a handoff before it happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preparation {
+    /// Its number in the call.
+    pub handoff: HandoffId,
+    /// Who has the baton, if anybody does.
+    pub from: Option<SpecialistName>,
+    /// Why it moves.
+    pub reason: String,
+    /// Whether this specialist is to speak first.
+    pub opening: Opening,
+}
+
+/// The baton.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The epoch that starts with it.
+    pub epoch: Epoch,
+    /// Whether this specialist is to speak first.
+    pub opening: Opening,
+    /// The handoff it comes from; `None` if the specialist had the baton before, and has it again.
+    pub handoff: Option<HandoffId>,
+}
+
+/// The specialist does not want to be prepared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why, in a sentence; at most 512 characters of it are kept.
+    pub reason: String,
+}
+
+/// A handoff that has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandoffDone {
+    /// Its number in the call.
+    pub handoff: HandoffId,
+    /// Who has the baton.
+    pub holder: SpecialistName,
+    /// Since which epoch.
+    pub epoch: Epoch,
+}
+
+/// Why a handoff did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HandoffError {
+    /// The specialist does not have the baton, and only who has it can hand it off.
+    #[error("the specialist does not have the baton")]
+    NoBaton,
+    /// It was not tried.
+    #[error("the handoff was refused: {detail}")]
+    Refused {
+        /// Why.
+        reason: RefuseKind,
+        /// The same as a sentence.
+        detail: String,
+    },
+    /// It was tried in vain; the specialist still has the baton.
+    #[error("the handoff failed: {detail}")]
+    Failed {
+        /// Why.
+        reason: FailKind,
+        /// The same as a sentence.
+        detail: String,
+    },
+    /// Too many requests of this specialist are open.
+    #[error("{limit} requests are open, which is the limit")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// It cannot be sent.
+    #[error("the request cannot be sent: {detail}")]
+    NotSent {
+        /// Why.
+        detail: String,
+    },
+    /// The call is over for this specialist.
+    #[error("the call is over")]
+    CallOver,
+}
+
+/// One call, as a specialist sees it. Clones are the same call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    id: CallId,
+    specialist: SpecialistName,
+    metadata: Value,
+    voice: Voice,
+    caller: CallerAudio,
+    wishes: mpsc::Sender<Wish>,
+}
+
+/// What an agent wants of its job.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// It is ready, or does not want to be prepared.
+    Prepared {
+        handoff: HandoffId,
+        answer: Result<(), Refusal>,
+    },
+    /// It wants to hand off.
+    Handoff {
+        target: Target,
+        reason: String,
+        reply: oneshot::Sender<Result<HandoffDone, HandoffError>>,
+    },
+}
+
+impl Call {
+    pub(crate) fn new(
+        id: CallId,
+        specialist: SpecialistName,
+        metadata: Value,
+        voice: Voice,
+        caller: CallerAudio,
+        wishes: mpsc::Sender<Wish>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                id,
+                specialist,
+                metadata,
+                voice,
+                caller,
+                wishes,
+            }),
+        }
+    }
+
+    /// Baton's id of the call.
+    pub fn id(&self) -> &str {
+        self.shared.id.as_str()
+    }
+
+    /// This specialist's name in Baton's configuration.
+    pub fn specialist(&self) -> &str {
+        self.shared.specialist.as_str()
+    }
+
+    /// The operator's own metadata for this specialist; null if there is none.
+    pub fn metadata(&self) -> &Value {
+        &self.shared.metadata
+    }
+
+    /// What says things to the caller.
+    pub fn speaker(&self) -> Speaker {
+        self.shared.voice.speaker()
+    }
+
+    /// What hears the caller, from now on.
+    pub fn listen(&self) -> Listener {
+        self.shared.caller.listener()
+    }
+
+    /// Asks for the baton to be handed to another specialist, and waits for what becomes of it. When it is done, this
+    /// specialist no longer has the baton, and [`Agent::granted`] may be dropped before it learns of it.
+    ///
+    /// # Errors
+    /// If it is refused, fails, or cannot be asked for. A failed handoff changes nothing.
+    pub async fn handoff(&self, to: &str, reason: &str) -> Result<HandoffDone, HandoffError> {
+        self.handoff_to(Target::Specialist(to.into()), reason).await
+    }
+
+    /// Asks for the baton to be handed back to whoever had it before; see [`Call::handoff`].
+    ///
+    /// # Errors
+    /// As [`Call::handoff`].
+    pub async fn hand_back(&self, reason: &str) -> Result<HandoffDone, HandoffError> {
+        self.handoff_to(Target::Previous, reason).await
+    }
+
+    async fn handoff_to(&self, target: Target, reason: &str) -> Result<HandoffDone, HandoffError> {
+        let (reply, answer) = oneshot::channel();
+        let wish = Wish::Handoff {
+            target,
+            reason: reason.to_owned(),
+            reply,
+        };
+        let sent = self.shared.wishes.send(wish).await;
+        sent.map_err(|_| HandoffError::CallOver)?;
+        answer.await.map_err(|_| HandoffError::CallOver)?
+    }
+}

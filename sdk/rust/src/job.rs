@@ -1,0 +1,574 @@
+//! One call: the room, the link to Baton, the agent, and the baton between them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use call::{HandoffId, Identity, RequestId, Target};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep_until, timeout_at};
+use tracing::{debug, info, warn};
+use wire::{
+    Body, DispatchMetadata, HandoffOutcome, HandoffRequest, Hello, Link, LinkConfig, LinkEvent,
+    Ready, SendError, Seq, Side, StreamId, VERSION,
+};
+use worker::{JobOutcome, JobSignals, Secret};
+
+use crate::agent::{Agent, Call, HandoffDone, HandoffError, Refusal, Wish};
+use crate::builder::Misbehaviour;
+use crate::hooks::{Hooks, Stuck};
+use crate::listener::CallerAudio;
+use crate::room::{Connection, ConnectionError, Ending, Happening};
+use crate::standing::{Standing, Step};
+use crate::voice::Voice;
+
+/// Wishes of an agent that may wait.
+const WISHES_MAX: usize = 16;
+/// Handoffs that an agent may ask for at the same time.
+const REQUESTS_MAX: usize = 8;
+/// The longest that Baton may take to welcome a specialist that has just joined.
+const WELCOME_MAX: Duration = Duration::from_secs(60);
+/// How long the last acks are waited for before the room is left.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// The longest wait when nothing is due.
+const IDLE: Duration = Duration::from_secs(3_600);
+/// The longest reason that is sent, in characters.
+const TEXT_CHARS_MAX: usize = 512;
+
+/// What a job starts with.
+pub(crate) struct Start {
+    pub(crate) url: String,
+    pub(crate) access_token: Secret,
+    pub(crate) metadata: String,
+    pub(crate) signals: JobSignals,
+    pub(crate) misbehaviour: Misbehaviour,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum JobError {
+    #[error(transparent)]
+    Metadata(#[from] wire::MetadataError),
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    #[error("baton did not welcome the specialist within {} s", WELCOME_MAX.as_secs())]
+    NotWelcomed,
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    #[error("the agent panicked")]
+    Panicked,
+    #[error(transparent)]
+    Stuck(#[from] Stuck),
+    #[error("the frame cannot be sent: {0}")]
+    Send(#[from] SendError),
+}
+
+/// Takes part in a call until it is over.
+pub(crate) async fn run<A: Agent>(start: Start, agent: &(dyn Fn(&Call) -> A + Sync)) -> JobOutcome {
+    match take_part(start, agent).await {
+        Ok(()) => JobOutcome::Success,
+        Err(error) => JobOutcome::Failed(error.to_string()),
+    }
+}
+
+async fn take_part<A: Agent>(
+    start: Start,
+    agent: &(dyn Fn(&Call) -> A + Sync),
+) -> Result<(), JobError> {
+    let Start {
+        url,
+        access_token,
+        metadata,
+        signals,
+        misbehaviour,
+    } = start;
+    let DispatchMetadata { baton, metadata } = DispatchMetadata::parse(&metadata)?;
+    let connection = Connection::join(
+        &url,
+        access_token.expose(),
+        baton.orchestrator.as_str(),
+        misbehaviour.open_to_all,
+    )
+    .await?;
+
+    // The order matters: a track that is published open is heard by the caller at once.
+    connection.close_permission().await?;
+    let voice = Voice::new(misbehaviour.ungated);
+    let audible = Arc::new(AtomicBool::new(false));
+    let _speaking = connection.start_voice(voice.clone(), audible.clone());
+    connection.publish().await?;
+
+    let caller = CallerAudio::new();
+    let (wishes, wanted) = mpsc::channel(WISHES_MAX);
+    let call = Call::new(
+        baton.call.clone(),
+        baton.specialist.clone(),
+        metadata,
+        voice.clone(),
+        caller.clone(),
+        wishes.clone(),
+    );
+    let hooks = Hooks::start(agent(&call), call, wishes);
+    let hello = Hello {
+        attempt: 0,
+        ticket: baton.ticket,
+        specialist: baton.specialist,
+        sdk_name: env!("CARGO_PKG_NAME").to_owned(),
+        sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
+        versions: vec![VERSION],
+        track_sid: String::new(),
+        seen: None,
+        oldest: Seq(1),
+    };
+    let stream = StreamId(rand::random::<u64>().max(1));
+    let mut job = Job {
+        outbox: connection.start_outbox(),
+        sid: connection.sid(),
+        connection,
+        hello,
+        link: Link::new(LinkConfig::new(Side::Specialist, baton.call, stream)),
+        standing: Standing::new(),
+        voice,
+        caller,
+        audible,
+        hears: Arc::new(AtomicBool::new(false)),
+        connected: true,
+        hooks,
+        requests: BTreeMap::new(),
+        last_request: RequestId(0),
+        finish_by: None,
+        ignores_revoke: misbehaviour.ignores_revoke,
+    };
+    info!(specialist = %job.hello.specialist, orchestrator = %Printed(&baton.orchestrator), "joined");
+    let ended = job.run(signals, wanted).await;
+    job.leave().await;
+    ended
+}
+
+/// Baton's identity, which is no personal data.
+struct Printed<'a>(&'a Identity);
+
+impl std::fmt::Display for Printed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+struct Job {
+    connection: Connection,
+    outbox: mpsc::Sender<(Vec<u8>, bool)>,
+    /// Our participant's sid when Hello was said last.
+    sid: String,
+    hello: Hello,
+    link: Link,
+    standing: Standing,
+    voice: Voice,
+    caller: CallerAudio,
+    /// Whether the voice may pass: the connection stands and Baton has welcomed us since.
+    audible: Arc<AtomicBool>,
+    /// The same for the caller's, and the baton is here.
+    hears: Arc<AtomicBool>,
+    connected: bool,
+    hooks: Hooks,
+    requests: BTreeMap<RequestId, oneshot::Sender<Result<HandoffDone, HandoffError>>>,
+    last_request: RequestId,
+    /// When an utterance is cut that was to be finished.
+    finish_by: Option<Instant>,
+    ignores_revoke: bool,
+}
+
+/// What woke a job up.
+enum Wake {
+    Room(Happening),
+    Wish(Wish),
+    Time,
+    Finished,
+    Stopping,
+    AgentEnded,
+}
+
+impl Job {
+    async fn run(
+        &mut self,
+        signals: JobSignals,
+        mut wishes: mpsc::Receiver<Wish>,
+    ) -> Result<(), JobError> {
+        let welcome_by = Instant::now() + WELCOME_MAX;
+        let mut welcomed = false;
+        self.say_hello();
+        loop {
+            welcomed |= self.link.is_established();
+            self.transmit();
+            let now = Instant::now();
+            if !welcomed && now >= welcome_by {
+                return Err(JobError::NotWelcomed);
+            }
+            let wake_at = self.wake_at(now, (!welcomed).then_some(welcome_by));
+            let finishing = self.finish_by.is_some();
+            // All arms are cancel-safe: two channels, a timer, a condition that is asked for again, a token, a handle.
+            let wake = tokio::select! {
+                happening = self.connection.next() => Wake::Room(happening),
+                Some(wish) = wishes.recv() => Wake::Wish(wish),
+                () = sleep_until(wake_at.into()) => Wake::Time,
+                () = self.voice.finished(), if finishing => Wake::Finished,
+                () = signals.stopping() => Wake::Stopping,
+                _ = &mut self.hooks.task => Wake::AgentEnded,
+            };
+            let goes_on = match wake {
+                Wake::Room(happening) => self.happened(happening).await?,
+                Wake::Wish(wish) => self.wish(wish)?,
+                Wake::Time => self.time_passed()?,
+                Wake::Finished => self.finished()?,
+                Wake::Stopping => false,
+                Wake::AgentEnded => return Err(JobError::Panicked),
+            };
+            if !goes_on {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets Baton's last words be acked, and leaves.
+    async fn leave(mut self) {
+        self.voice.close();
+        self.audible.store(false, Ordering::Release);
+        drop(self.hooks);
+        let deadline = tokio::time::Instant::now() + FAREWELL_MAX;
+        let mut said = Vec::new();
+        while self.connected {
+            let now = Instant::now();
+            while let Some(transmit) = self.link.poll_transmit(now) {
+                // A full outbox loses it, and there is no time to send it again.
+                let _ = self.outbox.try_send((transmit.payload, transmit.reliable));
+            }
+            if self.link.waiting() == 0 && self.link.poll_timeout().is_none() {
+                break;
+            }
+            let wake_at = self.link.poll_timeout().map_or(deadline, Into::into);
+            match timeout_at(wake_at.min(deadline), self.connection.next()).await {
+                Ok(Happening::Packet(packet)) => {
+                    self.link.handle_frame(Instant::now(), &packet, &mut said);
+                }
+                Ok(Happening::Ended(_)) => break,
+                Ok(Happening::Caller(_) | Happening::Reconnecting | Happening::Reconnected) => {}
+                Err(_) if tokio::time::Instant::now() >= deadline => break,
+                Err(_) => {}
+            }
+        }
+        self.connection.close().await;
+    }
+
+    fn wake_at(&self, now: Instant, welcome_by: Option<Instant>) -> Instant {
+        [
+            self.connected.then(|| self.link.poll_timeout()).flatten(),
+            self.finish_by,
+            welcome_by,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(now + IDLE)
+    }
+
+    fn say_hello(&mut self) {
+        self.sid = self.connection.sid();
+        self.hello.track_sid = self.connection.track_sid();
+        self.link.hello(Instant::now(), self.hello.clone());
+    }
+
+    fn transmit(&mut self) {
+        if !self.connected {
+            return;
+        }
+        let now = Instant::now();
+        while let Some(transmit) = self.link.poll_transmit(now) {
+            let packet = (transmit.payload, transmit.reliable);
+            if self.outbox.try_send(packet).is_err() {
+                debug!("packet lost, the outbox is full");
+            }
+        }
+    }
+
+    async fn happened(&mut self, happening: Happening) -> Result<bool, JobError> {
+        match happening {
+            Happening::Packet(packet) => {
+                let mut said = Vec::new();
+                self.link.handle_frame(Instant::now(), &packet, &mut said);
+                for event in said {
+                    if !self.said(event)? {
+                        return Ok(false);
+                    }
+                }
+            }
+            Happening::Caller(track) => {
+                let caller = self.caller.clone();
+                self.connection.hear(&track, caller, self.hears.clone());
+            }
+            Happening::Reconnecting => {
+                info!("reconnecting");
+                self.connected = false;
+                self.apply_gate();
+            }
+            Happening::Reconnected => self.reconnected().await?,
+            Happening::Ended(Ending::Over) => {
+                self.connected = false;
+                return Ok(false);
+            }
+            Happening::Ended(Ending::Broken(reason)) => {
+                self.connected = false;
+                return Err(JobError::Lost(reason));
+            }
+        }
+        Ok(true)
+    }
+
+    async fn reconnected(&mut self) -> Result<(), JobError> {
+        // After a full reconnect the track was published anew, and the server may not have been told yet who may
+        // subscribe. Only silence has left since.
+        self.connection.close_permission().await?;
+        let anew = self.connection.sid() != self.sid;
+        info!(anew, "reconnected");
+        if anew && self.standing.lose() {
+            self.put_down()?;
+        }
+        self.connected = true;
+        self.say_hello();
+        self.apply_gate();
+        Ok(())
+    }
+
+    fn said(&mut self, event: LinkEvent) -> Result<bool, JobError> {
+        match event {
+            LinkEvent::Received { epoch: _, body } => {
+                let welcome = matches!(body, Body::Welcome(_));
+                debug!(body = body.name(), "received");
+                let step = self.standing.hear(body);
+                let goes_on = self.carry_out(step)?;
+                if welcome {
+                    self.apply_gate();
+                }
+                Ok(goes_on)
+            }
+            LinkEvent::Rejected {
+                reason,
+                detail,
+                seq: _,
+            } => {
+                warn!(%reason, detail, "frame rejected");
+                Ok(true)
+            }
+            LinkEvent::Unresponsive => {
+                warn!("baton does not answer");
+                Ok(true)
+            }
+        }
+    }
+
+    fn carry_out(&mut self, step: Step) -> Result<bool, JobError> {
+        match step {
+            Step::Prepare(preparation) => {
+                info!(handoff = preparation.handoff.0, "preparing");
+                self.hooks.prepare(preparation)?;
+                self.apply_gate();
+            }
+            Step::ReadyAgain(handoff) => self.send_ready(handoff)?,
+            Step::CallOff => {
+                info!("preparation called off");
+                self.hooks.cancel();
+                self.apply_gate();
+            }
+            Step::Take(grant) => {
+                info!(epoch = grant.epoch.0, "granted");
+                let granted = Body::Granted { epoch: grant.epoch };
+                self.finish_by = None;
+                self.voice.open();
+                self.apply_gate();
+                self.send(&granted)?;
+                self.hooks.granted(grant)?;
+            }
+            Step::GoOn(epoch) => self.send(&Body::Granted { epoch })?,
+            Step::Finish { .. } | Step::GiveUp(_) if self.ignores_revoke => {}
+            Step::Finish { deadline_ms } => {
+                let patience = Duration::from_millis(u64::from(deadline_ms));
+                self.finish_by = Some(Instant::now() + patience);
+                self.voice.finish();
+            }
+            Step::GiveUp(epoch) => {
+                info!(epoch = epoch.0, "revoked");
+                self.put_down()?;
+                self.send(&Body::Released { epoch })?;
+            }
+            Step::NotHere(epoch) => self.send(&Body::Released { epoch })?,
+            Step::Leave => return Ok(false),
+            Step::Answer(result) => self.answered(result.request, result.outcome),
+            Step::Complaint(reject) => {
+                warn!(reason = %reject.reason, detail = reject.detail, "baton rejected a frame");
+            }
+            Step::Nothing => {}
+        }
+        Ok(true)
+    }
+
+    /// Silences and deafens the agent, and tells it.
+    fn put_down(&mut self) -> Result<(), JobError> {
+        self.finish_by = None;
+        self.voice.close();
+        self.apply_gate();
+        self.hooks.revoked()?;
+        Ok(())
+    }
+
+    fn finished(&mut self) -> Result<bool, JobError> {
+        if let Some(epoch) = self.standing.finished() {
+            info!(epoch = epoch.0, "revoked");
+            self.put_down()?;
+            self.send(&Body::Released { epoch })?;
+        }
+        self.finish_by = None;
+        Ok(true)
+    }
+
+    fn time_passed(&mut self) -> Result<bool, JobError> {
+        let now = Instant::now();
+        if self.finish_by.is_some_and(|time| time <= now) {
+            self.finished()?;
+        }
+        let mut said = Vec::new();
+        self.link.handle_timeout(now, &mut said);
+        for event in said {
+            self.said(event)?;
+        }
+        Ok(true)
+    }
+
+    /// Sound passes, either way, only while the connection stands and Baton has greeted us on it. A subscription takes
+    /// longer than a grant may, so it is made while the agent prepares.
+    fn apply_gate(&mut self) {
+        let stands = self.connected && self.link.is_established();
+        self.audible.store(stands, Ordering::Release);
+        let hears = stands && self.standing.holds();
+        self.hears.store(hears, Ordering::Release);
+        self.connection.want_caller(self.standing.wants_caller());
+    }
+
+    fn wish(&mut self, wish: Wish) -> Result<bool, JobError> {
+        match wish {
+            Wish::Prepared { handoff, answer } => self.prepared(handoff, answer)?,
+            Wish::Handoff {
+                target,
+                reason,
+                reply,
+            } => self.request(target, reason, reply),
+        }
+        Ok(true)
+    }
+
+    fn prepared(
+        &mut self,
+        handoff: HandoffId,
+        answer: Result<(), Refusal>,
+    ) -> Result<(), JobError> {
+        match answer {
+            Ok(()) if self.standing.ready(handoff) => {
+                info!(handoff = handoff.0, "ready");
+                self.send_ready(handoff)
+            }
+            Err(refusal) if self.standing.refused(handoff) => {
+                info!(handoff = handoff.0, "preparation refused");
+                self.apply_gate();
+                let reason = shortened(refusal.reason);
+                self.send(&Body::Refuse { handoff, reason })
+            }
+            // Called off meanwhile.
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn request(
+        &mut self,
+        target: Target,
+        reason: String,
+        reply: oneshot::Sender<Result<HandoffDone, HandoffError>>,
+    ) {
+        self.requests.retain(|_, reply| !reply.is_closed());
+        let refused = if !self.standing.may_hand_off() {
+            Some(HandoffError::NoBaton)
+        } else if self.requests.len() >= REQUESTS_MAX {
+            Some(HandoffError::TooMany {
+                limit: REQUESTS_MAX,
+            })
+        } else {
+            None
+        };
+        if let Some(error) = refused {
+            // Nobody waits for it any more if it cannot be given.
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let request = self.last_request.next();
+        let body = Body::HandoffRequest(HandoffRequest {
+            request,
+            target,
+            reason: shortened(reason),
+        });
+        let sent = self.link.send(Instant::now(), self.standing.epoch(), &body);
+        match sent {
+            Ok(_) => {
+                self.last_request = request;
+                self.requests.insert(request, reply);
+            }
+            Err(error) => {
+                let detail = error.to_string();
+                let _ = reply.send(Err(HandoffError::NotSent { detail }));
+            }
+        }
+    }
+
+    fn answered(&mut self, request: RequestId, outcome: HandoffOutcome) {
+        let answer = match outcome {
+            HandoffOutcome::Accepted { .. } => return,
+            HandoffOutcome::Refused { reason, detail } => {
+                Err(HandoffError::Refused { reason, detail })
+            }
+            HandoffOutcome::Failed {
+                handoff: _,
+                reason,
+                detail,
+            } => Err(HandoffError::Failed { reason, detail }),
+            HandoffOutcome::Done {
+                handoff,
+                holder,
+                epoch,
+            } => Ok(HandoffDone {
+                handoff,
+                holder,
+                epoch,
+            }),
+        };
+        if let Some(reply) = self.requests.remove(&request) {
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn send_ready(&mut self, handoff: HandoffId) -> Result<(), JobError> {
+        self.send(&Body::Ready(Ready {
+            handoff,
+            context_items: 0,
+            context_hash: Vec::new(),
+        }))
+    }
+
+    /// A window that is full with these few words means that Baton has not answered for long.
+    fn send(&mut self, body: &Body) -> Result<(), JobError> {
+        let epoch = self.standing.epoch();
+        self.link.send(Instant::now(), epoch, body)?;
+        Ok(())
+    }
+}
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,416 @@
+//! The room as LiveKit presents it: the only module that names the `livekit` crate.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use livekit::DisconnectReason;
+use livekit::options::TrackPublishOptions;
+use livekit::participant::{ParticipantKind, ParticipantTrackPermission};
+use livekit::prelude::{
+    DataPacket, LocalAudioTrack, LocalParticipant, LocalTrack, RemoteAudioTrack, RemoteParticipant,
+    RemoteTrack, Room, RoomError, RoomEvent, RoomOptions, TrackKind, TrackSource,
+};
+use livekit::webrtc::audio_frame::AudioFrame;
+use livekit::webrtc::audio_source::native::NativeAudioSource;
+use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
+use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::debug;
+
+use crate::listener::CallerAudio;
+use crate::voice::Voice;
+use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
+
+/// The longest that joining may take.
+const JOIN_MAX: Duration = Duration::from_secs(15);
+/// The longest that publishing may take.
+const PUBLISH_MAX: Duration = Duration::from_secs(10);
+/// The longest that one packet may take to leave.
+const SEND_MAX: Duration = Duration::from_secs(5);
+/// The longest that leaving may take.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+/// Packets that may wait to be sent; beyond them one is lost, as in the network, and sent again by the link.
+const PACKETS_MAX: usize = 256;
+
+/// Our participant in a room, with one audio track.
+pub(crate) struct Connection {
+    room: Room,
+    events: mpsc::UnboundedReceiver<RoomEvent>,
+    orchestrator: String,
+    open_to_all: bool,
+    source: NativeAudioSource,
+    track: LocalAudioTrack,
+    /// Of the caller, once known; it stays when the caller is away.
+    caller: Option<String>,
+    wants_caller: bool,
+    ears: BTreeMap<String, DropGuard>,
+}
+
+/// Something that happened in the room, as far as it matters to a specialist.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// A packet of Baton's.
+    Packet(Arc<Vec<u8>>),
+    /// A track of the caller's can be heard.
+    Caller(CallerTrack),
+    /// The connection is being restored.
+    Reconnecting,
+    /// The connection is back.
+    Reconnected,
+    /// The connection has ended for good.
+    Ended(Ending),
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The call is over, or our part in it.
+    Over,
+    /// Something went wrong, in LiveKit's words.
+    Broken(String),
+}
+
+/// A subscribed track of the caller's.
+#[derive(Debug)]
+pub(crate) struct CallerTrack {
+    sid: String,
+    track: RemoteAudioTrack,
+}
+
+/// Why a room cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectionError {
+    /// It took too long.
+    #[error("{what} took longer than {limit_secs} s")]
+    TooLong {
+        /// What did.
+        what: &'static str,
+        /// The limit.
+        limit_secs: u64,
+    },
+    /// LiveKit says no.
+    #[error("{what} failed: {source}")]
+    Failed {
+        /// What did.
+        what: &'static str,
+        /// LiveKit's reason.
+        source: RoomError,
+    },
+}
+
+impl Connection {
+    /// Joins, subscribed to nothing.
+    pub(crate) async fn join(
+        url: &str,
+        access_token: &str,
+        orchestrator: &str,
+        open_to_all: bool,
+    ) -> Result<Self, ConnectionError> {
+        let mut options = RoomOptions::default();
+        options.auto_subscribe = false;
+        let joining = Room::connect(url, access_token, options);
+        let (room, events) = within("joining the room", JOIN_MAX, joining).await?;
+        let processing = AudioSourceOptions {
+            echo_cancellation: false,
+            noise_suppression: false,
+            auto_gain_control: false,
+        };
+        // No queue: the voice has its own, which can be emptied at once.
+        let source = NativeAudioSource::new(processing, SAMPLE_RATE_HZ, 1, 0);
+        let track =
+            LocalAudioTrack::create_audio_track("voice", RtcAudioSource::Native(source.clone()));
+        Ok(Self {
+            room,
+            events,
+            orchestrator: orchestrator.to_owned(),
+            open_to_all,
+            source,
+            track,
+            caller: None,
+            wants_caller: false,
+            ears: BTreeMap::new(),
+        })
+    }
+
+    /// Closes our tracks to everybody but Baton. To be done before anything is published, and after each reconnect.
+    pub(crate) async fn close_permission(&self) -> Result<(), ConnectionError> {
+        let allowed = ParticipantTrackPermission {
+            participant_identity: self.orchestrator.clone().into(),
+            allow_all: true,
+            allowed_track_sids: Vec::new(),
+        };
+        let participant = self.room.local_participant();
+        let closing =
+            participant.set_track_subscription_permissions(self.open_to_all, vec![allowed]);
+        within("closing the track permission", SEND_MAX, closing).await
+    }
+
+    /// Publishes the voice, and returns the track's sid. DTX is off, so that Baton's buffers are filled before the
+    /// first word.
+    pub(crate) async fn publish(&self) -> Result<String, ConnectionError> {
+        let options = TrackPublishOptions {
+            dtx: false,
+            red: false,
+            source: TrackSource::Microphone,
+            ..TrackPublishOptions::default()
+        };
+        let participant = self.room.local_participant();
+        let publishing = participant.publish_track(LocalTrack::Audio(self.track.clone()), options);
+        let publication = within("publishing the audio track", PUBLISH_MAX, publishing).await?;
+        Ok(publication.sid().to_string())
+    }
+
+    /// The sid of our participant; another one after a full reconnect.
+    pub(crate) fn sid(&self) -> String {
+        self.room.local_participant().sid().to_string()
+    }
+
+    /// The sid of our track, as published last.
+    pub(crate) fn track_sid(&self) -> String {
+        let publications = self.room.local_participant().track_publications();
+        publications
+            .into_keys()
+            .next()
+            .map_or_else(String::new, String::from)
+    }
+
+    /// Sends the voice, 10 ms after 10 ms, until the guard is dropped.
+    pub(crate) fn start_voice(&self, voice: Voice, audible: Arc<AtomicBool>) -> DropGuard {
+        let stop = CancellationToken::new();
+        let source = self.source.clone();
+        let speaking = stop.clone();
+        tokio::spawn(async move {
+            let _ = speaking
+                .run_until_cancelled(speak(source, voice, audible))
+                .await;
+        });
+        stop.drop_guard()
+    }
+
+    /// Starts to send packets to Baton: reliably if the flag is set. It ends when the sender is dropped.
+    pub(crate) fn start_outbox(&self) -> mpsc::Sender<(Vec<u8>, bool)> {
+        let (packets, waiting) = mpsc::channel(PACKETS_MAX);
+        let participant = self.room.local_participant();
+        tokio::spawn(send_all(participant, self.orchestrator.clone(), waiting));
+        packets
+    }
+
+    /// Subscribes to the caller, or no longer.
+    pub(crate) fn want_caller(&mut self, wanted: bool) {
+        if wanted == self.wants_caller {
+            return;
+        }
+        self.wants_caller = wanted;
+        if !wanted {
+            self.ears.clear();
+        }
+        self.apply_wish();
+    }
+
+    /// Gives what this track says to the listeners, while `audible` is set and the track is wanted.
+    pub(crate) fn hear(
+        &mut self,
+        track: &CallerTrack,
+        caller: CallerAudio,
+        audible: Arc<AtomicBool>,
+    ) {
+        if !self.wants_caller {
+            return;
+        }
+        let stream =
+            NativeAudioStream::new(track.track.rtc_track(), SAMPLE_RATE_HZ.cast_signed(), 1);
+        let stop = CancellationToken::new();
+        let hearing = stop.clone();
+        tokio::spawn(async move {
+            let _ = hearing
+                .run_until_cancelled(hear(stream, caller, audible))
+                .await;
+        });
+        self.ears.insert(track.sid.clone(), stop.drop_guard());
+    }
+
+    /// The next thing that matters. After [`Happening::Ended`] there is none. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Happening {
+        loop {
+            let Some(event) = self.events.recv().await else {
+                return Happening::Ended(Ending::Broken("the event stream ended".to_owned()));
+            };
+            if let Some(happening) = self.translate(event) {
+                return happening;
+            }
+        }
+    }
+
+    /// Leaves the room.
+    pub(crate) async fn close(self) {
+        match timeout(CLOSE_MAX, self.room.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "leaving the room failed"),
+            Err(_) => debug!("leaving the room took too long"),
+        }
+    }
+
+    fn translate(&mut self, event: RoomEvent) -> Option<Happening> {
+        match event {
+            RoomEvent::DataReceived {
+                payload,
+                topic: Some(topic),
+                participant: Some(sender),
+                ..
+            } => {
+                // The server stamps the sender; nobody but Baton is listened to.
+                let from_baton = topic == wire::TOPIC
+                    && sender.kind() == ParticipantKind::Agent
+                    && sender.identity().as_str() == self.orchestrator;
+                from_baton.then_some(Happening::Packet(payload))
+            }
+            RoomEvent::ParticipantConnected(_) | RoomEvent::TrackPublished { .. } => {
+                self.apply_wish();
+                None
+            }
+            RoomEvent::TrackSubscribed {
+                track: RemoteTrack::Audio(track),
+                publication,
+                participant,
+            } => {
+                let is_caller = self.caller.as_deref() == Some(participant.identity().as_str());
+                is_caller.then(|| {
+                    let sid = publication.sid().to_string();
+                    Happening::Caller(CallerTrack { sid, track })
+                })
+            }
+            RoomEvent::TrackUnsubscribed { publication, .. } => {
+                self.ears.remove(publication.sid().as_str());
+                None
+            }
+            RoomEvent::Reconnecting => Some(Happening::Reconnecting),
+            RoomEvent::Reconnected => {
+                self.apply_wish();
+                Some(Happening::Reconnected)
+            }
+            RoomEvent::Disconnected { reason } => Some(Happening::Ended(ending(reason))),
+            // LiveKit's enum is open, and the rest is no concern of a specialist's.
+            _ => None,
+        }
+    }
+
+    fn apply_wish(&mut self) {
+        let participants = self.room.remote_participants();
+        if self.caller.is_none() && self.wants_caller {
+            self.caller = caller_among(participants.values());
+        }
+        let Some(caller) = &self.caller else { return };
+        let Some(caller) = participants.get(&caller.clone().into()) else {
+            return;
+        };
+        for publication in caller.track_publications().into_values() {
+            if publication.kind() == TrackKind::Audio
+                && publication.is_desired() != self.wants_caller
+            {
+                publication.set_subscribed(self.wants_caller);
+            }
+        }
+    }
+}
+
+/// The caller: the phone that has been here longest, else the web client.
+fn caller_among<'a>(participants: impl Iterator<Item = &'a RemoteParticipant>) -> Option<String> {
+    participants
+        .filter_map(|participant| {
+            let rank = match participant.kind() {
+                ParticipantKind::Sip => 0,
+                ParticipantKind::Standard => 1,
+                ParticipantKind::Agent
+                | ParticipantKind::Ingress
+                | ParticipantKind::Egress
+                | ParticipantKind::Connector
+                | ParticipantKind::Bridge => return None,
+            };
+            Some((
+                rank,
+                participant.joined_at(),
+                participant.identity().to_string(),
+            ))
+        })
+        .min()
+        .map(|(_, _, identity)| identity)
+}
+
+fn ending(reason: DisconnectReason) -> Ending {
+    match reason {
+        DisconnectReason::ClientInitiated
+        | DisconnectReason::ParticipantRemoved
+        | DisconnectReason::RoomDeleted
+        | DisconnectReason::RoomClosed => Ending::Over,
+        other => Ending::Broken(format!("{other:?}")),
+    }
+}
+
+async fn within<T>(
+    what: &'static str,
+    limit: Duration,
+    future: impl Future<Output = Result<T, RoomError>>,
+) -> Result<T, ConnectionError> {
+    timeout(limit, future)
+        .await
+        .map_err(|_| ConnectionError::TooLong {
+            what,
+            limit_secs: limit.as_secs(),
+        })?
+        .map_err(|source| ConnectionError::Failed { what, source })
+}
+
+async fn speak(source: NativeAudioSource, voice: Voice, audible: Arc<AtomicBool>) {
+    let mut ticks = interval(Duration::from_millis(10));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut samples = [0; FRAME_SAMPLES];
+    loop {
+        ticks.tick().await;
+        voice.next_frame(audible.load(Ordering::Acquire), &mut samples);
+        let frame = AudioFrame {
+            data: samples.as_slice().into(),
+            sample_rate: SAMPLE_RATE_HZ,
+            num_channels: 1,
+            samples_per_channel: FRAME_SAMPLES as u32,
+        };
+        if let Err(error) = source.capture_frame(&frame).await {
+            tracing::trace!(%error, "frame refused");
+        }
+    }
+}
+
+async fn hear(mut stream: NativeAudioStream, caller: CallerAudio, audible: Arc<AtomicBool>) {
+    while let Some(frame) = stream.next().await {
+        if !audible.load(Ordering::Acquire) {
+            continue;
+        }
+        if let Ok(samples) = <[i16; FRAME_SAMPLES]>::try_from(&*frame.data) {
+            caller.push(samples);
+        }
+    }
+}
+
+async fn send_all(
+    participant: LocalParticipant,
+    orchestrator: String,
+    mut waiting: mpsc::Receiver<(Vec<u8>, bool)>,
+) {
+    while let Some((payload, reliable)) = waiting.recv().await {
+        let packet = DataPacket {
+            payload,
+            topic: Some(wire::TOPIC.to_owned()),
+            reliable,
+            destination_identities: vec![orchestrator.clone().into()],
+        };
+        match timeout(SEND_MAX, participant.publish_data(packet)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "packet not sent"),
+            Err(_) => debug!("packet not sent in time"),
+        }
+    }
+}

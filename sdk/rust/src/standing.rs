@@ -1,0 +1,365 @@
+//! How a specialist stands to the baton, and what Baton's words mean to it. Pure.
+
+use call::{Epoch, HandoffId};
+use wire::{Body, HandoffResult, Prepare, Reject, Revoke, RevokeMode};
+
+use crate::agent::{Grant, Preparation};
+
+/// Where a specialist is between two calls for it.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    /// The newest epoch that was granted or revoked: a grant has to be newer.
+    fence: Epoch,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Parked,
+    Preparing { handoff: HandoffId, ready: bool },
+    Holding,
+    Finishing { revoke: Epoch },
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Have the agent prepare; it may hear the caller soon.
+    Prepare(Preparation),
+    /// Say once more that the agent is ready.
+    ReadyAgain(HandoffId),
+    /// The preparation is called off.
+    CallOff,
+    /// Take the baton.
+    Take(Grant),
+    /// Go on with it, under a newer epoch.
+    GoOn(Epoch),
+    /// Give it up when the utterance is over, or after so many milliseconds.
+    Finish { deadline_ms: u32 },
+    /// Give it up now and say so, with the epoch of the revoke.
+    GiveUp(Epoch),
+    /// Say that it is not here, with the epoch of the revoke.
+    NotHere(Epoch),
+    /// Leave the room.
+    Leave,
+    /// An answer to a request.
+    Answer(HandoffResult),
+    /// A frame was not accepted.
+    Complaint(Reject),
+    /// Nothing: it is late, or not for a specialist of this version.
+    Nothing,
+}
+
+impl Standing {
+    pub(crate) fn new() -> Self {
+        Self {
+            fence: Epoch(0),
+            phase: Phase::Parked,
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.fence
+    }
+
+    /// Whether it has the baton, be it for the rest of an utterance.
+    pub(crate) fn holds(&self) -> bool {
+        matches!(self.phase, Phase::Holding | Phase::Finishing { .. })
+    }
+
+    /// Whether it may ask for a handoff.
+    pub(crate) fn may_hand_off(&self) -> bool {
+        self.phase == Phase::Holding
+    }
+
+    /// Whether the caller's track is worth a subscription.
+    pub(crate) fn wants_caller(&self) -> bool {
+        self.phase != Phase::Parked
+    }
+
+    /// Takes Baton's word.
+    pub(crate) fn hear(&mut self, body: Body) -> Step {
+        match body {
+            Body::Prepare(prepare) => self.prepare(prepare),
+            Body::CancelPrepare { handoff } => match self.phase {
+                Phase::Preparing {
+                    handoff: current, ..
+                } if current == handoff => {
+                    self.phase = Phase::Parked;
+                    Step::CallOff
+                }
+                Phase::Parked
+                | Phase::Preparing { .. }
+                | Phase::Holding
+                | Phase::Finishing { .. } => Step::Nothing,
+            },
+            Body::Grant {
+                epoch,
+                opening,
+                handoff,
+            } => {
+                if epoch <= self.fence {
+                    return Step::Nothing;
+                }
+                self.fence = epoch;
+                let held = self.phase == Phase::Holding;
+                self.phase = Phase::Holding;
+                if held {
+                    Step::GoOn(epoch)
+                } else {
+                    Step::Take(Grant {
+                        epoch,
+                        opening,
+                        handoff,
+                    })
+                }
+            }
+            Body::Revoke(Revoke { epoch, mode }) => self.revoke(epoch, mode),
+            Body::Leave => {
+                self.phase = Phase::Parked;
+                Step::Leave
+            }
+            Body::HandoffResult(result) => Step::Answer(result),
+            Body::Reject(reject) => Step::Complaint(reject),
+            // The link lets Baton say nothing else of these, and context and state are not taken yet.
+            Body::Hello(_)
+            | Body::Welcome(_)
+            | Body::Heartbeat(_)
+            | Body::Ready(_)
+            | Body::Refuse { .. }
+            | Body::Granted { .. }
+            | Body::Released { .. }
+            | Body::HandoffRequest(_)
+            | Body::ContextAppend { .. }
+            | Body::ContextChunk(_)
+            | Body::StatePatch(_)
+            | Body::StateResult(_) => Step::Nothing,
+        }
+    }
+
+    /// The agent is ready; false if nobody waits for that any more.
+    pub(crate) fn ready(&mut self, handoff: HandoffId) -> bool {
+        match &mut self.phase {
+            Phase::Preparing {
+                handoff: current,
+                ready,
+            } if *current == handoff => {
+                *ready = true;
+                true
+            }
+            Phase::Parked | Phase::Preparing { .. } | Phase::Holding | Phase::Finishing { .. } => {
+                false
+            }
+        }
+    }
+
+    /// The agent does not want to be prepared; false if nobody waits for that any more.
+    pub(crate) fn refused(&mut self, handoff: HandoffId) -> bool {
+        let waited_for = self.ready(handoff);
+        if waited_for {
+            self.phase = Phase::Parked;
+        }
+        waited_for
+    }
+
+    /// The utterance is over: the revoke's epoch, if one waits for that.
+    pub(crate) fn finished(&mut self) -> Option<Epoch> {
+        let Phase::Finishing { revoke } = self.phase else {
+            return None;
+        };
+        self.phase = Phase::Parked;
+        Some(revoke)
+    }
+
+    /// The participant was replaced by a new one, after a full reconnect: the baton has to be granted again. Says
+    /// whether it was here.
+    pub(crate) fn lose(&mut self) -> bool {
+        let held = self.holds();
+        if held {
+            self.phase = Phase::Parked;
+        }
+        held
+    }
+
+    fn prepare(&mut self, prepare: Prepare) -> Step {
+        let Prepare {
+            handoff,
+            from,
+            reason,
+            opening,
+            packet: _,
+        } = prepare;
+        match self.phase {
+            // Said again after a reconnect.
+            Phase::Preparing {
+                handoff: current,
+                ready,
+            } if current == handoff => match ready {
+                true => Step::ReadyAgain(handoff),
+                false => Step::Nothing,
+            },
+            Phase::Parked | Phase::Preparing { .. } => {
+                self.phase = Phase::Preparing {
+                    handoff,
+                    ready: false,
+                };
+                Step::Prepare(Preparation {
+                    handoff,
+                    from,
+                    reason,
+                    opening,
+                })
+            }
+            Phase::Holding | Phase::Finishing { .. } => Step::Nothing,
+        }
+    }
+
+    fn revoke(&mut self, epoch: Epoch, mode: RevokeMode) -> Step {
+        if epoch < self.fence {
+            return Step::Nothing;
+        }
+        self.fence = epoch;
+        match (self.phase, mode) {
+            (Phase::Holding, RevokeMode::Finish { deadline_ms }) => {
+                self.phase = Phase::Finishing { revoke: epoch };
+                Step::Finish { deadline_ms }
+            }
+            (Phase::Finishing { .. }, RevokeMode::Finish { .. }) => {
+                self.phase = Phase::Finishing { revoke: epoch };
+                Step::Nothing
+            }
+            (Phase::Holding | Phase::Finishing { .. }, RevokeMode::Cut) => {
+                self.phase = Phase::Parked;
+                Step::GiveUp(epoch)
+            }
+            (
+                Phase::Parked | Phase::Preparing { .. },
+                RevokeMode::Finish { .. } | RevokeMode::Cut,
+            ) => Step::NotHere(epoch),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use call::Opening;
+
+    use super::*;
+
+    fn prepare(handoff: u64) -> Body {
+        Body::Prepare(Prepare {
+            handoff: HandoffId(handoff),
+            from: None,
+            reason: String::new(),
+            opening: Opening::Greet,
+            packet: None,
+        })
+    }
+
+    fn grant(epoch: u64) -> Body {
+        Body::Grant {
+            epoch: Epoch(epoch),
+            opening: Opening::Greet,
+            handoff: None,
+        }
+    }
+
+    fn revoke(epoch: u64, mode: RevokeMode) -> Body {
+        Body::Revoke(Revoke {
+            epoch: Epoch(epoch),
+            mode,
+        })
+    }
+
+    #[test]
+    fn the_baton_comes_by_a_grant_and_goes_by_a_revoke() {
+        let mut standing = Standing::new();
+        assert!(matches!(standing.hear(prepare(1)), Step::Prepare(_)));
+        assert!(standing.wants_caller() && !standing.holds());
+        assert!(standing.ready(HandoffId(1)));
+        assert!(matches!(standing.hear(grant(1)), Step::Take(_)));
+        assert!(standing.holds() && standing.may_hand_off());
+        assert_eq!(
+            standing.hear(revoke(2, RevokeMode::Cut)),
+            Step::GiveUp(Epoch(2))
+        );
+        assert!(!standing.holds() && !standing.wants_caller());
+    }
+
+    #[test]
+    fn a_late_grant_is_worth_nothing() {
+        let mut standing = Standing::new();
+        standing.hear(grant(3));
+        standing.hear(revoke(4, RevokeMode::Cut));
+        for epoch in [1, 3, 4] {
+            assert_eq!(standing.hear(grant(epoch)), Step::Nothing);
+        }
+        assert!(!standing.holds());
+        assert!(matches!(standing.hear(grant(5)), Step::Take(_)));
+    }
+
+    #[test]
+    fn a_late_revoke_does_not_take_a_newer_grant() {
+        let mut standing = Standing::new();
+        standing.hear(grant(3));
+        assert_eq!(standing.hear(revoke(2, RevokeMode::Cut)), Step::Nothing);
+        assert!(standing.holds());
+    }
+
+    #[test]
+    fn a_renewed_grant_goes_on() {
+        let mut standing = Standing::new();
+        standing.hear(grant(3));
+        assert_eq!(standing.hear(grant(5)), Step::GoOn(Epoch(5)));
+    }
+
+    #[test]
+    fn a_revoke_can_let_an_utterance_end() {
+        let mut standing = Standing::new();
+        standing.hear(grant(1));
+        let finish = RevokeMode::Finish { deadline_ms: 500 };
+        assert_eq!(
+            standing.hear(revoke(2, finish)),
+            Step::Finish { deadline_ms: 500 }
+        );
+        assert!(standing.holds() && !standing.may_hand_off());
+        assert_eq!(standing.finished(), Some(Epoch(2)));
+        assert_eq!(standing.finished(), None);
+        assert_eq!(
+            standing.hear(revoke(3, RevokeMode::Cut)),
+            Step::NotHere(Epoch(3))
+        );
+    }
+
+    #[test]
+    fn a_preparation_that_is_called_off_is_not_answered() {
+        let mut standing = Standing::new();
+        standing.hear(prepare(1));
+        let cancel = |handoff| Body::CancelPrepare {
+            handoff: HandoffId(handoff),
+        };
+        assert_eq!(standing.hear(cancel(2)), Step::Nothing);
+        assert_eq!(standing.hear(cancel(1)), Step::CallOff);
+        assert!(!standing.ready(HandoffId(1)));
+    }
+
+    #[test]
+    fn ready_is_said_again_when_it_is_asked_again() {
+        let mut standing = Standing::new();
+        standing.hear(prepare(1));
+        assert_eq!(standing.hear(prepare(1)), Step::Nothing);
+        standing.ready(HandoffId(1));
+        assert_eq!(standing.hear(prepare(1)), Step::ReadyAgain(HandoffId(1)));
+        assert!(matches!(standing.hear(prepare(2)), Step::Prepare(_)));
+    }
+
+    #[test]
+    fn a_full_reconnect_loses_the_baton_until_it_is_granted_again() {
+        let mut standing = Standing::new();
+        assert!(!standing.lose());
+        standing.hear(grant(1));
+        assert!(standing.lose());
+        assert!(!standing.holds());
+        assert!(matches!(standing.hear(grant(2)), Step::Take(_)));
+    }
+}
