@@ -1,17 +1,17 @@
 //! The call itself: its state, and where each event and each timer goes.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::TEXT_CHARS_MAX;
 use crate::caller::Caller;
 use crate::command::{Command, Fact};
-use crate::config::{Plan, ms};
 use crate::event::{Event, ParticipantKind};
 use crate::gates::Gates;
 use crate::ids::{CallId, DispatchId, Epoch, HandoffId, Identity, SpecialistName};
 use crate::outcome::{EndReason, RejectReason};
 use crate::phase::{Phase, ReadyWait, SwitchStep};
+use crate::plan::Plan;
 use crate::recovery::Recovery;
 use crate::roster::Roster;
 use crate::snapshot::{Counts, Snapshot};
@@ -292,7 +292,7 @@ impl Turn<'_> {
 
     /// The time in `after_ms` milliseconds. Timers are at most a day, so this stays in range.
     pub(crate) fn after(&self, after_ms: u64) -> Instant {
-        self.now + ms(after_ms)
+        self.now + Duration::from_millis(after_ms)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The first half of a handoff: request, resolve, prepare, ready. Nothing changes for the caller here, and whatever
+//! The first half of a handoff: prepare and ready. Nothing changes for the caller here, and whatever
 //! fails leaves everything as it was.
 
 use std::time::Instant;
@@ -6,137 +6,12 @@ use std::time::Instant;
 use crate::call::{Call, Turn, clip};
 use crate::command::{Command, Fact};
 use crate::config::{Opening, Route, Splice, TIMER_MS_MAX};
-use crate::event::{Asker, HandoffRequest, Target};
 use crate::ids::{DispatchId, HandoffId, Identity, SpecialistName};
-use crate::outcome::{FailReason, Outcome, RefuseReason, RejectReason};
+use crate::outcome::{FailReason, Outcome, RejectReason};
 use crate::phase::{Cause, Handoff, Holder, Phase, ReadyWait};
 use crate::snapshot::{Stage, WasAt};
 
-/// How many names a refusal lists.
-const REACHABLE_MAX: usize = 8;
-
 impl Call {
-    pub(crate) fn requested(&mut self, turn: &mut Turn<'_>, request: HandoffRequest) {
-        let HandoffRequest {
-            asker,
-            request,
-            target,
-            reason,
-            splice,
-        } = request;
-        if let Some(reason) = self.not_entitled(&asker, request) {
-            let identity = match &asker {
-                Asker::Specialist { identity, .. } => Some(identity),
-                Asker::Operator | Asker::Rule => None,
-            };
-            // A stranger is not answered.
-            let identity = identity.filter(|_| reason != RejectReason::Unbound);
-            self.reject(turn, identity, reason);
-            return;
-        }
-        let (to, route) = match self.resolve(target) {
-            Ok(resolved) => resolved,
-            Err(reason) => {
-                self.counts.refused += 1;
-                let outcome = Outcome::Refused(reason);
-                turn.push(Command::HandoffResult {
-                    asker,
-                    request,
-                    epoch: self.epoch,
-                    outcome,
-                });
-                return;
-            }
-        };
-        self.counts.handoffs_started += 1;
-        let from = match &self.phase {
-            Phase::Active { holder } => Some(holder.clone()),
-            Phase::Idle { .. }
-            | Phase::Preparing { .. }
-            | Phase::Ready { .. }
-            | Phase::Switching { .. } => None,
-        };
-        let cause = Cause::Request { asker, request };
-        self.begin(turn, from, cause, to, clip(reason), route, splice);
-    }
-
-    /// Why an asker may not ask, if so.
-    fn not_entitled(&self, asker: &Asker, request: crate::ids::RequestId) -> Option<RejectReason> {
-        if let Some(Handoff {
-            cause:
-                Cause::Request {
-                    asker: running,
-                    request: number,
-                },
-            ..
-        }) = self.phase.handoff()
-            && running == asker
-            && *number == request
-        {
-            return Some(RejectReason::Duplicate);
-        }
-        let Asker::Specialist { identity, epoch } = asker else {
-            return None;
-        };
-        let Some(dispatch) = self.roster.bound(identity) else {
-            return Some(RejectReason::Unbound);
-        };
-        if *epoch != self.epoch {
-            return Some(RejectReason::StaleEpoch {
-                got: *epoch,
-                current: self.epoch,
-            });
-        }
-        let holds = self
-            .phase
-            .holder()
-            .is_some_and(|holder| holder.dispatch == dispatch);
-        match self.roster.stage(dispatch) {
-            Some(Stage::Holding { .. }) if holds => None,
-            Some(_) | None => Some(RejectReason::NotHolder),
-        }
-    }
-
-    /// Whom a request means, and by which route.
-    fn resolve(&self, target: Target) -> Result<(SpecialistName, Route), RefuseReason> {
-        let (to, back) = match target {
-            Target::Specialist(name) => (name, false),
-            Target::Previous => (self.previous.clone().ok_or(RefuseReason::NoPrevious)?, true),
-        };
-        if self.plan.specialist(&to).is_none() {
-            return Err(RefuseReason::UnknownTarget {
-                near: self.plan.near(&to),
-                name: to,
-            });
-        }
-        if let Some(handoff) = self.phase.handoff() {
-            return Err(RefuseReason::InProgress {
-                handoff: handoff.id,
-                target: handoff.to.clone(),
-            });
-        }
-        let max = self.plan.limits().handoffs_max;
-        if self.counts.handoffs_started >= max {
-            return Err(RefuseReason::TooMany { max });
-        }
-        let Some(holder) = self.phase.holder() else {
-            return Ok((to, Route::default()));
-        };
-        let from = &holder.specialist;
-        if *from == to {
-            return Err(RefuseReason::AlreadyHolder { name: to });
-        }
-        match self.plan.route(from, &to) {
-            Some(route) => Ok((to, route.clone())),
-            None if back && self.plan.config().hand_back => Ok((to, Route::default())),
-            None => Err(RefuseReason::NoRoute {
-                reachable: self.plan.reachable(from, REACHABLE_MAX),
-                from: from.clone(),
-                to,
-            }),
-        }
-    }
-
     /// Starts a handoff. `from` is the holder, who keeps the baton until the switch.
     #[expect(
         clippy::too_many_arguments,

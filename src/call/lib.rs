@@ -1,4 +1,92 @@
-//! The state machine of a call: who holds the baton, and how it moves.
+//! The state machine of one call: who holds the baton, and how it moves. This page is the specification of a handoff.
+//!
+//! Pure: no clock, no I/O, no randomness. [`Call::handle_event`] and [`Call::handle_timeout`] take the time and push
+//! [`Command`]s into the caller's vector; [`Call::poll_timeout`] says when to come back. Nothing is queued between two
+//! calls, no event makes it fail, and after [`Command::Ended`] it is inert.
+//!
+//! # The baton
+//!
+//! At most one specialist has the baton: it alone may answer, write and hand off. Each grant starts an [`Epoch`], one
+//! more than the last; an epoch is never used twice, and no command carries an older one than a command before it.
+//!
+//! # Phases
+//!
+//! | phase | what happens | on | goes to |
+//! |---|---|---|---|
+//! | `Idle` | nobody has the baton, the call holds | `Timer::Hold`, or a request by an operator or rule | `Preparing`, or the end |
+//! | `Preparing` | the target is dispatched if absent, joins, says Hello, gets Prepare; the holder goes on as before | `Ready` | `Ready` |
+//! | | | refusal, loss, `Timer::Join`, `Hello`, `Ready`, `Return` of the target | `Active` with the old holder, else the next fallback |
+//! | `Ready` | a splice point in the holder's speech is awaited; from nobody, a caller that hears | `SpliceReached`, `Timer::Splice`, the holder away or lost; the caller hears, `Timer::CallerListen` | `Switching` |
+//! | | | the target reconnects | `Preparing` |
+//! | | | loss of the target | as in `Preparing` |
+//! | `Switching`, await sound | the epoch is raised, the new one admitted and granted; the old one is still heard | `FirstFrame`; `Granted` if there is no old one or the opening is to wait; `Timer::Switch` if the grant was taken | fade, or `Active` if there is no old one |
+//! | | | loss of the new one, `Timer::Switch` if the grant was not taken | `Active` with the old one in a new epoch; from nobody, the next fallback |
+//! | | | loss of the old one | goes on alone |
+//! | `Switching`, fading | both are heard | `FadeDone`, `Timer::Fade`, loss of the old one | `Active` with the new one; the old one is dropped and revoked |
+//! | | | loss of the new one, `Timer::Grant` | `Active` with the old one in a new epoch |
+//! | `Active` | one has the baton | a request | `Preparing` |
+//! | | | the holder's loss, `Timer::Grant` | the next fallback |
+//!
+//! The call's start is a handoff from nobody to the entry specialist, and so is the attempt of a fallback. In every
+//! phase `Stop`, `RoomClosed` and the caller's loss end the call.
+//!
+//! # A request
+//!
+//! Only the holder in its own epoch, an operator or a rule may ask; anything else is a [`Command::Reject`]. A request
+//! that may be made is answered by exactly one [`Command::HandoffResult`]: refused ([`RefuseReason`]: another is under
+//! way, no such target, no route, ...), failed ([`FailReason`]; the baton is where it was) or done.
+//!
+//! # One specialist
+//!
+//! [`Stage`] tells its life. It is bound to its dispatch by a ticket, which the shell checks; nobody else is heard. What
+//! settles after a switch is the old holder alone: it has `revoke_timeout_ms` to say Released, then leaves, parks or
+//! stays as configured; if it keeps silent it is removed. The call is `Active` meanwhile, and the next handoff, even
+//! back to that specialist, need not wait for it.
+//!
+//! A *full reconnect* is a leave and a return under the same identity within `specialist_return_ms`, Hello included.
+//! A holder that leaves is silenced at once and does not hear the caller; it stays the holder by name, so that nobody
+//! else gets the baton, and when it says Hello again it is granted a new epoch. What it had under way in the old one is
+//! stale. A target is prepared again and keeps its first deadline. In a switch nobody is waited for.
+//!
+//! A grant that was renewed, or that was followed by sound before it was taken, must be taken within
+//! `switch_timeout_ms`; otherwise the holder is lost. So a participant that sounds but does not answer cannot keep it.
+//!
+//! # When nobody has the baton
+//!
+//! The fallbacks are tried in their order, each specialist once a round: by default another instance of the lost one,
+//! the previous holder, the entry specialist. When all have failed the call holds for `hold_ms` and tries again, at most
+//! `hold_rounds_max` times; then it ends. So does a call that loses more than `losses_max` holders.
+//!
+//! # The caller
+//!
+//! The first SIP participant, else the first STANDARD one, pinned by identity: see the table.
+//!
+//! | who joins | no caller yet | caller is there | caller is away |
+//! |---|---|---|---|
+//! | SIP | is the caller | only in the place of a STANDARD one before the first grant | the same, or if it is the pinned one: back |
+//! | STANDARD | is the caller | nobody | if it is the pinned one: back |
+//! | AGENT, others | nobody | nobody | nobody |
+//!
+//! A caller that left for good ends the call at once; another may return within `caller_return_ms`.
+//!
+//! # The gates
+//!
+//! The mixer plays what was admitted: the holder, and in a switch the old one beside it; nothing else, never three. The
+//! caller is heard by the holder and by a target that has said Hello, and by nobody who is away, parked or being
+//! switched from. That is said on each change and again whenever somebody joins, publishes or reconnects. Whoever
+//! misbehaves is shut and counted; a specialist is also removed, which is a loss like any other.
+//!
+//! # Limits
+//!
+//! | what | limit | beyond it |
+//! |---|---|---|
+//! | specialists dispatched and not gone | `instances_max` | the handoff fails |
+//! | handoffs on request | `handoffs_max` | refused |
+//! | lost holders | `losses_max` | the call ends |
+//! | rounds of fallbacks | `hold_rounds_max` | the call ends |
+//! | participants shut | [`SHUT_MAX`] | removed instead |
+//! | a peer's text | [`TEXT_CHARS_MAX`] characters | cut off |
+//! | sources in the mixer | 2 | cannot be built |
 
 mod call;
 mod caller;
@@ -9,10 +97,13 @@ mod gates;
 mod handoff;
 mod ids;
 mod life;
+mod loss;
 mod near;
 mod outcome;
 mod phase;
+mod plan;
 mod recovery;
+mod request;
 mod roster;
 mod snapshot;
 mod switch;
@@ -21,8 +112,8 @@ mod timer;
 pub use call::Call;
 pub use command::{Command, Fact};
 pub use config::{
-    After, CallConfig, ConfigError, FADE_MS_MAX, Fallback, Lifetime, Limits, Names, Opening, Plan,
-    ROUTES_MAX, Route, SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
+    After, CallConfig, FADE_MS_MAX, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX, Route,
+    SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
 };
 pub use event::{Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, Target};
 pub use ids::{
@@ -32,6 +123,7 @@ pub use outcome::{
     EndReason, FailReason, LossReason, Outcome, RefuseReason, RejectReason, RemoveReason,
 };
 pub use phase::{Cause, Handoff, Holder, Phase, PhaseName, ReadyWait, SwitchStep};
+pub use plan::{ConfigError, Plan};
 pub use snapshot::{CallerView, Counts, Snapshot, SpecialistView, Stage, WasAt};
 pub use timer::Timer;
 

@@ -40,6 +40,7 @@ fn a_holder_that_reconnects_sounds_again_only_with_a_new_grant() {
         epoch: Epoch(1),
     });
     assert!(rejected(&old));
+    bench.pass_ms(1_999);
     bench.takes("triage");
     bench.pass_ms(60_000);
     assert_eq!(bench.holder().as_deref(), Some("triage"));
@@ -316,4 +317,18 @@ fn one_that_does_not_leave_is_removed_and_then_forgotten() {
             .specialists
             .contains_key(&DispatchId(1))
     );
+}
+
+#[test]
+fn a_renewed_grant_is_not_taken_by_a_late_answer_to_the_old_one() {
+    let mut bench = Bench::active(config());
+    bench.leaves(bench.identity("triage"), Departure::MayReturn);
+    comes_back(&mut bench, "triage");
+    let late = bench.on(Event::Granted {
+        identity: "agent-triage-1".into(),
+        epoch: Epoch(1),
+    });
+    assert!(rejected(&late), "{late:?}");
+    bench.fire_until(Timer::Grant(DispatchId(1)));
+    assert_eq!(bench.holder(), None);
 }

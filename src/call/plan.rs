@@ -1,0 +1,216 @@
+//! A configuration that has been checked.
+
+use crate::config::{
+    After, CallConfig, FADE_MS_MAX, Fallback, Limits, Names, ROUTES_MAX, Route, SPECIALISTS_MAX,
+    SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
+};
+use crate::ids::SpecialistName;
+use crate::near::near_match;
+
+/// What is wrong with a [`CallConfig`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The entry specialist is not among the specialists.
+    #[error("entry specialist {name:?} is not defined{}", near_text(near))]
+    UnknownEntry {
+        /// The name that was given.
+        name: SpecialistName,
+        /// The closest name there is.
+        near: Option<SpecialistName>,
+    },
+    /// A route names nobody.
+    #[error(
+        "route {index} names specialist {name:?}, which is not defined{}",
+        near_text(near)
+    )]
+    UnknownInRoute {
+        /// The route's place in the list, from 0.
+        index: usize,
+        /// The name that was given.
+        name: SpecialistName,
+        /// The closest name there is.
+        near: Option<SpecialistName>,
+    },
+    /// A fallback names nobody.
+    #[error(
+        "fallback {index} names specialist {name:?}, which is not defined{}",
+        near_text(near)
+    )]
+    UnknownInFallback {
+        /// The fallback's place in the list, from 0.
+        index: usize,
+        /// The name that was given.
+        name: SpecialistName,
+        /// The closest name there is.
+        near: Option<SpecialistName>,
+    },
+    /// Too many specialists.
+    #[error("{count} specialists are more than {SPECIALISTS_MAX}")]
+    TooManySpecialists {
+        /// How many there are.
+        count: usize,
+    },
+    /// Too many routes.
+    #[error("{count} routes are more than {ROUTES_MAX}")]
+    TooManyRoutes {
+        /// How many there are.
+        count: usize,
+    },
+    /// A crossfade is too long.
+    #[error("route {index} has a fade of {fade_ms} ms, more than {FADE_MS_MAX} ms")]
+    FadeTooLong {
+        /// The route's place in the list, from 0.
+        index: usize,
+        /// What was given, in milliseconds.
+        fade_ms: u32,
+    },
+    /// A timer is zero or longer than a day.
+    #[error("{timer} is {ms} ms, outside 1 to {TIMER_MS_MAX} ms")]
+    TimerOutOfRange {
+        /// The timer's name.
+        timer: &'static str,
+        /// What was given, in milliseconds.
+        ms: u64,
+    },
+    /// Fewer than two instances cannot hand off.
+    #[error("instances_max is {instances_max}, less than 2")]
+    TooFewInstances {
+        /// What was given.
+        instances_max: usize,
+    },
+}
+
+fn near_text(near: &Option<SpecialistName>) -> String {
+    near.as_ref()
+        .map(|name| format!(", did you mean {name:?}"))
+        .unwrap_or_default()
+}
+
+/// A [`CallConfig`] that has been checked: every name in it is defined, every number in range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    config: CallConfig,
+}
+
+impl Plan {
+    /// Checks a configuration; the first thing wrong with it is the error.
+    pub fn new(config: CallConfig) -> Result<Self, ConfigError> {
+        let plan = Self { config };
+        plan.check_counts()?;
+        plan.check_names()?;
+        plan.check_times()?;
+        Ok(plan)
+    }
+
+    /// The configuration that was checked.
+    pub fn config(&self) -> &CallConfig {
+        &self.config
+    }
+
+    /// The specialist of this name.
+    pub fn specialist(&self, name: &SpecialistName) -> Option<&SpecialistConfig> {
+        self.config.specialists.get(name)
+    }
+
+    /// The defined name closest to `name`, if one is close.
+    pub fn near(&self, name: &SpecialistName) -> Option<SpecialistName> {
+        near_match(name, self.config.specialists.keys())
+    }
+
+    /// The first route from `from` to `to`.
+    pub fn route(&self, from: &SpecialistName, to: &SpecialistName) -> Option<&Route> {
+        self.config
+            .routes
+            .iter()
+            .find(|route| route.from.contains(from) && route.to.contains(to))
+    }
+
+    /// The first `max` specialists that `from` may hand off to.
+    pub(crate) fn reachable(&self, from: &SpecialistName, max: usize) -> Vec<SpecialistName> {
+        let names = self.config.specialists.keys();
+        names
+            .filter(|to| *to != from && self.route(from, to).is_some())
+            .take(max)
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.config.timers
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    fn check_counts(&self) -> Result<(), ConfigError> {
+        let count = self.config.specialists.len();
+        if count > SPECIALISTS_MAX {
+            return Err(ConfigError::TooManySpecialists { count });
+        }
+        let count = self.config.routes.len();
+        if count > ROUTES_MAX {
+            return Err(ConfigError::TooManyRoutes { count });
+        }
+        let instances_max = self.config.limits.instances_max;
+        if instances_max < 2 {
+            return Err(ConfigError::TooFewInstances { instances_max });
+        }
+        Ok(())
+    }
+
+    fn check_names(&self) -> Result<(), ConfigError> {
+        if let Some((name, near)) = self.unknown(&self.config.entry) {
+            return Err(ConfigError::UnknownEntry { name, near });
+        }
+        for (index, route) in self.config.routes.iter().enumerate() {
+            for names in [&route.from, &route.to] {
+                let Names::Only(names) = names else { continue };
+                if let Some((name, near)) = names.iter().find_map(|name| self.unknown(name)) {
+                    return Err(ConfigError::UnknownInRoute { index, name, near });
+                }
+            }
+        }
+        for (index, fallback) in self.config.fallbacks.iter().enumerate() {
+            let Fallback::Specialist(name) = fallback else {
+                continue;
+            };
+            if let Some((name, near)) = self.unknown(name) {
+                return Err(ConfigError::UnknownInFallback { index, name, near });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_times(&self) -> Result<(), ConfigError> {
+        let in_range = |timer, ms| match ms {
+            1..=TIMER_MS_MAX => Ok(()),
+            _ => Err(ConfigError::TimerOutOfRange { timer, ms }),
+        };
+        for (timer, ms) in self.config.timers.named() {
+            in_range(timer, ms)?;
+        }
+        for specialist in self.config.specialists.values() {
+            if let After::Park { park_ms } = specialist.after {
+                in_range("park_ms", park_ms)?;
+            }
+        }
+        for (index, route) in self.config.routes.iter().enumerate() {
+            if route.fade_ms > FADE_MS_MAX {
+                return Err(ConfigError::FadeTooLong {
+                    index,
+                    fade_ms: route.fade_ms,
+                });
+            }
+            if let Splice::EndOfUtterance { max_wait_ms } = route.splice {
+                in_range("max_wait_ms", max_wait_ms)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, name: &SpecialistName) -> Option<(SpecialistName, Option<SpecialistName>)> {
+        let known = self.config.specialists.contains_key(name);
+        (!known).then(|| (name.clone(), self.near(name)))
+    }
+}
