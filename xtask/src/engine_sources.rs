@@ -20,6 +20,9 @@ pub(crate) const VERSION: &str = "0.10.0";
 /// The features with which the tests are built; TLS is what Baton itself has.
 pub(crate) const FEATURES: &str = "__lk-e2e-test,rustls-tls-native-roots";
 
+/// How the manifest of the tests names the package of [`carrier_manifest`].
+const CARRIER: &str = "[dev-dependencies.carrier]\npath = \"carrier\"\n";
+
 /// Makes or updates the copy below `target/` and says where it is.
 pub(crate) fn prepare() -> Result<PathBuf> {
     let published = published()?;
@@ -49,10 +52,14 @@ pub(crate) fn prepare() -> Result<PathBuf> {
     write(&copy.join("Cargo.lock"), &merged(&root_lock, &own_lock))?;
     write(&copy.join("Cargo.toml"), &plain)?;
     let theirs = tree(&copy, &["--features", FEATURES])?;
+    let carrier = copy.join("carrier");
+    fs::create_dir_all(&carrier).with_context(|| format!("{} cannot be made", shown(&carrier)))?;
+    write(&carrier.join("lib.rs"), "")?;
     write(
-        &copy.join("Cargo.toml"),
-        &format!("{plain}\n{}", carriers(&ours, &theirs)),
+        &carrier.join("Cargo.toml"),
+        &carrier_manifest(&ours, &theirs),
     )?;
+    write(&copy.join("Cargo.toml"), &format!("{plain}\n{CARRIER}"))?;
     write(&stamp, &made_from)?;
     Ok(copy)
 }
@@ -85,31 +92,31 @@ fn tree(workspace: &Path, options: &[&str]) -> Result<String> {
     Ok(lines.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
-/// Dependencies that do nothing but switch on the features with which the workspace builds what both
+/// A package that does nothing but switch on the features with which the workspace builds what both
 /// need: cargo compiles a package once for every set of features.
-fn carriers(ours: &str, theirs: &str) -> String {
+fn carrier_manifest(ours: &str, theirs: &str) -> String {
     let ours = features_by_package(ours);
     let theirs = features_by_package(theirs);
-    let mut carriers = String::new();
+    let mut manifest = "[package]\nname = \"carrier\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n\
+                        [lib]\npath = \"lib.rs\"\n"
+        .to_owned();
     for (index, (package, sets)) in theirs.iter().enumerate() {
         // Packages are listed twice if build scripts use them with other features.
-        let Some(wanted) = ours
+        let wanted = ours
             .get(package)
-            .and_then(|sets| sets.iter().max_by_key(|set| set.len()))
-        else {
-            continue;
-        };
+            .and_then(|sets| sets.iter().max_by_key(|set| set.len()));
+        let Some(wanted) = wanted else { continue };
         if sets.iter().any(|set| wanted.is_subset(set)) {
             continue;
         }
         let (name, version) = package;
         let features: Vec<&str> = wanted.iter().copied().collect();
-        carriers.push_str(&format!(
-            "[dev-dependencies.carrier-{index}]\npackage = {name:?}\nversion = \"={version}\"\n\
-             default-features = false\nfeatures = {features:?}\n\n"
+        manifest.push_str(&format!(
+            "\n[dependencies.carried-{index}]\npackage = {name:?}\nversion = \"={version}\"\n\
+             default-features = false\nfeatures = {features:?}\n"
         ));
     }
-    carriers
+    manifest
 }
 
 type Features<'a> = BTreeMap<(&'a str, &'a str), Vec<BTreeSet<&'a str>>>;
@@ -261,10 +268,14 @@ mod tests {
         let ours =
             "a v1.0.0 [std,x]\na v1.0.0 [std]\nb v2.0.0 []\nc v3.0.0 [y]\nd v1.0.0 (/root/d) [z]";
         let theirs = "a v1.0.0 [std]\nb v2.0.0 [more]\nc v3.1.0 []\nd v1.0.0 (/root/d) []";
-        let expected = "[dev-dependencies.carrier-0]\npackage = \"a\"\nversion = \"=1.0.0\"\n\
-            default-features = false\nfeatures = [\"std\", \"x\"]\n\n";
-        assert_eq!(carriers(ours, theirs), expected);
-        assert_eq!(carriers(ours, ours), "");
+        let manifest = carrier_manifest(ours, theirs);
+        let expected = "\n[dependencies.carried-0]\npackage = \"a\"\nversion = \"=1.0.0\"\n\
+            default-features = false\nfeatures = [\"std\", \"x\"]\n";
+        assert!(
+            manifest.ends_with(&format!("[lib]\npath = \"lib.rs\"\n{expected}")),
+            "{manifest}"
+        );
+        assert!(carrier_manifest(ours, ours).ends_with("[lib]\npath = \"lib.rs\"\n"));
     }
 
     #[test]
