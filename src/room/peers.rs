@@ -331,3 +331,162 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
         | Body::StateResult(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wire::Hello;
+
+    use super::*;
+
+    const EPOCH: Epoch = Epoch(1);
+
+    fn participant(identity: &str, kind: rtc::ParticipantKind) -> rtc::Participant {
+        rtc::Participant {
+            identity: identity.to_owned(),
+            sid: format!("PA_{identity}"),
+            kind,
+            attributes: Default::default(),
+        }
+    }
+
+    fn anna() -> rtc::Participant {
+        participant("anna", rtc::ParticipantKind::Agent)
+    }
+
+    /// The other end, and its Hello with this ticket.
+    fn specialist(now: Instant, ticket: &str) -> (Link, Vec<u8>) {
+        let config = LinkConfig::new(Side::Specialist, CallId::from("call"), StreamId(7));
+        let mut link = Link::new(config);
+        link.hello(
+            now,
+            Hello {
+                ticket: ticket.into(),
+                specialist: "anna".into(),
+                attempt: 0,
+                sdk_name: "test".to_owned(),
+                sdk_version: "1".to_owned(),
+                versions: vec![wire::VERSION],
+                track_sid: String::new(),
+                seen: None,
+                oldest: wire::Seq(1),
+            },
+        );
+        let hello = link.poll_transmit(now).expect("a hello is due at once");
+        (link, hello.payload)
+    }
+
+    fn peers() -> Peers {
+        let mut peers = Peers::new(CallId::from("call"));
+        peers.expect(DispatchId(1), Ticket::from("secret"));
+        peers
+    }
+
+    #[test]
+    fn a_hello_with_the_ticket_binds_its_sender_and_is_answered() {
+        let now = Instant::now();
+        let mut peers = peers();
+        let (_, hello) = specialist(now, "secret");
+        let events = peers.receive(now, Some(&anna()), &hello);
+        let identity = Identity::from("anna");
+        assert_eq!(
+            events,
+            [
+                Event::SpecialistJoined {
+                    dispatch: DispatchId(1),
+                    identity: identity.clone()
+                },
+                Event::Hello {
+                    identity: identity.clone()
+                },
+            ]
+        );
+        assert_eq!(
+            peers.poll_transmit(now),
+            None,
+            "the core answers, not the shell"
+        );
+        peers.welcome(&identity, EPOCH);
+        let (to, _, _) = peers.poll_transmit(now).expect("a welcome");
+        assert_eq!(to, identity);
+    }
+
+    #[test]
+    fn nobody_else_is_heard() {
+        let now = Instant::now();
+        let mut peers = peers();
+        let (_, hello) = specialist(now, "secret");
+        let (_, forged) = specialist(now, "guessed");
+        let caller = participant("sip_+15550199", rtc::ParticipantKind::Sip);
+        assert_eq!(
+            peers.receive(now, None, &hello),
+            [],
+            "a sender that is not known yet"
+        );
+        assert_eq!(
+            peers.receive(now, Some(&caller), &hello),
+            [],
+            "the caller, even with the ticket"
+        );
+        assert_eq!(
+            peers.receive(now, Some(&anna()), &forged),
+            [],
+            "an agent with another ticket"
+        );
+        assert_eq!(
+            peers.receive(now, Some(&anna()), b"garbage"),
+            [],
+            "an agent without a ticket"
+        );
+        assert_eq!(
+            peers.receive(now, Some(&anna()), &hello).len(),
+            2,
+            "nothing of that shuts the right one out"
+        );
+    }
+
+    #[test]
+    fn garbage_is_reported_once_and_a_good_frame_starts_the_count_anew() {
+        let now = Instant::now();
+        let mut peers = peers();
+        let (mut link, hello) = specialist(now, "secret");
+        peers.receive(now, Some(&anna()), &hello);
+        let identity = Identity::from("anna");
+        peers.welcome(&identity, EPOCH);
+        let (_, welcome, _) = peers.poll_transmit(now).expect("a welcome");
+        link.handle_frame(now, &welcome, &mut Vec::new());
+        let flood = |peers: &mut Peers, frames| {
+            let flood = (0..frames).flat_map(|_| peers.receive(now, Some(&anna()), b"garbage"));
+            flood.collect::<Vec<_>>()
+        };
+        assert_eq!(flood(&mut peers, GARBAGE_MAX - 1), []);
+        link.send(now, EPOCH, &Body::Granted { epoch: EPOCH })
+            .expect("the window is open");
+        let granted = link.poll_transmit(now).expect("it is due at once");
+        assert_eq!(peers.receive(now, Some(&anna()), &granted.payload).len(), 1);
+        assert_eq!(flood(&mut peers, GARBAGE_MAX - 1), []);
+        let misbehaved = Event::Misbehaved {
+            identity,
+            what: Misbehaviour::Garbage,
+        };
+        assert_eq!(flood(&mut peers, GARBAGE_MAX), [misbehaved]);
+    }
+
+    #[test]
+    fn a_specialist_that_acks_nothing_is_lost_once() {
+        let now = Instant::now();
+        let mut peers = peers();
+        let (_, hello) = specialist(now, "secret");
+        peers.receive(now, Some(&anna()), &hello);
+        let identity = Identity::from("anna");
+        peers.welcome(&identity, EPOCH);
+        peers.send(now, &identity, EPOCH, &Body::Leave);
+        while peers.poll_transmit(now).is_some() {}
+        let later = now + Duration::from_secs(60);
+        peers.handle_timeout(later);
+        assert_eq!(peers.take_lost(), BTreeSet::from([identity]));
+        peers.handle_timeout(later);
+        assert_eq!(peers.take_lost(), BTreeSet::new());
+    }
+}
