@@ -1,6 +1,5 @@
 //! `cargo xtask demo`: set-up, build, and then the demo itself, which takes our place.
 
-use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -9,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::paths;
 use crate::process::{Progress, shown_whole};
-use crate::setup::Setup;
+use crate::setup::{Environment, Setup};
 use crate::tools::{self, Need};
 
 /// What is built: how figures are measured, or how tests are.
@@ -40,11 +39,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     tools::check(&[Need::Build, Need::Server])?;
     // Go downloads while cargo compiles.
     let setup = Setup::start(None, Progress::Silent);
-    println!("building Baton, a specialist and the demo; some minutes the first time");
+    println!("building Baton and the demo, some minutes the first time");
     let built = build(Profile::Release);
     let environment = setup.finish()?;
     built?;
-    let mut demo = command(Profile::Release, environment);
+    let mut demo = command(Profile::Release, &environment);
     let error = demo.args(arguments).exec();
     Err(error).with_context(|| format!("{} cannot be started", program(Profile::Release).display()))
 }
@@ -68,10 +67,11 @@ pub(crate) fn build(profile: Profile) -> Result<()> {
     shown_whole(&mut cargo)
 }
 
-/// The demo, ready to start: it finds `baton` and the specialist beside itself.
-pub(crate) fn command(profile: Profile, environment: Vec<(String, OsString)>) -> Command {
+/// The demo, ready to start: it finds `baton` beside itself and plays the specialists.
+pub(crate) fn command(profile: Profile, environment: &Environment) -> Command {
     let mut demo = Command::new(program(profile));
-    demo.envs(environment).current_dir(paths::root());
+    demo.envs(environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(paths::root());
     demo
 }
 

@@ -196,14 +196,7 @@ fn one(artifact: &Artifact, wanted: usize, server: &Server, copy: &Path) -> Resu
         .env("RUST_LOG_STYLE", "never")
         .current_dir(copy);
     let start = Instant::now();
-    let ended = waited(
-        file,
-        &mut command,
-        &log,
-        FILE_LIMIT,
-        Progress::Ticking,
-        |_| {},
-    );
+    let ended = waited(file, &mut command, &log, FILE_LIMIT, Progress::Ticking);
     let text = fs::read(&log).unwrap_or_default();
     let outcome = Outcome::of(&String::from_utf8_lossy(&text));
     let passed = outcome.passed();

@@ -78,7 +78,7 @@ pub(crate) fn logged(
     limit: Duration,
     progress: Progress,
 ) -> Result<()> {
-    let status = waited(label, command, log, limit, progress, |_| {})?;
+    let status = waited(label, command, log, limit, progress)?;
     if !status.success() {
         bail!(
             "{label}: {} ended with {status}; {}",
@@ -89,14 +89,13 @@ pub(crate) fn logged(
     Ok(())
 }
 
-/// As [`logged`], but a failing status is the caller's to judge. `look` is called as time passes.
+/// As [`logged`], but a failing status is the caller's to judge.
 pub(crate) fn waited(
     label: &str,
     command: &mut Command,
     log: &Path,
     limit: Duration,
     progress: Progress,
-    mut look: impl FnMut(&Path),
 ) -> Result<ExitStatus> {
     let (out, err) = log_files(log)?;
     let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
@@ -110,7 +109,6 @@ pub(crate) fn waited(
         if start.elapsed() > limit {
             bail!("{label}: not done after {}; {}", secs(limit), end_of(log));
         }
-        look(log);
         ticker.tick();
         sleep(POLL_INTERVAL);
     }

@@ -5,6 +5,7 @@
 //! the dependencies are compiled once.
 
 use std::fmt;
+use std::fs;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,26 @@ use crate::demo::{self, Profile};
 use crate::engine_tests;
 use crate::outcome::Counts;
 use crate::paths;
-use crate::process::{Progress, secs, shown_whole, streamed};
+use crate::process::{Progress, end_of, secs, shown_whole, streamed, waited};
 use crate::setup::{Environment, Setup};
 use crate::tools::{self, Need};
 
-/// Handoffs of the short demo.
+/// Handoffs of the short demo, and of the runs that have to fail.
 const DEMO_HANDOFFS: &str = "4";
+const BROKEN_HANDOFFS: &str = "2";
+/// Runs whose leaks and holes the demo has to find: a rogue specialist, and each ring of the gate
+/// switched off.
+const BROKEN: [&[&str]; 4] = [
+    &["--rogue"],
+    &["--without-ring", "1"],
+    &["--without-ring", "2"],
+    &["--without-ring", "3"],
+];
+/// The demo's exit code for a run that was made and is not good.
+const NOT_GOOD: i32 = 1;
+/// Silence at a handoff that the demo does not forgive, in milliseconds.
+const SILENCE_MAX_MS: u64 = 40;
+const BROKEN_LIMIT: Duration = Duration::from_secs(180);
 
 /// How a step ended, with a few words about it.
 enum Ended {
@@ -60,11 +75,16 @@ pub(crate) fn run() -> Result<ExitCode> {
     match environment {
         Some(environment) => {
             suite.step("engine tests", engine);
-            suite.step("demo", || short_demo(environment));
+            if suite.step("demo", || short_demo(&environment)) {
+                suite.step("broken demos", || broken_demos(&environment));
+            } else {
+                suite.skip("broken demos", "the whole one failed");
+            }
         }
         None => {
             suite.skip("engine tests", "set-up failed");
             suite.skip("demo", "set-up failed");
+            suite.skip("broken demos", "set-up failed");
         }
     }
     println!("\n{suite}total {}", secs(start.elapsed()));
@@ -117,10 +137,88 @@ fn engine() -> Result<String> {
     Ok(format!("{passed} of {wanted} passed"))
 }
 
-fn short_demo(environment: Environment) -> Result<String> {
+fn short_demo(environment: &Environment) -> Result<String> {
     demo::build(Profile::Dev)?;
-    shown_whole(demo::command(Profile::Dev, environment).args(["--handoffs", DEMO_HANDOFFS]))?;
+    let mut short = demo::command(Profile::Dev, environment);
+    shown_whole(short.args(["--handoffs", DEMO_HANDOFFS]))?;
     Ok(format!("{DEMO_HANDOFFS} handoffs"))
+}
+
+/// The demo's checks can fail: each of these runs must be made, and must be found bad for what the
+/// caller heard.
+fn broken_demos(environment: &Environment) -> Result<String> {
+    let mut unnoticed = Vec::new();
+    for arguments in BROKEN {
+        let label = arguments.join(" ");
+        let out = paths::root()
+            .join("target/demo-broken")
+            .join(label.replace([' ', '-'], ""));
+        let log = paths::logs().join("demo-broken.log");
+        let mut broken = demo::command(Profile::Dev, environment);
+        broken
+            .args(["--handoffs", BROKEN_HANDOFFS, "--out"])
+            .arg(&out)
+            .args(arguments);
+        let status = waited(&label, &mut broken, &log, BROKEN_LIMIT, Progress::Ticking)?;
+        let report = fs::read_to_string(out.join("report.json")).unwrap_or_default();
+        let heard = Heard::in_report(&report);
+        println!("demo {label:<18} {status}, {heard}");
+        if status.code() != Some(NOT_GOOD) || !heard.is_bad() {
+            println!("{}", end_of(&log));
+            unnoticed.push(label);
+        }
+    }
+    if !unnoticed.is_empty() {
+        bail!("not found out: {}", unnoticed.join(", "));
+    }
+    Ok(format!("{} found out", BROKEN.len()))
+}
+
+/// What the caller heard that it should not have.
+#[derive(Debug, PartialEq, Eq)]
+struct Heard {
+    leaked_ms: u64,
+    worst_silence_ms: u64,
+}
+
+impl Heard {
+    /// Reads the demo's report; what is not in it counts as 0.
+    fn in_report(json: &str) -> Self {
+        let numbers = |key: &str| -> Vec<u64> {
+            let after = json.split(key).skip(1);
+            let digits = after.map(|text| {
+                let text = text.trim_start_matches([':', ' ']);
+                text.split(|c: char| !c.is_ascii_digit())
+                    .next()
+                    .unwrap_or_default()
+            });
+            digits.filter_map(|digits| digits.parse().ok()).collect()
+        };
+        Self {
+            leaked_ms: numbers("\"leaked_ms\"").into_iter().sum(),
+            worst_silence_ms: numbers("\"silence_ms\"")
+                .into_iter()
+                .max()
+                .unwrap_or_default(),
+        }
+    }
+
+    fn is_bad(&self) -> bool {
+        self.leaked_ms > 0 || self.worst_silence_ms > SILENCE_MAX_MS
+    }
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            leaked_ms,
+            worst_silence_ms,
+        } = self;
+        write!(
+            f,
+            "{leaked_ms} ms leaked, {worst_silence_ms} ms of silence at worst"
+        )
+    }
 }
 
 impl Suite {
@@ -202,6 +300,23 @@ mod tests {
         assert!(
             table.contains("no luck\n") && table.contains("passed") && !table.contains("at all")
         );
+    }
+
+    #[test]
+    fn leaks_and_holes_are_read_from_a_report() {
+        let report =
+            "{\"handoffs\": [{\"silence_ms\": 20}, {\"silence_ms\":50}], \"leaked_ms\": 130}";
+        let heard = Heard::in_report(report);
+        assert_eq!(
+            heard,
+            Heard {
+                leaked_ms: 130,
+                worst_silence_ms: 50
+            }
+        );
+        assert!(heard.is_bad());
+        assert!(!Heard::in_report("{\"handoffs\":[{\"silence_ms\":40}],\"leaked_ms\":0}").is_bad());
+        assert!(!Heard::in_report("").is_bad());
     }
 
     #[test]
