@@ -21,6 +21,7 @@ const LABEL_BELOW_TOP: f64 = 18.0;
 const LETTER_WIDTH: f64 = 6.6;
 /// Colours that stay apart for the colour-blind as well.
 const VOICE_COLOURS: [&str; 5] = ["#2f6fb5", "#e08214", "#7b4fa3", "#4a8f3c", "#8a6d3b"];
+const WORDS_COLOUR: &str = "#7d8794";
 const SILENCE_COLOUR: &str = "#ffffff";
 const BAD_COLOUR: &str = "#c9252d";
 
@@ -72,6 +73,8 @@ pub struct Span {
 pub enum SpanKind {
     /// The caller heard this voice.
     Heard(usize),
+    /// The caller heard words, whose nobody can tell from the recording.
+    Words,
     /// The caller heard both, within a fade.
     Fade(usize, usize),
     /// The caller heard nobody although somebody should have been heard.
@@ -136,7 +139,8 @@ impl Timeline {
         svg.text(MARGIN, 62.0, verdict, &self.subtitle);
         let first = VOICE_COLOURS[0];
         let mut left = MARGIN;
-        let keys: [(&str, &str, &str); 6] = [
+        let keys: [(&str, &str, &str); 7] = [
+            ("words", WORDS_COLOUR, ""),
             ("heard, holding", first, ""),
             ("ready", first, "opacity=\"0.45\""),
             ("preparing", first, "opacity=\"0.18\""),
@@ -302,6 +306,7 @@ impl SpanKind {
     fn look(self) -> (String, &'static str) {
         match self {
             Self::Heard(voice) | Self::Holding(voice) => (colour(voice).to_owned(), ""),
+            Self::Words => (WORDS_COLOUR.to_owned(), ""),
             Self::Fade(from, to) => (format!("url(#fade-{}-{})", place(from), place(to)), ""),
             Self::Silence => (
                 SILENCE_COLOUR.to_owned(),
@@ -315,7 +320,7 @@ impl SpanKind {
 
     fn label_class(self) -> &'static str {
         match self {
-            Self::Heard(_) | Self::Holding(_) | Self::Leak => "light",
+            Self::Heard(_) | Self::Words | Self::Holding(_) | Self::Leak => "light",
             Self::Fade(..) | Self::Silence | Self::Preparing(_) | Self::Ready(_) => "dark",
         }
     }
@@ -324,6 +329,7 @@ impl SpanKind {
         match self {
             Self::Silence | Self::Leak => true,
             Self::Heard(_)
+            | Self::Words
             | Self::Holding(_)
             | Self::Fade(..)
             | Self::Preparing(_)
@@ -336,6 +342,7 @@ impl Span {
     fn tooltip(&self) -> String {
         let what = match self.kind {
             SpanKind::Heard(_) => "heard",
+            SpanKind::Words => "words",
             SpanKind::Fade(..) => "fade",
             SpanKind::Silence => "silence",
             SpanKind::Leak => "leak",

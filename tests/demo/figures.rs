@@ -1,0 +1,396 @@
+//! The figures of a call: from the recording who was heard, from the journals when it was asked for.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use kit::probe::{self, Change, Expected, Verdict, Voice};
+use kit::report::{Handoff, Report, median};
+
+use crate::caller::Ear;
+use crate::journal::{Entry, Event};
+use crate::stage::Footprint;
+use crate::{
+    Arguments, BILLING, BILLING_HZ, COMPARISON_SWITCHES, FADE_MS, ROGUE, ROGUE_HZ, TONE_DBFS,
+    TRIAGE, TRIAGE_HZ,
+};
+
+const SAMPLE_RATE_HZ: u32 = 48_000;
+const SAMPLES_PER_WINDOW: usize = 480;
+/// Goals: median and worst silence at a handoff.
+const SILENCE_MEDIAN_MAX_MS: u64 = 20;
+const SILENCE_WORST_MAX_MS: u64 = 40;
+/// Goals: memory and threads of Baton with one call, and the size of its program.
+const RSS_MAX_MB: f64 = 25.0;
+const THREADS_MAX: u64 = 4;
+const PROGRAM_MAX_MB: f64 = 25.0;
+/// Level of a window from which it is a word.
+const WORD_PEAK: i16 = 400;
+
+/// All that a run has left to be judged.
+pub(crate) struct Call {
+    pub(crate) arguments: Arguments,
+    pub(crate) caller: Heard,
+    pub(crate) dialled_us: u64,
+    pub(crate) journals: BTreeMap<&'static str, Vec<Entry>>,
+    pub(crate) footprint: Footprint,
+    pub(crate) baton_bytes: u64,
+    pub(crate) comparison: Option<Verdict>,
+}
+
+/// What the caller heard, and when it began to.
+pub(crate) struct Heard {
+    pub(crate) samples: Vec<i16>,
+    pub(crate) started_us: u64,
+    track_published_us: Option<u64>,
+    answered_us: Option<u64>,
+    late_ticks: u64,
+}
+
+/// The figures, and what they were read from.
+pub(crate) struct Figures {
+    pub(crate) report: Report,
+    pub(crate) verdict: Verdict,
+    /// Start of the part that was judged, in milliseconds of the recording.
+    pub(crate) judged_from_ms: u64,
+    /// The measured handoffs, as far as they happened.
+    pub(crate) moments: Vec<Moments>,
+}
+
+/// When a handoff was asked for, prepared and granted, in milliseconds of the recording.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moments {
+    pub(crate) epoch: u64,
+    pub(crate) requested_ms: f64,
+    pub(crate) ready_ms: f64,
+    pub(crate) granted_ms: f64,
+}
+
+impl Heard {
+    pub(crate) fn of(ear: &Ear) -> Self {
+        Self {
+            samples: ear.heard.clone(),
+            started_us: ear.started_us,
+            track_published_us: ear.track_published_us,
+            answered_us: ear.answered_us,
+            late_ticks: ear.late_ticks,
+        }
+    }
+
+    /// A moment of this machine's clock, in milliseconds of the recording.
+    pub(crate) fn ms(&self, at_us: u64) -> f64 {
+        (at_us as f64 - self.started_us as f64) / 1_000.0
+    }
+}
+
+impl Call {
+    pub(crate) fn voices(&self) -> Vec<Voice> {
+        let voice = |name: &str, hz| Voice {
+            name: name.to_owned(),
+            hz,
+        };
+        let mut voices = vec![voice(TRIAGE, TRIAGE_HZ), voice(BILLING, BILLING_HZ)];
+        if self.arguments.misbehaves() {
+            voices.push(voice(ROGUE, ROGUE_HZ));
+        }
+        voices
+    }
+
+    fn expected(&self) -> Expected {
+        Expected {
+            voices: self.voices(),
+            holders: (0..=self.arguments.handoffs as usize)
+                .map(|index| index % 2)
+                .collect(),
+            fade_ms: FADE_MS,
+            full_dbfs: TONE_DBFS,
+        }
+    }
+
+    /// First window of the part to judge: from the first tone, or all of a call without words.
+    fn judged_from(&self) -> Result<usize> {
+        if self.arguments.misbehaves() {
+            return Ok(0);
+        }
+        let mut entries = self.journals.values().flatten();
+        let began = entries.find(|entry| matches!(entry.event, Event::ToneBegan { epoch } if epoch == self.arguments.speech_epochs()));
+        let began = began.context("the measured part never began")?;
+        let window = (self.caller.ms(began.at_us) / 10.0).max(0.0) as usize;
+        Ok(window.min(self.caller.samples.len() / SAMPLES_PER_WINDOW))
+    }
+
+    /// The grants of the measured part and what led to them.
+    fn moments(&self) -> Vec<Moments> {
+        let mut grants: Vec<(u64, u64, &str)> = Vec::new();
+        for (name, entries) in &self.journals {
+            for entry in entries {
+                if let Event::Granted { epoch } = entry.event {
+                    if epoch > self.arguments.speech_epochs() {
+                        grants.push((entry.at_us, epoch, name));
+                    }
+                }
+            }
+        }
+        grants.sort_unstable();
+        grants
+            .into_iter()
+            .map(|(at_us, epoch, name)| self.moment(at_us, epoch, name))
+            .collect()
+    }
+
+    fn moment(&self, granted_us: u64, epoch: u64, to: &str) -> Moments {
+        let last = |mine: bool, wanted: fn(&Event) -> bool| {
+            let journals = self
+                .journals
+                .iter()
+                .filter(|(name, _)| (**name == to) == mine);
+            let entries = journals.flat_map(|(_, entries)| entries);
+            let before = entries.filter(|entry| entry.at_us <= granted_us && wanted(&entry.event));
+            before.map(|entry| entry.at_us).max().unwrap_or(granted_us)
+        };
+        let requested_us = last(false, |event| matches!(event, Event::Requested { .. }));
+        let ready_us = last(true, |event| matches!(event, Event::Ready { .. }));
+        Moments {
+            epoch,
+            requested_ms: self.caller.ms(requested_us),
+            ready_ms: self.caller.ms(ready_us.max(requested_us)),
+            granted_ms: self.caller.ms(granted_us),
+        }
+    }
+
+    fn dispatch_to_program_track_ms(&self) -> f64 {
+        let published_us = self.caller.track_published_us.unwrap_or(self.dialled_us);
+        published_us.saturating_sub(self.dialled_us) as f64 / 1_000.0
+    }
+
+    fn answer_to_first_word_ms(&self) -> f64 {
+        let Some(answered_us) = self.caller.answered_us else {
+            return 0.0;
+        };
+        let mut windows = self.caller.samples.chunks(SAMPLES_PER_WINDOW);
+        let is_word = |window: &[i16]| {
+            window
+                .iter()
+                .any(|sample| sample.unsigned_abs() > WORD_PEAK as u16)
+        };
+        let first = windows.position(is_word);
+        first.map_or(0.0, |window| {
+            (window as f64 * 10.0 - self.caller.ms(answered_us)).max(0.0)
+        })
+    }
+}
+
+impl Figures {
+    /// Judges a call.
+    ///
+    /// # Errors
+    /// When its measured part never began, or nothing at all was heard.
+    pub(crate) fn of(call: &Call) -> Result<Self> {
+        let from = call.judged_from()?;
+        let samples = &call.caller.samples[from * SAMPLES_PER_WINDOW..];
+        let verdict = probe::judge(samples, SAMPLE_RATE_HZ, &call.expected())
+            .context("what the caller heard cannot be judged")?;
+        let judged_from_ms = from as u64 * 10;
+        let moments = call.moments();
+        let voices = call.voices();
+        let handoff = |(moments, change): (&Moments, &Change)| Handoff {
+            from: voices[change.from].name.clone(),
+            to: voices[change.to].name.clone(),
+            epoch: moments.epoch,
+            request_to_ready_ms: rounded(moments.ready_ms - moments.requested_ms),
+            grant_to_audible_ms: rounded(
+                (judged_from_ms + change.audible_at_ms) as f64 - moments.granted_ms,
+            ),
+            silence_ms: change.silence_ms,
+            overlap_ms: change.overlap_ms,
+        };
+        let handoffs: Vec<Handoff> = moments.iter().zip(&verdict.changes).map(handoff).collect();
+        let report = Report {
+            leaked_ms: verdict.leaked_ms,
+            dispatch_to_program_track_ms: rounded(call.dispatch_to_program_track_ms()),
+            answer_to_first_word_ms: rounded(call.answer_to_first_word_ms()),
+            baton_rss_mb: rounded(call.footprint.rss_mb),
+            ok: limits(call, &verdict, moments.len())
+                .iter()
+                .all(|limit| limit.within),
+            handoffs,
+        };
+        Ok(Self {
+            report,
+            verdict,
+            judged_from_ms,
+            moments,
+        })
+    }
+
+    /// The table that the demo ends with.
+    pub(crate) fn table(&self, call: &Call) -> String {
+        let report = &self.report;
+        let mut table = String::from(
+            "\n  #  from     to       epoch  request to ready  grant to audible  silence  overlap\n",
+        );
+        for (index, handoff) in report.handoffs.iter().enumerate() {
+            let Handoff {
+                from,
+                to,
+                epoch,
+                request_to_ready_ms,
+                grant_to_audible_ms,
+                silence_ms,
+                overlap_ms,
+            } = handoff;
+            let number = index + 1;
+            let _ = writeln!(
+                table,
+                "{number:3}  {from:8} {to:8} {epoch:5}  {request_to_ready_ms:13.1} ms  {grant_to_audible_ms:13.1} ms  {silence_ms:4} ms  {overlap_ms:4} ms"
+            );
+        }
+        table.push('\n');
+        for Limit {
+            name,
+            value,
+            within,
+        } in self.limits(call)
+        {
+            let mark = if within { "ok" } else { "OUT OF LIMIT" };
+            let _ = writeln!(table, "  {name:44} {value:>26}  {mark}");
+        }
+        if let Some(comparison) = &call.comparison {
+            table.push_str(&compared(&self.verdict, comparison));
+        }
+        if call.caller.late_ticks > 0 {
+            let late = call.caller.late_ticks;
+            let _ = writeln!(
+                table,
+                "\n  the caller's own clock was late {late} times: this machine is busy"
+            );
+        }
+        let verdict = if report.ok {
+            "ok: every figure is within its limit"
+        } else {
+            "NOT OK"
+        };
+        let _ = writeln!(table, "\n{verdict}");
+        table
+    }
+
+    fn limits(&self, call: &Call) -> Vec<Limit> {
+        limits(call, &self.verdict, self.moments.len())
+    }
+
+    /// The line below the title of the picture.
+    pub(crate) fn summary(&self) -> String {
+        let Verdict {
+            changes, leaked_ms, ..
+        } = &self.verdict;
+        let (median, worst) = silence(&self.verdict);
+        let handoffs = changes.len();
+        format!(
+            "{handoffs} measured handoffs: {leaked_ms} ms leaked, silence {median} ms in the median and {worst} ms at worst"
+        )
+    }
+}
+
+/// A figure and whether it is within its limit.
+struct Limit {
+    name: &'static str,
+    value: String,
+    within: bool,
+}
+
+fn limits(call: &Call, verdict: &Verdict, handoffs: usize) -> Vec<Limit> {
+    let (median, worst) = silence(verdict);
+    let Footprint { rss_mb, threads } = call.footprint;
+    let program_mb = call.baton_bytes as f64 / 1_000_000.0;
+    let wanted = call.arguments.handoffs;
+    let limit = |name, value, within| Limit {
+        name,
+        value,
+        within,
+    };
+    vec![
+        limit(
+            "handoffs",
+            format!("{handoffs} of {wanted}"),
+            handoffs as u64 == wanted && verdict.missing.is_empty(),
+        ),
+        limit(
+            "leaked (limit 0)",
+            format!("{} ms", verdict.leaked_ms),
+            verdict.leaked_ms == 0,
+        ),
+        limit(
+            "silence, median (limit 20)",
+            format!("{median} ms"),
+            median <= SILENCE_MEDIAN_MAX_MS,
+        ),
+        limit(
+            "silence, worst (limit 40)",
+            format!("{worst} ms"),
+            worst <= SILENCE_WORST_MAX_MS,
+        ),
+        limit(
+            "silence away from handoffs (limit 40)",
+            format!("{} ms", verdict.stray_silence_ms),
+            verdict.stray_silence_ms <= SILENCE_WORST_MAX_MS,
+        ),
+        limit(
+            "dispatch to program track",
+            format!("{:.0} ms", call.dispatch_to_program_track_ms()),
+            true,
+        ),
+        limit(
+            "answer to first word",
+            format!("{:.0} ms", call.answer_to_first_word_ms()),
+            true,
+        ),
+        limit(
+            "memory of baton (limit 25)",
+            format!("{rss_mb:.1} MB"),
+            rss_mb <= RSS_MAX_MB,
+        ),
+        limit(
+            "threads of baton (limit 4)",
+            threads.to_string(),
+            threads <= THREADS_MAX,
+        ),
+        limit(
+            "size of the program (limit 25)",
+            format!("{program_mb:.1} MB"),
+            program_mb <= PROGRAM_MAX_MB || cfg!(debug_assertions),
+        ),
+    ]
+}
+
+fn compared(ours: &Verdict, theirs: &Verdict) -> String {
+    let ((our_median, our_worst), (median, worst)) = (silence(ours), silence(theirs));
+    let holes = |verdict: &Verdict| {
+        verdict
+            .changes
+            .iter()
+            .filter(|change| change.silence_ms > 0)
+            .count()
+    };
+    format!(
+        "\n  silence at a change              Baton, {} handoffs   UpdateSubscriptions alone, {COMPARISON_SWITCHES} moves\n\
+         \x20 median                           {our_median:>12} ms   {median:>12} ms\n\
+         \x20 worst                            {our_worst:>12} ms   {worst:>12} ms\n\
+         \x20 changes with silence             {:>12}      {:>12}\n\
+         \x20 heard out of turn                {:>12} ms   {:>12} ms\n",
+        ours.changes.len(),
+        holes(ours),
+        holes(theirs),
+        ours.leaked_ms,
+        theirs.leaked_ms,
+    )
+}
+
+/// Median and worst silence at a change.
+fn silence(verdict: &Verdict) -> (u64, u64) {
+    let all = || verdict.changes.iter().map(|change| change.silence_ms);
+    (median(all()), all().max().unwrap_or(0))
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
