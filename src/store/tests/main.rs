@@ -1,0 +1,6 @@
+//! Tests of the journal through its public API: what both stores promise, then what each meets by itself.
+
+mod contract;
+mod crash;
+mod redis;
+mod support;
