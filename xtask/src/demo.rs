@@ -19,13 +19,6 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::Dev => &[],
-            Self::Release => &["--release"],
-        }
-    }
-
     fn folder(self) -> &'static str {
         match self {
             Self::Dev => "debug",
@@ -40,29 +33,29 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     // Go downloads while cargo compiles.
     let setup = Setup::start(None, Progress::Silent);
     println!("building Baton and the demo, some minutes the first time");
-    let built = build(Profile::Release);
-    let environment = setup.finish()?;
-    built?;
+    let built = build();
+    let (environment, ready) = setup.finish();
+    built.and(ready)?;
     let mut demo = command(Profile::Release, &environment);
     let error = demo.args(arguments).exec();
     Err(error).with_context(|| format!("{} cannot be started", program(Profile::Release).display()))
 }
 
 /// Builds all that a demo starts.
-pub(crate) fn build(profile: Profile) -> Result<()> {
+fn build() -> Result<()> {
     let mut cargo = Command::new(paths::cargo());
     cargo
-        .arg("build")
-        .args(profile.arguments())
+        .args(["build", "--release"])
         .args([
             "--package",
             "baton",
+            "--bin",
+            "baton",
             "--package",
             "demo",
-            "--package",
-            "baton-specialist",
+            "--bin",
+            "demo",
         ])
-        .args(["--bin", "baton", "--bin", "demo", "--example", "recorded"])
         .current_dir(paths::root());
     shown_whole(&mut cargo)
 }

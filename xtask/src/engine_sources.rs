@@ -178,7 +178,7 @@ fn manifest(published: &str, root_manifest: &str) -> String {
     let engine = paths::root().join("src/libwebrtc");
     let profiles = sections(root_manifest, "[profile.");
     format!(
-        "{published}\n[workspace]\n\n[patch.crates-io]\nlibwebrtc = {{ path = {engine:?} }}\n\n{profiles}"
+        "{published}\n[lints.rust]\nwarnings = \"allow\"\n\n[workspace]\n\n[patch.crates-io]\nlibwebrtc = {{ path = {engine:?} }}\n\n{profiles}"
     )
 }
 

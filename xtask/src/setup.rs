@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::paths::{self, shown};
 use crate::process::{Progress, logged, secs};
@@ -32,7 +32,8 @@ pub(crate) struct Setup(Vec<(String, JoinHandle<Result<Environment>>)>);
 /// `cargo xtask setup`.
 pub(crate) fn run() -> Result<ExitCode> {
     let found = tools::check(&[Need::Build, Need::Server, Need::Python])?;
-    let environment = Setup::start(found.python, Progress::Ticking).finish()?;
+    let (environment, ready) = Setup::start(found.python, Progress::Ticking).finish();
+    ready?;
     for (name, value) in environment {
         println!("{name}={}", value.to_string_lossy());
     }
@@ -52,11 +53,9 @@ impl Setup {
         Self(steps)
     }
 
-    /// Waits for all steps.
-    ///
-    /// # Errors
-    /// Names every step that failed, at once.
-    pub(crate) fn finish(self) -> Result<Environment> {
+    /// Waits for all steps, and returns what the successful ones give and an error that names every
+    /// step that failed.
+    pub(crate) fn finish(self) -> (Environment, Result<()>) {
         let mut environment = Environment::new();
         let mut failed = Vec::new();
         for (name, step) in self.0 {
@@ -66,10 +65,13 @@ impl Setup {
                 Err(_) => failed.push(format!("{name}: panicked")),
             }
         }
-        if !failed.is_empty() {
-            bail!("set-up failed:\n  {}", failed.join("\n  "));
+        if failed.is_empty() {
+            return (environment, Ok(()));
         }
-        Ok(environment)
+        (
+            environment,
+            Err(anyhow!("set-up failed: {}", failed.join("\n  "))),
+        )
     }
 }
 
@@ -111,6 +113,8 @@ fn install_server(progress: Progress) -> Result<PathBuf> {
     logged("livekit-server", &mut install, &log, SERVER_LIMIT, progress)?;
     let at = paths::tools().join("livekit-server");
     fs::rename(folder.join("server"), &at).context("go install left no server")?;
+    // It is empty now; that it stays would harm nobody.
+    let _ = fs::remove_dir(&folder);
     println!("livekit-server: installed after {}", secs(start.elapsed()));
     Ok(at)
 }

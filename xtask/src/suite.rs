@@ -60,50 +60,36 @@ pub(crate) fn run() -> Result<ExitCode> {
     let setup = Setup::start(found.python, Progress::Silent);
     let mut suite = Suite::default();
     let built = suite.step("build", || build().map(|()| String::new()));
-    let mut environment = None;
-    suite.step("set-up", || {
-        environment = Some(setup.finish()?);
-        Ok(String::new())
-    });
-    match &environment {
-        Some(environment) if built => {
-            suite.step("cargo test", || cargo_test(environment));
-        }
-        Some(_) => suite.skip("cargo test", "the build failed"),
-        None => suite.skip("cargo test", "set-up failed"),
-    }
-    match environment {
-        Some(environment) => {
-            suite.step("engine tests", engine);
-            if suite.step("demo", || short_demo(&environment)) {
-                suite.step("broken demos", || broken_demos(&environment));
-            } else {
-                suite.skip("broken demos", "the whole one failed");
-            }
-        }
-        None => {
-            suite.skip("engine tests", "set-up failed");
-            suite.skip("demo", "set-up failed");
-            suite.skip("broken demos", "set-up failed");
-        }
-    }
-    println!("\n{suite}total {}", secs(start.elapsed()));
-    Ok(if suite.all_passed() {
-        ExitCode::SUCCESS
+    // Without a part of it, only the tests that need the part fail.
+    let (environment, ready) = setup.finish();
+    suite.step("set-up", || ready.map(|()| String::new()));
+    if built {
+        suite.step("cargo test", || cargo_test(&environment));
     } else {
-        ExitCode::FAILURE
-    })
+        suite.skip("cargo test", "the build failed");
+    }
+    suite.step("engine tests", engine);
+    if !built {
+        suite.skip("demo", "the build failed");
+        suite.skip("broken demos", "the build failed");
+    } else if suite.step("demo", || short_demo(&environment)) {
+        suite.step("broken demos", || broken_demos(&environment));
+    } else {
+        suite.skip("broken demos", "the whole one failed");
+    }
+    Ok(suite.end(start))
 }
 
-/// Whether colours are wanted is asked of our own output, since the tests' goes through us.
 fn cargo(command: &str) -> Command {
     let mut cargo = Command::new(paths::cargo());
     cargo.arg(command).current_dir(paths::root());
     cargo
 }
 
+/// Builds everything at once, tests, programs and examples: with a part of them, or without tests,
+/// cargo would choose other features for the dependencies and compile them again.
 fn build() -> Result<()> {
-    shown_whole(cargo("test").args(["--workspace", "--no-run", "--quiet"]))
+    shown_whole(cargo("build").args(["--workspace", "--all-targets"]))
 }
 
 fn cargo_test(environment: &Environment) -> Result<String> {
@@ -138,7 +124,6 @@ fn engine() -> Result<String> {
 }
 
 fn short_demo(environment: &Environment) -> Result<String> {
-    demo::build(Profile::Dev)?;
     let mut short = demo::command(Profile::Dev, environment);
     shown_whole(short.args(["--handoffs", DEMO_HANDOFFS]))?;
     Ok(format!("{DEMO_HANDOFFS} handoffs"))
@@ -253,6 +238,16 @@ impl Suite {
         };
         println!("== {step}");
         self.0.push(step);
+    }
+
+    /// Shows the table.
+    fn end(&self, start: Instant) -> ExitCode {
+        println!("\n{self}total {}", secs(start.elapsed()));
+        if self.all_passed() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 
     fn all_passed(&self) -> bool {
