@@ -6,25 +6,38 @@
 //! [`ContextLog`] is the conversation: [`Item`]s in order, with a running hash. [`ToolPolicies`] say what becomes of the
 //! tool calls that run when the baton moves. A [`Feed`] is what one specialist gets of it, by its [`FilterPlan`].
 //!
+//! A [`Format`] writes [`LivekitItem`]s as another framework's messages, and reads them back; a [`Sidecar`] keeps what
+//! those messages cannot carry.
+//!
 //! # What this crate never does
 //! - It reads no clock, draws no random number and does no I/O: ids, times and texts come in.
 //! - It never panics on input, and holds nothing that a peer could grow without bound.
 //! - It never shows a reader a value that is out of its scope: not in a view, a patch, a conflict or an error.
 
+mod chat;
+mod convert;
+mod delta;
 mod feed;
 mod item;
+mod langchain;
+mod livekit;
+mod livekit_js;
 mod log;
 mod made;
 mod mask;
 mod merge;
+mod realtime;
+mod responses;
 mod schema;
 mod scope;
 mod stamp;
 mod state;
 mod tools;
 
+pub use convert::{ConvertError, Exported, Format, Imported, LeftOut, Lost, Sidecar};
 pub use feed::{Feed, FilterPlan, Window};
 pub use item::{ID_BYTES_MAX, Item, ItemError, ItemId, Kind, LIVEKIT, Native, Role, ToolCallId};
+pub use livekit::{LivekitItem, NoLivekitItem};
 pub use livekit_protocol::agent::chat_context::ChatItem;
 pub use log::{
     AppendError, Appended, Author, ContextLog, Diverged, Entry, Head, LogHash, LogLimits, Position,

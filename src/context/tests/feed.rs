@@ -11,6 +11,7 @@ use items::{
     user,
 };
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use regex::Regex;
 use serde_json::json;
 
@@ -407,7 +408,7 @@ fn plans() -> impl Strategy<Value = FilterPlan> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/feed.seeds"))), ..ProptestConfig::default() })]
 
     #[test]
     fn what_a_reader_has_is_paired_at_any_time_and_holds_no_secret(

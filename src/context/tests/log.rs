@@ -10,6 +10,7 @@ use context::{
 };
 use items::{assert_paired, assistant, call, config_update, handoff, ids, native, output, user};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use sha2::{Digest, Sha256};
 
 fn log_of(items: impl IntoIterator<Item = Item>) -> ContextLog {
@@ -293,7 +294,7 @@ fn item_of(step: &Step) -> Item {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/log.seeds"))), ..ProptestConfig::default() })]
 
     #[test]
     fn a_log_is_what_a_plain_list_would_be(steps in steps()) {

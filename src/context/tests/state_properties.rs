@@ -5,6 +5,7 @@ use context::{
     StateVersion, Writer,
 };
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use serde_json::{Map, Value};
 
 fn name() -> impl Strategy<Value = String> {
@@ -151,7 +152,7 @@ fn at<'a>(document: &'a Map<String, Value>, path: &[String]) -> Option<&'a Value
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/state_properties.seeds"))), ..ProptestConfig::default() })]
 
     #[test]
     fn replaying_the_journal_gives_the_same_state(

@@ -1,0 +1,643 @@
+//! Conversations in the shapes of other frameworks, there and back.
+//!
+//! A format says how items become its messages and how they are read again; what it does not carry is never decided
+//! by hand. It is the difference between an item and what is read back from its message, and it goes into the
+//! [`Sidecar`], by the item's id. So a conversation that went out and comes back unchanged is equal to what it was, and
+//! what a foreign message has that LiveKit's items cannot hold is the difference between it and the message that is
+//! written back.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::chat::{Chat, Dialect};
+use crate::delta::{Misfit, apply, delta, only_in};
+use crate::langchain::Langchain;
+use crate::livekit::{LivekitItem, NoLivekitItem, Type};
+use crate::livekit_js::LivekitJs;
+use crate::realtime::Realtime;
+use crate::responses::Responses;
+
+/// A framework's way to write a conversation down: an array of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// `ChatContext.toJSON().items` of `@livekit/agents`.
+    LivekitJs,
+    /// The `messages` of OpenAI's Chat Completions.
+    OpenaiChat,
+    /// The `input` items of OpenAI's Responses.
+    OpenaiResponses,
+    /// OpenAI's Realtime: `conversation.item.create` events.
+    OpenaiRealtime,
+    /// The messages of Pipecat's `LLMContext`.
+    Pipecat,
+    /// LangChain's `messages_to_dict`.
+    Langchain,
+    /// CrewAI's `LLMMessage`s.
+    Crewai,
+}
+
+/// A conversation in another format.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exported {
+    /// The messages.
+    pub messages: Vec<Value>,
+    /// What has to go along for the way back.
+    pub sidecar: Sidecar,
+    /// What is not in the messages: lost to whoever reads only them.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// What the messages do not say of an item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The item.
+    pub item: String,
+    /// Its fields; none if the whole item is left out.
+    pub fields: Vec<String>,
+}
+
+/// What a format cannot carry, by item.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sidecar {
+    /// The format that it goes along with.
+    pub format: Format,
+    /// All items, in their order.
+    order: Vec<String>,
+    messages: Vec<Carried>,
+    /// The items that are in no message.
+    aside: BTreeMap<String, Value>,
+}
+
+/// One message, and what it leaves unsaid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Carried {
+    /// Hash of the message, to know it again.
+    digest: String,
+    items: Vec<CarriedItem>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct CarriedItem {
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rest: Option<Value>,
+}
+
+/// A conversation that came in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Imported {
+    /// The items.
+    pub items: Vec<LivekitItem>,
+    /// What the messages say and the items do not.
+    pub lost: Vec<Lost>,
+}
+
+/// Something that LiveKit's items cannot hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// Which message, from 0.
+    pub message: usize,
+    /// A JSON pointer into it; empty if nothing of the message was understood.
+    pub path: String,
+}
+
+/// Why a conversation cannot be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConvertError {
+    /// The sidecar goes along with another format.
+    #[error("the sidecar belongs to {found:?}, not to {format:?}")]
+    WrongSidecar {
+        /// What is being read.
+        format: Format,
+        /// What the sidecar is for.
+        found: Format,
+    },
+    /// The sidecar is damaged.
+    #[error("the sidecar's part of item {item} is damaged")]
+    DamagedSidecar {
+        /// The item.
+        item: String,
+    },
+    /// Something was read that is no item.
+    #[error("message {message} makes no item")]
+    NoItem {
+        /// Which message, from 0.
+        message: usize,
+        /// What is wrong with it.
+        #[source]
+        source: NoLivekitItem,
+    },
+}
+
+/// How a format writes and reads.
+pub(crate) trait Shape {
+    /// Which items go into which message, in the order of the messages. What is in none is left out.
+    fn group(&self, items: &[LivekitItem]) -> Vec<Group>;
+
+    /// The message of these items.
+    fn render(&self, items: &[&LivekitItem]) -> Value;
+
+    /// The message that stands for the result of a call that is still running.
+    fn running(&self, _call: &LivekitItem) -> Option<Value> {
+        None
+    }
+
+    /// The items of a message, in the order in which `render` takes them; nothing if it is not understood. An item
+    /// without an id gets one.
+    fn read(&self, message: &Value) -> Option<Vec<Map<String, Value>>>;
+}
+
+/// What goes into one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// These items.
+    Items(Vec<usize>),
+    /// Nothing but a place for the result of this call.
+    Running(usize),
+}
+
+impl Format {
+    fn shape(self) -> Box<dyn Shape> {
+        match self {
+            Self::LivekitJs => Box::new(LivekitJs),
+            Self::OpenaiChat => Box::new(Chat(Dialect::Openai)),
+            Self::OpenaiResponses => Box::new(Responses),
+            Self::OpenaiRealtime => Box::new(Realtime),
+            Self::Pipecat => Box::new(Chat(Dialect::Pipecat)),
+            Self::Langchain => Box::new(Langchain),
+            Self::Crewai => Box::new(Chat(Dialect::Crewai)),
+        }
+    }
+
+    /// Writes a conversation. Tool calls and results go along in pairs, or not at all; a format that knows running
+    /// calls gets those too.
+    pub fn export(self, items: &[LivekitItem]) -> Exported {
+        let shape = self.shape();
+        let mut messages = Vec::new();
+        let mut carried = Vec::new();
+        let mut left_out = Vec::new();
+        let mut said = BTreeSet::new();
+        for group in shape.group(items) {
+            let (message, indexes) = match group {
+                Group::Items(indexes) => {
+                    let group: Vec<&LivekitItem> = indexes.iter().map(|i| &items[*i]).collect();
+                    (shape.render(&group), indexes)
+                }
+                Group::Running(call) => match shape.running(&items[call]) {
+                    Some(message) => (message, Vec::new()),
+                    None => continue,
+                },
+            };
+            let read = shape.read(&message).unwrap_or_default();
+            let mut parts = Vec::new();
+            for (nth, index) in indexes.iter().enumerate() {
+                let item = &items[*index];
+                let base = read.get(nth).cloned().map_or(Value::Null, Value::Object);
+                let rest = delta(&base, &Value::Object(item.fields().clone()));
+                left_out.extend(rest.as_ref().and_then(|rest| missing(item.id(), rest)));
+                said.insert(*index);
+                parts.push(CarriedItem {
+                    id: item.id().to_owned(),
+                    rest,
+                });
+            }
+            carried.push(Carried {
+                digest: digest(&message),
+                items: parts,
+            });
+            messages.push(message);
+        }
+        let unsaid = items
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !said.contains(index));
+        let aside: BTreeMap<String, Value> = unsaid
+            .map(|(_, item)| (item.id().to_owned(), Value::Object(item.fields().clone())))
+            .collect();
+        left_out.extend(aside.keys().map(|id| LeftOut {
+            item: id.clone(),
+            fields: Vec::new(),
+        }));
+        Exported {
+            messages,
+            sidecar: Sidecar {
+                format: self,
+                order: items.iter().map(|item| item.id().to_owned()).collect(),
+                messages: carried,
+                aside,
+            },
+            left_out,
+        }
+    }
+
+    /// Reads a conversation. With the sidecar of what went out, messages that are as they were become the items they
+    /// were made of; others are read, and get ids that begin with `id_prefix`, unless they bring one.
+    pub fn import(
+        self,
+        messages: &[Value],
+        sidecar: Option<&Sidecar>,
+        id_prefix: &str,
+    ) -> Result<Imported, ConvertError> {
+        if let Some(sidecar) = sidecar
+            && sidecar.format != self
+        {
+            return Err(ConvertError::WrongSidecar {
+                format: self,
+                found: sidecar.format,
+            });
+        }
+        let shape = self.shape();
+        let digests: Vec<String> = messages.iter().map(digest).collect();
+        let known = sidecar.map_or_else(Vec::new, |sidecar| align(&digests, &sidecar.messages));
+        let mut order = Order::of(sidecar)?;
+        let mut lost = Vec::new();
+        let mut ids = Ids::new(id_prefix, sidecar);
+        for (index, message) in messages.iter().enumerate() {
+            let read = shape.read(message);
+            let carried = known.get(index).copied().flatten();
+            if let Some(carried) = carried {
+                let mut read = read.unwrap_or_default().into_iter().map(Value::Object);
+                for part in &carried.items {
+                    let base = read.next().unwrap_or_default();
+                    order.known(&part.id, restored(part, base)?);
+                }
+                continue;
+            }
+            let Some(read) = read else {
+                lost.push(Lost {
+                    message: index,
+                    path: String::new(),
+                });
+                continue;
+            };
+            let mut items = Vec::new();
+            for fields in read {
+                let item = LivekitItem::new(Value::Object(ids.named(fields)));
+                items.push(item.map_err(|source| ConvertError::NoItem {
+                    message: index,
+                    source,
+                })?);
+            }
+            group_calls(&mut items);
+            if !items.is_empty() {
+                let again = shape.render(&items.iter().collect::<Vec<_>>());
+                let mut paths = Vec::new();
+                only_in(message, Some(&again), "", &mut paths);
+                lost.extend(paths.into_iter().map(|path| Lost {
+                    message: index,
+                    path,
+                }));
+            }
+            order.fresh(items);
+        }
+        Ok(Imported {
+            items: order.finish(),
+            lost,
+        })
+    }
+}
+
+/// The order in which known and new items come together: known ones as they were, new ones after those that they
+/// followed.
+struct Order<'a> {
+    order: Vec<&'a str>,
+    places: HashMap<&'a str, usize>,
+    known: BTreeMap<usize, LivekitItem>,
+    /// New items, by how many known places come before them.
+    fresh: BTreeMap<usize, Vec<LivekitItem>>,
+    /// How many places are behind.
+    behind: usize,
+    /// The places of the items that were in messages, so that what comes after all of them comes last.
+    last: usize,
+}
+
+impl<'a> Order<'a> {
+    fn of(sidecar: Option<&'a Sidecar>) -> Result<Self, ConvertError> {
+        let order: Vec<&str> = sidecar
+            .map(|sidecar| sidecar.order.iter().map(String::as_str).collect())
+            .unwrap_or_default();
+        let places: HashMap<&str, usize> =
+            order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        let mut known = BTreeMap::new();
+        let mut last = 0;
+        if let Some(sidecar) = sidecar {
+            for (id, value) in &sidecar.aside {
+                let item = LivekitItem::new(value.clone()).ok();
+                let place = places.get(id.as_str()).copied();
+                let (Some(place), Some(item)) = (place, item) else {
+                    return Err(ConvertError::DamagedSidecar { item: id.clone() });
+                };
+                known.insert(place, item);
+            }
+            let said = sidecar.messages.iter().flat_map(|message| &message.items);
+            let ends = said.filter_map(|part| places.get(part.id.as_str()));
+            last = ends.map(|place| place + 1).max().unwrap_or(0);
+        }
+        Ok(Self {
+            order,
+            places,
+            known,
+            fresh: BTreeMap::new(),
+            behind: 0,
+            last,
+        })
+    }
+
+    fn known(&mut self, id: &str, item: LivekitItem) {
+        // An id that the order does not have is not from this sidecar's making; it goes where it is read.
+        match self.places.get(id) {
+            Some(place) => {
+                self.behind = self.behind.max(place + 1);
+                self.known.insert(*place, item);
+            }
+            None => self.fresh(vec![item]),
+        }
+    }
+
+    fn fresh(&mut self, items: Vec<LivekitItem>) {
+        let behind = if self.behind == self.last {
+            self.order.len()
+        } else {
+            self.behind
+        };
+        self.fresh.entry(behind).or_default().extend(items);
+    }
+
+    fn finish(mut self) -> Vec<LivekitItem> {
+        let mut items = Vec::new();
+        for place in 0..=self.order.len() {
+            items.extend(self.fresh.remove(&place).unwrap_or_default());
+            items.extend(self.known.remove(&place));
+        }
+        name_outputs(items)
+    }
+}
+
+/// Gives ids to items that have none.
+struct Ids<'a> {
+    prefix: &'a str,
+    next: usize,
+    taken: BTreeSet<String>,
+}
+
+impl<'a> Ids<'a> {
+    fn new(prefix: &'a str, sidecar: Option<&Sidecar>) -> Self {
+        let taken = sidecar.map(|sidecar| sidecar.order.iter().cloned().collect());
+        Self {
+            prefix,
+            next: 0,
+            taken: taken.unwrap_or_default(),
+        }
+    }
+
+    /// The fields with an id that nobody else has.
+    fn named(&mut self, mut fields: Map<String, Value>) -> Map<String, Value> {
+        let own = crate::livekit::text(&fields, "id").to_owned();
+        let id = if own.is_empty() || self.taken.contains(&own) {
+            loop {
+                let id = format!("{}{}", self.prefix, self.next);
+                self.next += 1;
+                if !self.taken.contains(&id) {
+                    break id;
+                }
+            }
+        } else {
+            own
+        };
+        self.taken.insert(id.clone());
+        fields.insert("id".to_owned(), id.into());
+        fields
+    }
+}
+
+fn restored(part: &CarriedItem, base: Value) -> Result<LivekitItem, ConvertError> {
+    let damaged = || ConvertError::DamagedSidecar {
+        item: part.id.clone(),
+    };
+    let value = match &part.rest {
+        Some(rest) => apply(base, rest).map_err(|Misfit| damaged())?,
+        None => base,
+    };
+    LivekitItem::new(value)
+        .ok()
+        .filter(|item| item.id() == part.id)
+        .ok_or_else(damaged)
+}
+
+/// The fields of an item that its message does not carry.
+fn missing(id: &str, rest: &Value) -> Option<LeftOut> {
+    let set = rest.get("set").and_then(Value::as_object);
+    let fields: Vec<String> = set.into_iter().flat_map(Map::keys).cloned().collect();
+    (!fields.is_empty()).then(|| LeftOut {
+        item: id.to_owned(),
+        fields,
+    })
+}
+
+/// Which of the carried messages each message is, first by what both begin and end with, then one after the other.
+fn align<'a>(digests: &[String], carried: &'a [Carried]) -> Vec<Option<&'a Carried>> {
+    let mut known = vec![None; digests.len()];
+    let same = |(digest, carried): &(&String, &Carried)| **digest == carried.digest;
+    let head = digests.iter().zip(carried).take_while(same).count();
+    let tails = digests[head..]
+        .iter()
+        .rev()
+        .zip(carried[head..].iter().rev());
+    let tail = tails.take_while(same).count();
+    for index in 0..head {
+        known[index] = Some(&carried[index]);
+    }
+    for index in 1..=tail {
+        known[digests.len() - index] = Some(&carried[carried.len() - index]);
+    }
+    let mut next = head;
+    for index in head..digests.len() - tail {
+        let rest = &carried[next..carried.len() - tail];
+        if let Some(at) = rest
+            .iter()
+            .position(|carried| carried.digest == digests[index])
+        {
+            known[index] = Some(&carried[next + at]);
+            next += at + 1;
+        }
+    }
+    known
+}
+
+/// Calls that came in one message are one answer.
+fn group_calls(items: &mut [LivekitItem]) {
+    let Some((first, rest)) = items.split_first_mut() else {
+        return;
+    };
+    let group = first.group().to_owned();
+    for item in rest.iter_mut().filter(|item| item.kind() == Type::Call) {
+        item.set("group_id", group.clone());
+    }
+}
+
+/// A result says which tool it is of, if its call does.
+fn name_outputs(mut items: Vec<LivekitItem>) -> Vec<LivekitItem> {
+    let mut tools: HashMap<String, String> = HashMap::new();
+    for item in &mut items {
+        match item.kind() {
+            Type::Call => {
+                tools.insert(
+                    item.text("call_id").to_owned(),
+                    item.text("name").to_owned(),
+                );
+            }
+            Type::Output if !item.fields().contains_key("name") => {
+                let tool = tools.get(item.text("call_id")).cloned().unwrap_or_default();
+                item.set("name", tool);
+            }
+            Type::Output | Type::Message | Type::Handoff | Type::ConfigUpdate => {}
+        }
+    }
+    items
+}
+
+/// For each item, its other half: a result belongs to the last call before it that has its id and no result.
+pub(crate) fn pairs(items: &[LivekitItem]) -> Vec<Option<usize>> {
+    let mut open: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut halves = vec![None; items.len()];
+    for (index, item) in items.iter().enumerate() {
+        match item.kind() {
+            Type::Call => open.entry(item.text("call_id")).or_default().push(index),
+            Type::Output => {
+                if let Some(call) = open.get_mut(item.text("call_id")).and_then(Vec::pop) {
+                    halves[call] = Some(index);
+                    halves[index] = Some(call);
+                }
+            }
+            Type::Message | Type::Handoff | Type::ConfigUpdate => {}
+        }
+    }
+    halves
+}
+
+/// One message for each item, in order, without handoffs, updates, and what has no other half.
+pub(crate) fn one_by_one(items: &[LivekitItem]) -> Vec<Group> {
+    let halves = pairs(items);
+    items
+        .iter()
+        .enumerate()
+        .filter(|(index, item)| match item.kind() {
+            Type::Message => true,
+            Type::Call | Type::Output => halves[*index].is_some(),
+            Type::Handoff | Type::ConfigUpdate => false,
+        })
+        .map(|(index, _)| Group::Items(vec![index]))
+        .collect()
+}
+
+/// What a model answered at once goes into one message, words first, and the results come right after it.
+pub(crate) fn by_answer(items: &[LivekitItem]) -> Vec<Group> {
+    struct Answer {
+        message: Option<usize>,
+        calls: Vec<usize>,
+        outputs: Vec<usize>,
+    }
+    let halves = pairs(items);
+    let mut answers: Vec<Answer> = Vec::new();
+    let mut by_group: HashMap<&str, usize> = HashMap::new();
+    let mut answer_of: HashMap<usize, usize> = HashMap::new();
+    for (index, item) in items.iter().enumerate() {
+        let grouped = match item.kind() {
+            Type::Message => item.text("role") == "assistant",
+            Type::Call => halves[index].is_some(),
+            Type::Output => {
+                if let Some(answer) = halves[index].and_then(|call| answer_of.get(&call)) {
+                    answers[*answer].outputs.push(index);
+                }
+                continue;
+            }
+            Type::Handoff | Type::ConfigUpdate => continue,
+        };
+        if item.kind() == Type::Call && !grouped {
+            continue;
+        }
+        let is_message = item.kind() == Type::Message;
+        let joins = by_group.get(item.group()).copied().filter(|answer| {
+            let answer: &Answer = &answers[*answer];
+            let same_call = |call: &usize| items[*call].text("call_id") == item.text("call_id");
+            grouped
+                && !(is_message && answer.message.is_some())
+                && !answer.calls.iter().any(same_call)
+        });
+        let answer = joins.unwrap_or_else(|| {
+            answers.push(Answer {
+                message: None,
+                calls: Vec::new(),
+                outputs: Vec::new(),
+            });
+            answers.len() - 1
+        });
+        if grouped {
+            by_group.insert(item.group(), answer);
+        }
+        if is_message {
+            answers[answer].message = Some(index);
+        } else {
+            answers[answer].calls.push(index);
+            answer_of.insert(index, answer);
+        }
+    }
+    let mut groups = Vec::new();
+    for answer in answers {
+        groups.push(Group::Items(
+            answer.message.into_iter().chain(answer.calls).collect(),
+        ));
+        groups.extend(
+            answer
+                .outputs
+                .into_iter()
+                .map(|output| Group::Items(vec![output])),
+        );
+    }
+    groups
+}
+
+/// SHA-256 over a message, whatever the order of its fields, and whether nulls are written or not.
+fn digest(message: &Value) -> String {
+    let mut sha = Sha256::new();
+    feed(&mut sha, message);
+    sha.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn feed(sha: &mut Sha256, value: &Value) {
+    match value {
+        Value::Object(fields) => {
+            let mut names: Vec<&String> = fields
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, _)| name)
+                .collect();
+            names.sort_unstable();
+            sha.update(b"{");
+            for name in names {
+                sha.update(Value::String(name.clone()).to_string());
+                sha.update(b":");
+                feed(sha, &fields[name]);
+            }
+            sha.update(b"}");
+        }
+        Value::Array(elements) => {
+            sha.update(b"[");
+            for element in elements {
+                feed(sha, element);
+                sha.update(b",");
+            }
+            sha.update(b"]");
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            sha.update(value.to_string());
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What one JSON value has that another has not, so that the one can be made out of the other again.
+
+use serde_json::{Map, Value, json};
+
+/// A delta cannot be applied: it is damaged, or belongs to another value.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a difference does not fit what it is applied to")]
+pub(crate) struct Misfit;
+
+/// What turns `from` into `to`; nothing if they are equal.
+///
+/// `{"=": value}` replaces, `{"set": {name: delta}, "unset": [name]}` changes an object, and `{"at": {index: delta}}`
+/// changes an array of the same length.
+pub(crate) fn delta(from: &Value, to: &Value) -> Option<Value> {
+    if from == to {
+        return None;
+    }
+    Some(match (from, to) {
+        (Value::Object(from), Value::Object(to)) => {
+            let set: Map<String, Value> = to
+                .iter()
+                .filter_map(|(name, new)| {
+                    let change = match from.get(name) {
+                        Some(old) => delta(old, new)?,
+                        None => json!({"=": new}),
+                    };
+                    Some((name.clone(), change))
+                })
+                .collect();
+            let unset: Vec<&String> = from.keys().filter(|name| !to.contains_key(*name)).collect();
+            json!({"set": set, "unset": unset})
+        }
+        (Value::Array(from), Value::Array(to)) if from.len() == to.len() => {
+            let at: Map<String, Value> = from
+                .iter()
+                .zip(to)
+                .enumerate()
+                .filter_map(|(index, (old, new))| Some((index.to_string(), delta(old, new)?)))
+                .collect();
+            json!({"at": at})
+        }
+        (_, to) => json!({"=": to}),
+    })
+}
+
+/// Applies a delta.
+pub(crate) fn apply(mut value: Value, delta: &Value) -> Result<Value, Misfit> {
+    if let Some(new) = delta.get("=") {
+        return Ok(new.clone());
+    }
+    if let Some(at) = delta.get("at") {
+        let elements = value.as_array_mut().ok_or(Misfit)?;
+        for (index, change) in at.as_object().ok_or(Misfit)? {
+            let index: usize = index.parse().map_err(|_| Misfit)?;
+            let slot = elements.get_mut(index).ok_or(Misfit)?;
+            *slot = apply(slot.take(), change)?;
+        }
+        return Ok(value);
+    }
+    let fields = value.as_object_mut().ok_or(Misfit)?;
+    let set = delta.get("set").and_then(Value::as_object).ok_or(Misfit)?;
+    for (name, change) in set {
+        let old = fields.get_mut(name).map_or(Value::Null, Value::take);
+        fields.insert(name.clone(), apply(old, change)?);
+    }
+    let unset = delta.get("unset").and_then(Value::as_array).ok_or(Misfit)?;
+    for name in unset {
+        fields.remove(name.as_str().ok_or(Misfit)?);
+    }
+    Ok(value)
+}
+
+/// The JSON pointers of what `value` has and `other` has not, or has differently. Nulls and what is empty are nothing.
+pub(crate) fn only_in(value: &Value, other: Option<&Value>, at: &str, found: &mut Vec<String>) {
+    if Some(value) == other || is_nothing(value) {
+        return;
+    }
+    match (value, other) {
+        (Value::Object(fields), Some(Value::Object(others))) => {
+            for (name, inner) in fields {
+                let escaped = name.replace('~', "~0").replace('/', "~1");
+                only_in(inner, others.get(name), &format!("{at}/{escaped}"), found);
+            }
+        }
+        (Value::Array(elements), Some(Value::Array(others))) => {
+            for (index, inner) in elements.iter().enumerate() {
+                only_in(inner, others.get(index), &format!("{at}/{index}"), found);
+            }
+        }
+        (_, _) => found.push(at.to_owned()),
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
