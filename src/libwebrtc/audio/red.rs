@@ -1,7 +1,13 @@
-//! Redundant audio payloads (RFC 2198): earlier packets travel again with later ones. They are read, not made.
+//! Redundant audio payloads (RFC 2198): earlier packets travel again with later ones.
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use thiserror::Error;
+
+/// The largest offset of a copy, in ticks of the RTP clock.
+const OFFSET_MAX: u64 = (1 << 14) - 1;
+
+/// The largest copy, in bytes.
+const COPY_MAX: usize = (1 << 10) - 1;
 
 /// The most copies in one packet that are read; a packet with more is refused.
 const COPIES_MAX: usize = 8;
@@ -71,4 +77,35 @@ pub(crate) fn unwrap(payload: &Bytes) -> Result<Vec<RedBlock>, RedError> {
         payload: payload.slice(at..),
     });
     Ok(blocks)
+}
+
+/// Makes RED payloads in which each packet brings a copy of the one before it.
+#[derive(Debug, Default)]
+pub(crate) struct RedWriter {
+    last: Option<(u64, Bytes)>,
+}
+
+impl RedWriter {
+    /// Wraps a packet whose own payload type is `payload_type` (0 to 127). The copy is left out when it is too old
+    /// (341 ms) or too large for the format.
+    pub(crate) fn wrap(&mut self, payload_type: u8, rtp_time: u64, payload: Bytes) -> Bytes {
+        let payload_type = payload_type & 0x7f;
+        let last = self.last.replace((rtp_time, payload.clone()));
+        let copy = last.and_then(|(time, copy)| {
+            let offset = rtp_time.checked_sub(time)?;
+            (offset <= OFFSET_MAX && copy.len() <= COPY_MAX).then_some((offset as u32, copy))
+        });
+        let copied = copy.as_ref().map_or(0, |(_, copy)| copy.len());
+        let mut out = BytesMut::with_capacity(5 + copied + payload.len());
+        if let Some((offset, copy)) = &copy {
+            let block = u32::from(0x80 | payload_type) << 24;
+            out.put_u32(block | offset << 10 | copy.len() as u32);
+        }
+        out.put_u8(payload_type);
+        if let Some((_, copy)) = copy {
+            out.put(copy);
+        }
+        out.put(payload);
+        out.freeze()
+    }
 }

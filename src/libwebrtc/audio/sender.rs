@@ -14,6 +14,7 @@ use thiserror::Error;
 use super::{
     TICK,
     level::level_dbov,
+    red::RedWriter,
     resample::{Converter, ResampleError, remix},
     source::PcmTap,
     track::{LocalAudio, Wake},
@@ -51,6 +52,10 @@ pub(crate) struct AudioSendParams {
     pub(crate) fec: bool,
     /// Whether the other side takes two channels (`stereo=1`); a source of one is sent as one all the same.
     pub(crate) stereo: bool,
+    /// The payload type of Opus, if packets are to be sent as RED, each with a copy of the one before it. It must be
+    /// set when the other side prefers RED (lists its payload type before that of Opus): LiveKit's server drops what
+    /// comes as anything but its first choice.
+    pub(crate) red: Option<u8>,
     /// Packet loss to arm against, in percent, as the other side reports it.
     pub(crate) expected_loss_percent: u8,
 }
@@ -62,6 +67,7 @@ impl Default for AudioSendParams {
             dtx: false,
             fec: true,
             stereo: false,
+            red: None,
             expected_loss_percent: 0,
         }
     }
@@ -70,7 +76,7 @@ impl Default for AudioSendParams {
 /// One Opus packet, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OpusPacket {
-    /// The payload.
+    /// The payload: RED if [`AudioSendParams::red`] says so, else an Opus packet.
     pub(crate) payload: Bytes,
     /// Time of its first sample on a clock of 48 kHz that never wraps. It goes on while packets are left out, and a
     /// sender that follows another one goes on after it.
@@ -115,6 +121,7 @@ pub(crate) struct AudioSender {
     /// One frame as the source has it.
     raw: Vec<i16>,
     payload: Box<[u8; PAYLOAD_MAX]>,
+    red: RedWriter,
     /// The RTP time of the next packet, once `started`.
     rtp_time: u64,
     started: bool,
@@ -186,6 +193,7 @@ impl AudioSender {
             pending: Vec::with_capacity((rate / 25 * channels) as usize),
             raw: Vec::with_capacity(frame),
             payload: Box::new([0; PAYLOAD_MAX]),
+            red: RedWriter::default(),
             rtp_time: 0,
             started: false,
             skipped: Duration::ZERO,
@@ -317,10 +325,15 @@ impl AudioSender {
             return None;
         }
         self.in_dtx = silent;
+        let payload = Bytes::copy_from_slice(&self.payload[..length]);
+        let payload = match self.params.red {
+            Some(payload_type) => self.red.wrap(payload_type, rtp_time, payload),
+            None => payload,
+        };
         self.stats.packets += 1;
-        self.stats.payload_bytes += length as u64;
+        self.stats.payload_bytes += payload.len() as u64;
         Some(OpusPacket {
-            payload: Bytes::copy_from_slice(&self.payload[..length]),
+            payload,
             rtp_time_48k: rtp_time,
             duration_samples_48k: PACKET_48K,
             marker: std::mem::take(&mut self.paused),

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     receiver::{AudioReceiver, PayloadKind, ReceivedPacket, ReceiverStats},
@@ -112,7 +112,7 @@ fn a_speech_like_loss_is_rebuilt_from_the_copy_in_the_next_packet() {
 #[test]
 fn a_copy_in_red_replaces_a_lost_packet() {
     let mut call = Call::new(48_000, 1);
-    call.red = Some(RedWriter::default());
+    call.params.red = Some(111);
     call.network.lost = |seq, _| seq % 10 == 3;
     let heard = call.run(Duration::from_secs(6));
     heard.assert_tone(440.0);
@@ -508,7 +508,6 @@ struct Call {
     params: AudioSendParams,
     tone: fn(usize, usize, u32) -> i16,
     network: Network,
-    red: Option<RedWriter>,
     sink: Arc<PcmSink>,
     listen_from: Duration,
     drift_ppm: i64,
@@ -519,26 +518,6 @@ struct Network {
     lost: fn(u64, u32) -> bool,
     delay: fn(u64, u32) -> Duration,
     repeat: usize,
-}
-
-/// Makes RED payloads that carry the packet before, too.
-#[derive(Default)]
-struct RedWriter {
-    last: Option<(u64, Bytes)>,
-}
-
-impl RedWriter {
-    fn wrap(&mut self, rtp_time: u64, payload: &Bytes) -> Bytes {
-        let mut out = BytesMut::new();
-        let last = self.last.replace((rtp_time, payload.clone()));
-        if let Some((time, copy)) = &last {
-            out.put_u32((0x80 | 111) << 24 | ((rtp_time - time) as u32) << 10 | copy.len() as u32);
-        }
-        out.put_u8(111);
-        out.extend(last.map(|(_, copy)| copy));
-        out.put(payload.clone());
-        out.freeze()
-    }
 }
 
 /// What came of it.
@@ -567,7 +546,6 @@ impl Call {
                 delay: |_, _| 2 * MS,
                 repeat: 1,
             },
-            red: None,
             sink: Arc::new(PcmSink::new(48_000, 1, None).expect("format")),
             listen_from: Duration::ZERO,
             drift_ppm: 0,
@@ -576,7 +554,7 @@ impl Call {
     }
 
     /// Steps both sides through `length`, 1 ms at a time.
-    fn run(mut self, length: Duration) -> Heard {
+    fn run(self, length: Duration) -> Heard {
         let source = PcmSource::new(self.rate, self.channels, 200);
         let track = LocalAudio::new(source.clone());
         track.set_enabled(self.local_enabled);
@@ -616,18 +594,15 @@ impl Call {
                 }
                 marked += u64::from(packet.marker);
                 level = packet.audio_level_dbov;
-                let (kind, payload) = match &mut self.red {
-                    Some(red) => (
-                        PayloadKind::Red,
-                        red.wrap(packet.rtp_time_48k, &packet.payload),
-                    ),
-                    None => (PayloadKind::Opus, packet.payload),
+                let kind = match self.params.red {
+                    Some(_) => PayloadKind::Red,
+                    None => PayloadKind::Opus,
                 };
                 if !(self.network.lost)(seq, drawn) {
                     let arrival = now + (self.network.delay)(seq, drawn);
                     for _ in 0..self.network.repeat {
                         let rtp_time = packet.rtp_time_48k;
-                        let payload = payload.clone();
+                        let payload = packet.payload.clone();
                         on_the_way.insert(
                             (arrival, serial),
                             ReceivedPacket {
