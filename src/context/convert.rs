@@ -196,9 +196,13 @@ impl Format {
             let mut parts = Vec::new();
             for (nth, index) in indexes.iter().enumerate() {
                 let item = &items[*index];
-                let base = read.get(nth).cloned().map_or(Value::Null, Value::Object);
-                let rest = delta(&base, &Value::Object(item.fields().clone()));
-                left_out.extend(rest.as_ref().and_then(|rest| missing(item.id(), rest)));
+                let base = read.get(nth).cloned().unwrap_or_default();
+                let named = crate::livekit::text(&base, "id") == item.id();
+                let rest = delta(
+                    &with_id(base, item.id()),
+                    &Value::Object(item.fields().clone()),
+                );
+                left_out.extend(missing(item.id(), named, rest.as_ref()));
                 said.insert(*index);
                 parts.push(CarriedItem {
                     id: item.id().to_owned(),
@@ -260,7 +264,7 @@ impl Format {
             let read = shape.read(message);
             let carried = known.get(index).copied().flatten();
             if let Some(carried) = carried {
-                let mut read = read.unwrap_or_default().into_iter().map(Value::Object);
+                let mut read = read.unwrap_or_default().into_iter();
                 for part in &carried.items {
                     let base = read.next().unwrap_or_default();
                     order.known(&part.id, restored(part, base)?);
@@ -414,10 +418,16 @@ impl<'a> Ids<'a> {
     }
 }
 
-fn restored(part: &CarriedItem, base: Value) -> Result<LivekitItem, ConvertError> {
+fn with_id(mut fields: Map<String, Value>, id: &str) -> Value {
+    fields.insert("id".to_owned(), id.into());
+    Value::Object(fields)
+}
+
+fn restored(part: &CarriedItem, base: Map<String, Value>) -> Result<LivekitItem, ConvertError> {
     let damaged = || ConvertError::DamagedSidecar {
         item: part.id.clone(),
     };
+    let base = with_id(base, &part.id);
     let value = match &part.rest {
         Some(rest) => apply(base, rest).map_err(|Misfit| damaged())?,
         None => base,
@@ -429,9 +439,18 @@ fn restored(part: &CarriedItem, base: Value) -> Result<LivekitItem, ConvertError
 }
 
 /// The fields of an item that its message does not carry.
-fn missing(id: &str, rest: &Value) -> Option<LeftOut> {
-    let set = rest.get("set").and_then(Value::as_object);
-    let fields: Vec<String> = set.into_iter().flat_map(Map::keys).cloned().collect();
+fn missing(id: &str, named: bool, rest: Option<&Value>) -> Option<LeftOut> {
+    let changes = ["put", "set"].map(|part| rest.and_then(|rest| rest.get(part)?.as_object()));
+    let mut fields: Vec<String> = changes
+        .into_iter()
+        .flatten()
+        .flat_map(Map::keys)
+        .cloned()
+        .collect();
+    if !named {
+        fields.push("id".to_owned());
+    }
+    fields.sort_unstable();
     (!fields.is_empty()).then(|| LeftOut {
         item: id.to_owned(),
         fields,
@@ -601,11 +620,12 @@ pub(crate) fn by_answer(items: &[LivekitItem]) -> Vec<Group> {
     groups
 }
 
-/// SHA-256 over a message, whatever the order of its fields, and whether nulls are written or not.
+/// The first half of the SHA-256 over a message, whatever the order of its fields, and whether nulls are written or not.
 fn digest(message: &Value) -> String {
     let mut sha = Sha256::new();
     feed(&mut sha, message);
-    sha.finalize()
+    let hash = sha.finalize();
+    hash[..16]
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()

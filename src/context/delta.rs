@@ -9,26 +9,37 @@ pub(crate) struct Misfit;
 
 /// What turns `from` into `to`; nothing if they are equal.
 ///
-/// `{"=": value}` replaces, `{"set": {name: delta}, "unset": [name]}` changes an object, and `{"at": {index: delta}}`
-/// changes an array of the same length.
+/// `{"=": value}` replaces, `{"put": {name: value}, "set": {name: delta}, "unset": [name]}` changes an object, and
+/// `{"at": {index: delta}}` changes an array of the same length.
 pub(crate) fn delta(from: &Value, to: &Value) -> Option<Value> {
     if from == to {
         return None;
     }
     Some(match (from, to) {
         (Value::Object(from), Value::Object(to)) => {
-            let set: Map<String, Value> = to
-                .iter()
-                .filter_map(|(name, new)| {
-                    let change = match from.get(name) {
-                        Some(old) => delta(old, new)?,
-                        None => json!({"=": new}),
-                    };
-                    Some((name.clone(), change))
-                })
-                .collect();
+            let (mut put, mut set) = (Map::new(), Map::new());
+            for (name, new) in to {
+                match from.get(name).map(|old| delta(old, new)) {
+                    Some(None) => {}
+                    Some(Some(Value::Object(change))) if !change.contains_key("=") => {
+                        set.insert(name.clone(), change.into());
+                    }
+                    Some(Some(_)) | None => {
+                        put.insert(name.clone(), new.clone());
+                    }
+                }
+            }
             let unset: Vec<&String> = from.keys().filter(|name| !to.contains_key(*name)).collect();
-            json!({"set": set, "unset": unset})
+            let mut change = Map::new();
+            for (name, part) in [("put", put), ("set", set)] {
+                if !part.is_empty() {
+                    change.insert(name.to_owned(), part.into());
+                }
+            }
+            if !unset.is_empty() {
+                change.insert("unset".to_owned(), json!(unset));
+            }
+            Value::Object(change)
         }
         (Value::Array(from), Value::Array(to)) if from.len() == to.len() => {
             let at: Map<String, Value> = from
@@ -45,27 +56,39 @@ pub(crate) fn delta(from: &Value, to: &Value) -> Option<Value> {
 
 /// Applies a delta.
 pub(crate) fn apply(mut value: Value, delta: &Value) -> Result<Value, Misfit> {
+    let delta = delta.as_object().ok_or(Misfit)?;
     if let Some(new) = delta.get("=") {
         return Ok(new.clone());
     }
-    if let Some(at) = delta.get("at") {
-        let elements = value.as_array_mut().ok_or(Misfit)?;
-        for (index, change) in at.as_object().ok_or(Misfit)? {
-            let index: usize = index.parse().map_err(|_| Misfit)?;
-            let slot = elements.get_mut(index).ok_or(Misfit)?;
-            *slot = apply(slot.take(), change)?;
+    for (part, change) in delta {
+        match part.as_str() {
+            "at" => {
+                let elements = value.as_array_mut().ok_or(Misfit)?;
+                for (index, change) in change.as_object().ok_or(Misfit)? {
+                    let index: usize = index.parse().map_err(|_| Misfit)?;
+                    let slot = elements.get_mut(index).ok_or(Misfit)?;
+                    *slot = apply(slot.take(), change)?;
+                }
+            }
+            "put" => {
+                let fields = value.as_object_mut().ok_or(Misfit)?;
+                fields.extend(change.as_object().ok_or(Misfit)?.clone());
+            }
+            "set" => {
+                let fields = value.as_object_mut().ok_or(Misfit)?;
+                for (name, change) in change.as_object().ok_or(Misfit)? {
+                    let slot = fields.get_mut(name).ok_or(Misfit)?;
+                    *slot = apply(slot.take(), change)?;
+                }
+            }
+            "unset" => {
+                let fields = value.as_object_mut().ok_or(Misfit)?;
+                for name in change.as_array().ok_or(Misfit)? {
+                    fields.remove(name.as_str().ok_or(Misfit)?);
+                }
+            }
+            _ => return Err(Misfit),
         }
-        return Ok(value);
-    }
-    let fields = value.as_object_mut().ok_or(Misfit)?;
-    let set = delta.get("set").and_then(Value::as_object).ok_or(Misfit)?;
-    for (name, change) in set {
-        let old = fields.get_mut(name).map_or(Value::Null, Value::take);
-        fields.insert(name.clone(), apply(old, change)?);
-    }
-    let unset = delta.get("unset").and_then(Value::as_array).ok_or(Misfit)?;
-    for name in unset {
-        fields.remove(name.as_str().ok_or(Misfit)?);
     }
     Ok(value)
 }

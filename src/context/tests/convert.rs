@@ -345,7 +345,7 @@ fn a_foreign_or_damaged_sidecar_is_refused() {
     );
     let json = serde_json::to_string(&out.sidecar).expect("JSON");
     let damaged: Sidecar =
-        serde_json::from_str(&json.replace("\"set\"", "\"sat\"")).expect("a sidecar");
+        serde_json::from_str(&json.replace("\"put\"", "\"pat\"")).expect("a sidecar");
     assert!(matches!(
         Format::OpenaiChat.import(&out.messages, Some(&damaged), "in_"),
         Err(ConvertError::DamagedSidecar { .. })
