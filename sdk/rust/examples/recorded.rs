@@ -63,6 +63,9 @@ struct Arguments {
     /// For tests: sound from the start, with the track closed.
     #[arg(long)]
     no_gate: bool,
+    /// For tests: make the connection anew this long after the first grant, in milliseconds.
+    #[arg(long, value_name = "MS")]
+    reconnect_after_ms: Option<u64>,
 }
 
 struct Recorded {
@@ -125,8 +128,8 @@ fn misbehave(builder: Builder, arguments: &Arguments) -> anyhow::Result<Builder>
 #[cfg(not(feature = "misbehave"))]
 fn misbehave(builder: Builder, arguments: &Arguments) -> anyhow::Result<Builder> {
     anyhow::ensure!(
-        !arguments.rogue && !arguments.no_gate,
-        "--rogue and --no-gate need the feature misbehave"
+        !arguments.rogue && !arguments.no_gate && arguments.reconnect_after_ms.is_none(),
+        "--rogue, --no-gate and --reconnect-after-ms need the feature misbehave"
     );
     Ok(builder)
 }
@@ -159,6 +162,14 @@ impl Agent for Recorded {
         info!(epoch = grant.epoch.0, "has the baton");
         let clip = self.clips.get(self.turns).or(self.clips.last()).cloned();
         self.turns += 1;
+        #[cfg(feature = "misbehave")]
+        if let (1, Some(after_ms)) = (self.turns, self.arguments.reconnect_after_ms) {
+            let call = call.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                call.reconnect().await;
+            });
+        }
         let (speaker, tone) = (call.speaker(), self.arguments.tone);
         let said = async {
             match &clip {

@@ -154,6 +154,9 @@ pub(crate) enum Wish {
         reason: String,
         reply: oneshot::Sender<Result<HandoffDone, HandoffError>>,
     },
+    /// It wants its connection to be made anew.
+    #[cfg(feature = "misbehave")]
+    Reconnect,
 }
 
 impl Call {
@@ -217,6 +220,13 @@ impl Call {
     /// As [`Call::handoff`].
     pub async fn hand_back(&self, reason: &str) -> Result<HandoffDone, HandoffError> {
         self.handoff_to(Target::Previous, reason).await
+    }
+
+    /// Has the connection made anew, as after a loss of the network: a full reconnect.
+    #[cfg(feature = "misbehave")]
+    pub async fn reconnect(&self) {
+        // The job is over if nobody receives it.
+        let _ = self.shared.wishes.send(Wish::Reconnect).await;
     }
 
     async fn handoff_to(&self, target: Target, reason: &str) -> Result<HandoffDone, HandoffError> {

@@ -216,7 +216,7 @@ impl Job {
             };
             let goes_on = match wake {
                 Wake::Room(happening) => self.happened(happening).await?,
-                Wake::Wish(wish) => self.wish(wish)?,
+                Wake::Wish(wish) => self.wish(wish).await?,
                 Wake::Time => self.time_passed()?,
                 Wake::Finished => self.finished()?,
                 Wake::Stopping => false,
@@ -451,7 +451,7 @@ impl Job {
         self.connection.want_caller(self.standing.wants_caller());
     }
 
-    fn wish(&mut self, wish: Wish) -> Result<bool, JobError> {
+    async fn wish(&mut self, wish: Wish) -> Result<bool, JobError> {
         match wish {
             Wish::Prepared { handoff, answer } => self.prepared(handoff, answer)?,
             Wish::Handoff {
@@ -459,6 +459,8 @@ impl Job {
                 reason,
                 reply,
             } => self.request(target, reason, reply),
+            #[cfg(feature = "misbehave")]
+            Wish::Reconnect => self.connection.reconnect().await,
         }
         Ok(true)
     }

@@ -246,6 +246,15 @@ impl Connection {
         }
     }
 
+    /// Has the connection made anew.
+    #[cfg(feature = "misbehave")]
+    pub(crate) async fn reconnect(&self) {
+        let scenario = livekit::SimulateScenario::FullReconnect;
+        if let Err(error) = self.room.simulate_scenario(scenario).await {
+            debug!(%error, "no reconnect");
+        }
+    }
+
     /// Leaves the room.
     pub(crate) async fn close(self) {
         match timeout(CLOSE_MAX, self.room.close()).await {
