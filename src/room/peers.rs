@@ -142,7 +142,11 @@ impl Peers {
             Verdict::Heard { dispatch, bound } => (dispatch, bound),
             Verdict::Unknown => return Vec::new(),
             Verdict::Ignored { reason, first } => {
-                if first {
+                // The last frames of a specialist whose dispatch is over are nothing to look into.
+                let is_old = identity
+                    .as_ref()
+                    .is_some_and(|identity| self.links.contains_key(identity));
+                if first && !is_old {
                     let sender = identity.map(|identity| Hash::of(identity.as_str()));
                     warn!(?sender, %reason, "frames ignored");
                 }
