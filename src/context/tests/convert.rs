@@ -525,6 +525,7 @@ fn essence(items: &[LivekitItem]) -> (Vec<String>, BTreeSet<String>) {
                     words = parts
                         .iter()
                         .filter_map(|part| part.get("transcript")?.as_str())
+                        .filter(|text| !text.is_empty())
                         .collect();
                 }
                 let words = words.join("\n");
