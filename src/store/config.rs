@@ -39,7 +39,8 @@ pub enum StoreConfig {
 pub struct EmbeddedConfig {
     /// The file; its directory must exist.
     pub path: PathBuf,
-    /// What the file never grows beyond, in bytes. The file grows by doubling, so the largest size that it takes is the last doubling below this.
+    /// What the file never grows beyond, in bytes. It grows by doubling and its pages are not full, so ended calls begin to be
+    /// deleted for room at a quarter to a half of this.
     pub file_bytes_max: u64,
     /// Memory for cached pages, in bytes.
     pub cache_bytes: usize,

@@ -432,7 +432,7 @@ impl Embedded {
             .map(|op| op.bytes() as u64 + RECORD_OVERHEAD_BYTES)
             .sum();
         let live = self.shared.live_bytes.load(Ordering::Relaxed) + wanted;
-        let comfortable = comfortable_bytes(self.shared.config.file_bytes_max);
+        let comfortable = comfortable_bytes(self.file_bytes(), self.shared.config.file_bytes_max);
         if live > comfortable {
             self.delete_oldest(database, live - comfortable + comfortable / 16)?;
         }
@@ -674,9 +674,14 @@ impl<'txn> Tables<'txn> {
     }
 }
 
-/// How much may be stored before ended calls are deleted for room: pages are not full, and the file grows by doubling.
-fn comfortable_bytes(file_bytes_max: u64) -> u64 {
-    file_bytes_max / 4
+/// How much may be stored before ended calls are deleted for room: half of the largest size that the file can reach by
+/// doubling, since pages are half full in the worst case.
+fn comfortable_bytes(file_bytes: u64, file_bytes_max: u64) -> u64 {
+    let mut reachable = file_bytes.max(1);
+    while reachable.saturating_mul(2) <= file_bytes_max {
+        reachable = reachable.saturating_mul(2);
+    }
+    reachable / 2
 }
 
 fn weight(row: &Row) -> u64 {

@@ -2,5 +2,9 @@
 
 mod contract;
 mod crash;
+mod damage;
+mod embedded;
+mod property;
+mod records;
 mod redis;
 mod support;
