@@ -191,8 +191,9 @@ fn one(artifact: &Artifact, wanted: usize, server: &Server, copy: &Path) -> Resu
         .env("LIVEKIT_API_KEY", API_KEY)
         .env("LIVEKIT_API_SECRET", API_SECRET)
         // What tells v1 from v0; see `outcome`.
-        .env("RUST_LOG", "warn,livekit_signaling=debug")
+        .env("RUST_LOG", "info,livekit_signaling=debug")
         .env("NO_COLOR", "1")
+        .env("RUST_BACKTRACE", "0")
         .env("RUST_LOG_STYLE", "never")
         .current_dir(copy);
     let start = Instant::now();
