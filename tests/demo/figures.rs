@@ -90,7 +90,7 @@ impl Call {
             hz,
         };
         let mut voices = vec![voice(TRIAGE, TRIAGE_HZ), voice(BILLING, BILLING_HZ)];
-        if self.arguments.misbehaves() {
+        if self.arguments.has_rogue() {
             voices.push(voice(ROGUE, ROGUE_HZ));
         }
         voices
@@ -109,7 +109,7 @@ impl Call {
 
     /// First window of the part to judge: from the first tone, or all of a call without words.
     fn judged_from(&self) -> Result<usize> {
-        if self.arguments.misbehaves() {
+        if self.arguments.has_rogue() {
             return Ok(0);
         }
         let mut entries = self.journals.values().flatten();
@@ -210,9 +210,7 @@ impl Figures {
             dispatch_to_program_track_ms: rounded(call.dispatch_to_program_track_ms()),
             answer_to_first_word_ms: rounded(call.answer_to_first_word_ms()),
             baton_rss_mb: rounded(call.footprint.rss_mb),
-            ok: limits(call, &verdict, moments.len())
-                .iter()
-                .all(|limit| limit.within),
+            ok: beyond(&limits(call, &verdict, moments.len())).is_empty(),
             handoffs,
         };
         Ok(Self {
@@ -249,11 +247,10 @@ impl Figures {
         for Limit {
             name,
             value,
-            within,
+            standing,
         } in self.limits(call)
         {
-            let mark = if within { "ok" } else { "OUT OF LIMIT" };
-            let _ = writeln!(table, "  {name:44} {value:>26}  {mark}");
+            let _ = writeln!(table, "  {name:44} {value:>12}  {}", standing.mark());
         }
         if let Some(comparison) = &call.comparison {
             table.push_str(&compared(&self.verdict, comparison));
@@ -279,23 +276,71 @@ impl Figures {
     }
 
     /// The line below the title of the picture.
-    pub(crate) fn summary(&self) -> String {
+    pub(crate) fn summary(&self, call: &Call) -> String {
         let Verdict {
             changes, leaked_ms, ..
         } = &self.verdict;
         let (median, worst) = silence(&self.verdict);
         let handoffs = changes.len();
-        format!(
+        let mut summary = format!(
             "{handoffs} measured handoffs: {leaked_ms} ms leaked, silence {median} ms in the median and {worst} ms at worst"
-        )
+        );
+        let beyond = beyond(&self.limits(call));
+        if !beyond.is_empty() {
+            let _ = write!(summary, "; out of limit: {}", beyond.join(", "));
+        }
+        summary
     }
 }
 
-/// A figure and whether it is within its limit.
+/// A figure and how it stands to its limit.
 struct Limit {
     name: &'static str,
     value: String,
-    within: bool,
+    standing: Standing,
+}
+
+/// How a figure stands to its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Within,
+    Beyond,
+    /// It has no limit.
+    Shown,
+    /// Its limit is for release builds, and this is none.
+    NotJudged,
+}
+
+impl Standing {
+    fn of(within: bool) -> Self {
+        if within { Self::Within } else { Self::Beyond }
+    }
+
+    /// For memory and size, which debug information multiplies.
+    fn in_release(within: bool) -> Self {
+        if cfg!(debug_assertions) {
+            Self::NotJudged
+        } else {
+            Self::of(within)
+        }
+    }
+
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Within => "ok",
+            Self::Beyond => "OUT OF LIMIT",
+            Self::Shown => "",
+            Self::NotJudged => "not judged in a debug build",
+        }
+    }
+}
+
+/// Names of the figures that are out of their limits.
+fn beyond(limits: &[Limit]) -> Vec<&'static str> {
+    let beyond = limits
+        .iter()
+        .filter(|limit| limit.standing == Standing::Beyond);
+    beyond.map(|limit| limit.name).collect()
 }
 
 fn limits(call: &Call, verdict: &Verdict, handoffs: usize) -> Vec<Limit> {
@@ -303,61 +348,62 @@ fn limits(call: &Call, verdict: &Verdict, handoffs: usize) -> Vec<Limit> {
     let Footprint { rss_mb, threads } = call.footprint;
     let program_mb = call.baton_bytes as f64 / 1_000_000.0;
     let wanted = call.arguments.handoffs;
-    let limit = |name, value, within| Limit {
+    let limit = |name, value, standing| Limit {
         name,
         value,
-        within,
+        standing,
     };
+    let within = Standing::of;
     vec![
         limit(
             "handoffs",
             format!("{handoffs} of {wanted}"),
-            handoffs as u64 == wanted && verdict.missing.is_empty(),
+            within(handoffs as u64 == wanted && verdict.missing.is_empty()),
         ),
         limit(
             "leaked (limit 0)",
             format!("{} ms", verdict.leaked_ms),
-            verdict.leaked_ms == 0,
+            within(verdict.leaked_ms == 0),
         ),
         limit(
             "silence, median (limit 20)",
             format!("{median} ms"),
-            median <= SILENCE_MEDIAN_MAX_MS,
+            within(median <= SILENCE_MEDIAN_MAX_MS),
         ),
         limit(
             "silence, worst (limit 40)",
             format!("{worst} ms"),
-            worst <= SILENCE_WORST_MAX_MS,
+            within(worst <= SILENCE_WORST_MAX_MS),
         ),
         limit(
             "silence away from handoffs (limit 40)",
             format!("{} ms", verdict.stray_silence_ms),
-            verdict.stray_silence_ms <= SILENCE_WORST_MAX_MS,
+            within(verdict.stray_silence_ms <= SILENCE_WORST_MAX_MS),
         ),
         limit(
             "dispatch to program track",
             format!("{:.0} ms", call.dispatch_to_program_track_ms()),
-            true,
+            Standing::Shown,
         ),
         limit(
             "answer to first word",
             format!("{:.0} ms", call.answer_to_first_word_ms()),
-            true,
+            Standing::Shown,
         ),
         limit(
             "memory of baton (limit 25)",
             format!("{rss_mb:.1} MB"),
-            rss_mb <= RSS_MAX_MB,
+            Standing::in_release(rss_mb <= RSS_MAX_MB),
         ),
         limit(
             "threads of baton (limit 4)",
             threads.to_string(),
-            threads <= THREADS_MAX,
+            within(threads <= THREADS_MAX),
         ),
         limit(
             "size of the program (limit 25)",
             format!("{program_mb:.1} MB"),
-            program_mb <= PROGRAM_MAX_MB || cfg!(debug_assertions),
+            Standing::in_release(program_mb <= PROGRAM_MAX_MB),
         ),
     ]
 }

@@ -82,7 +82,7 @@ struct Arguments {
     /// Add a specialist that publishes for everybody, sounds always and ignores revokes: the run has to fail
     #[arg(long)]
     rogue: bool,
-    /// Switch one ring of the gate off, against a specialist that sounds always: the run has to fail
+    /// Switch one ring of the gate off, and no other: 1 a specialist sounds always, 2 permissions are open, 3 Baton plays every track
     #[arg(long, value_name = "1|2|3", conflicts_with = "rogue", value_parser = clap::value_parser!(u8).range(1..=3))]
     without_ring: Option<u8>,
 }
@@ -99,9 +99,14 @@ impl Arguments {
         self.rogue || self.without_ring.is_some()
     }
 
+    /// Whether somebody sounds always, who is not one of the two.
+    fn has_rogue(&self) -> bool {
+        self.rogue || self.without_ring == Some(1)
+    }
+
     /// Where somebody sounds always, words would be taken for its tone: such a run has none.
     fn speech_epochs(&self) -> u64 {
-        if self.misbehaves() { 1 } else { SPEECH_EPOCHS }
+        if self.has_rogue() { 1 } else { SPEECH_EPOCHS }
     }
 }
 
@@ -153,6 +158,10 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
     std::fs::create_dir_all(out)
         .with_context(|| format!("the target folder {} cannot be made", out.display()))?;
+    for stale in ["heard.wav", "timeline.svg", "report.json"] {
+        // What cannot be removed is written over, or fails with its name, further down.
+        let _ = std::fs::remove_file(out.join(stale));
+    }
     let progress = Progress {
         start: Instant::now(),
     };

@@ -26,7 +26,7 @@ pub(crate) fn draw(call: &Call, figures: &Figures) -> Timeline {
     panels.extend(magnified(call, figures));
     Timeline {
         title: "What the caller heard".to_owned(),
-        subtitle: figures.summary(),
+        subtitle: figures.summary(call),
         ok: figures.report.ok,
         caller: heard(call, figures, &loudness),
         loudness,
@@ -99,7 +99,7 @@ fn holes(call: &Call, figures: &Figures) -> Vec<Span> {
     let mut holes = Vec::new();
     let mut until_ms = runs.first().map_or(0, |run| run.start_ms);
     for run in runs {
-        if run.start_ms > until_ms && !call.arguments.misbehaves() {
+        if run.start_ms > until_ms && !call.arguments.has_rogue() {
             holes.push(Span {
                 start_ms: figures.judged_from_ms + until_ms,
                 end_ms: figures.judged_from_ms + run.start_ms,

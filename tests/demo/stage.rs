@@ -141,43 +141,42 @@ impl Cast {
 
 impl Arguments {
     fn cast(&self) -> Vec<Cast> {
-        let fair = |name, partner, tone_hz| Cast {
+        let part = |name, partner, tone_hz, misbehaviour| Cast {
             name,
             partner,
             tone_hz,
-            misbehaviour: &[],
+            misbehaviour,
+        };
+        // Without the second ring a specialist publishes for everybody, and else plays by the rules.
+        let open: &[&str] = match self.without_ring {
+            Some(2) => &["--open-to-all"],
+            Some(_) | None => &[],
         };
         let mut cast = vec![
-            fair(TRIAGE, BILLING, TRIAGE_HZ),
-            fair(BILLING, TRIAGE, BILLING_HZ),
+            part(TRIAGE, BILLING, TRIAGE_HZ, open),
+            part(BILLING, TRIAGE, BILLING_HZ, open),
         ];
-        let misbehaviour: &[&str] = match (self.rogue, self.without_ring) {
-            (true, _) | (false, Some(2)) => &["--open-to-all", "--ungated", "--ignores-revoke"],
-            (false, Some(1)) => &["--open-to-all", "--ungated"],
-            (false, Some(_)) => &["--ungated"],
-            (false, None) => return cast,
-        };
-        cast.push(Cast {
-            name: ROGUE,
-            partner: TRIAGE,
-            tone_hz: ROGUE_HZ,
-            misbehaviour,
-        });
+        if self.rogue {
+            let all: &[&str] = &["--open-to-all", "--ungated", "--ignores-revoke"];
+            cast.push(part(ROGUE, TRIAGE, ROGUE_HZ, all));
+        } else if self.has_rogue() {
+            // Without the first ring a specialist sounds always, behind a closed permission.
+            cast.push(part(ROGUE, TRIAGE, ROGUE_HZ, &["--ungated"]));
+        }
         cast
     }
 
-    /// What Baton is told to leave out, in a run that has to fail.
+    /// What Baton is told to leave out: without the third ring it plays every track it receives.
     fn faults(&self) -> Option<&'static str> {
         match self.without_ring {
-            None | Some(1) => None,
-            Some(2) => Some("intrusion_ignored"),
-            Some(_) => Some("mixer_open,intrusion_ignored"),
+            Some(3) => Some("mixer_open"),
+            Some(_) | None => None,
         }
     }
 }
 
 fn yaml(arguments: &Arguments) -> String {
-    let rogue = if arguments.misbehaves() {
+    let rogue = if arguments.has_rogue() {
         format!("  {ROGUE}:\n    lifetime: resident\n    description: Breaks the rules\n")
     } else {
         String::new()

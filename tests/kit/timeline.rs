@@ -13,7 +13,7 @@ const LANE_HEIGHT: f64 = 46.0;
 const CALLER_HEIGHT: f64 = 86.0;
 const LANE_GAP: f64 = 10.0;
 const HEADER_HEIGHT: f64 = 100.0;
-const PANEL_HEAD: f64 = 42.0;
+const PANEL_HEAD: f64 = 62.0;
 const AXIS_HEIGHT: f64 = 42.0;
 /// Above the band of loudness in the middle of the caller's lane.
 const LABEL_BELOW_TOP: f64 = 18.0;
@@ -169,7 +169,7 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     fn draw(&self, svg: &mut Svg, index: usize) {
-        svg.text(MARGIN, self.top + 28.0, "head", &self.panel.title);
+        svg.text(MARGIN, self.top + 24.0, "head", &self.panel.title);
         let top = self.top + PANEL_HEAD;
         let bottom = top + self.timeline.panel_height() - PANEL_HEAD - AXIS_HEIGHT;
         self.axis(svg, top, bottom);
