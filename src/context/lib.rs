@@ -7,7 +7,7 @@
 //! tool calls that run when the baton moves. A [`Feed`] is what one specialist gets of it, by its [`FilterPlan`].
 //!
 //! A [`Format`] writes [`LivekitItem`]s as another framework's messages, and reads them back; a [`Sidecar`] keeps what
-//! those messages cannot carry.
+//! those messages cannot carry. A [`Packet`] is all that a successor needs, as one JSON document.
 //!
 //! # What this crate never does
 //! - It reads no clock, draws no random number and does no I/O: ids, times and texts come in.
@@ -26,6 +26,7 @@ mod log;
 mod made;
 mod mask;
 mod merge;
+mod packet;
 mod realtime;
 mod responses;
 mod schema;
@@ -45,6 +46,10 @@ pub use log::{
 pub use made::{UnixMillis, handoff, summary};
 pub use mask::{CARD_NUMBER, Mask, MaskAction, Masked, REDACTED, SPOKEN_NUMBER};
 pub use merge::{ParseError, Patch, PatchLimits};
+pub use packet::{
+    PACKET_SCHEMA, PACKET_VERSION, Packet, PacketContext, PacketError, PacketOpening, PacketRoute,
+    PacketState, PacketTelephony, PacketTurn,
+};
 pub use schema::{SchemaError, StateSchema, Violation};
 pub use scope::{Access, FieldPath, FieldPathError, ScopeError, Scopes};
 pub use state::{Change, Outcome, PatchError, ReplayError, SharedState, StateVersion, Writer};
