@@ -7,6 +7,7 @@
 //! written back.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -41,7 +42,7 @@ pub enum Format {
 }
 
 /// A conversation in another format.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Exported {
     /// The messages.
     pub messages: Vec<Value>,
@@ -61,7 +62,7 @@ pub struct LeftOut {
 }
 
 /// What a format cannot carry, by item.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sidecar {
     /// The format that it goes along with.
     pub format: Format,
@@ -73,14 +74,14 @@ pub struct Sidecar {
 }
 
 /// One message, and what it leaves unsaid.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct Carried {
     /// Hash of the message, to know it again.
     digest: String,
     items: Vec<CarriedItem>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct CarriedItem {
     id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -302,6 +303,27 @@ impl Format {
             items: order.finish(),
             lost,
         })
+    }
+}
+
+/// What was said does not belong into logs.
+impl fmt::Debug for Exported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exported")
+            .field("messages", &self.messages.len())
+            .field("sidecar", &self.sidecar)
+            .field("left_out", &self.left_out)
+            .finish()
+    }
+}
+
+/// What was said does not belong into logs.
+impl fmt::Debug for Sidecar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sidecar")
+            .field("format", &self.format)
+            .field("items", &self.order.len())
+            .finish_non_exhaustive()
     }
 }
 

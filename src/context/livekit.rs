@@ -2,6 +2,7 @@
 //! exclusions), which every conversion starts from and comes back to.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use livekit_protocol::agent::chat_context::{ChatItem, chat_item};
 use livekit_protocol::agent::{
@@ -14,7 +15,7 @@ use crate::item::{Item, ItemError, LIVEKIT, Native};
 
 /// An item of a LiveKit conversation as JSON: an object with a known `type`, an `id`, and what its type cannot do
 /// without. Whatever else it has is kept.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct LivekitItem(Map<String, Value>);
 
 /// Why JSON is no item.
@@ -180,6 +181,13 @@ impl LivekitItem {
             "" => id.split('/').next().unwrap_or(id),
             group => group,
         }
+    }
+}
+
+/// What was said does not belong into logs.
+impl fmt::Debug for LivekitItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LivekitItem({} {:?})", self.text("type"), self.id())
     }
 }
 

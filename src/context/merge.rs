@@ -3,6 +3,8 @@
 //! A document that is only ever made by merge patches has no null among the fields of its objects (only in arrays,
 //! which are values), and between two such documents there is always a patch.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 /// Bounds of a patch.
@@ -27,7 +29,7 @@ impl Default for PatchLimits {
 }
 
 /// A merge patch of the shared state: an object, within the bounds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Patch(Map<String, Value>);
 
 /// Why bytes are no patch.
@@ -95,6 +97,13 @@ impl Patch {
     /// Applies the patch to a document that somebody holds, such as a specialist its view.
     pub fn apply_to(&self, document: &mut Map<String, Value>) {
         merge(document, &self.0);
+    }
+}
+
+/// Which fields, but not their values: those do not belong into logs.
+impl fmt::Debug for Patch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

@@ -27,7 +27,6 @@ pub struct Writer<'a> {
 }
 
 /// The document.
-#[derive(Debug)]
 pub struct SharedState {
     document: Map<String, Value>,
     version: StateVersion,
@@ -48,7 +47,7 @@ pub enum Outcome {
 }
 
 /// An accepted patch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Change {
     version: StateVersion,
     patch: Patch,
@@ -58,7 +57,7 @@ pub struct Change {
 }
 
 /// Why a patch was refused. The state is as it was.
-#[derive(Debug, thiserror::Error, PartialEq)]
+#[derive(thiserror::Error, PartialEq)]
 pub enum PatchError {
     /// Something that the patch touches has changed since.
     #[error(
@@ -133,6 +132,33 @@ impl StateVersion {
 impl fmt::Display for StateVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// No values: they do not belong into logs.
+impl fmt::Debug for SharedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedState")
+            .field("version", &self.version)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// No values: they do not belong into logs.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change")
+            .field("version", &self.version)
+            .field("patch", &self.patch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// No values: they do not belong into logs.
+impl fmt::Debug for PatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PatchError({self})")
     }
 }
 

@@ -454,3 +454,46 @@ fn a_snapshot_takes_up_where_it_was_and_is_careful_with_older_versions() {
     };
     assert!(SharedState::restore(state.document().clone(), StateVersion(1), small, None).is_err());
 }
+
+#[test]
+fn values_are_not_in_the_debug_output() {
+    let mut state = state_of(json!({"name": "Ann"}));
+    let changed = change(hold(&mut state, json!({"name": "Bea"})));
+    let conflict = write(
+        &mut state,
+        &context::Scopes::all(),
+        1,
+        json!({"name": "Cid"}),
+    );
+    let shown = format!("{state:?} {changed:?} {conflict:?}");
+    assert!(
+        shown.contains("name") && shown.contains("version 2"),
+        "{shown}"
+    );
+    assert!(
+        !shown.contains("Ann") && !shown.contains("Bea") && !shown.contains("Cid"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_call_of_120_fields_takes_5000_patches_and_a_reader_of_half_follows() {
+    let fields: Map<String, Value> = (0..120)
+        .map(|n| (format!("field_{n}"), json!({"value": 0, "secret": 0})))
+        .collect();
+    let mut state = state_of(Value::Object(fields));
+    let reader = scopes(Access::Read, &[("*.secret", Access::None)]);
+    let mut view = state.view(&reader);
+    for turn in 1..=5_000_u32 {
+        let part = if turn % 2 == 0 { "value" } else { "secret" };
+        let name = format!("field_{}", turn % 120);
+        let changed = change(hold(&mut state, json!({name: {part: turn}})));
+        let seen = changed.seen_by(&reader);
+        assert_eq!(seen.is_some(), turn % 2 == 0);
+        if let Some(patch) = seen {
+            patch.apply_to(&mut view);
+        }
+    }
+    assert_eq!(state.version(), StateVersion(5_001));
+    assert_eq!(view, state.view(&reader));
+}
