@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::convert::{Group, Shape, by_answer, pairs};
+use crate::convert::Shape;
+use crate::grouping::{Group, by_answer, pairs};
 use crate::livekit::{LivekitItem, Part, Type, text};
 
 /// Who writes.

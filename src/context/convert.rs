@@ -6,7 +6,7 @@
 //! what a foreign message has that LiveKit's items cannot hold is the difference between it and the message that is
 //! written back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,11 @@ use sha2::{Digest, Sha256};
 
 use crate::chat::{Chat, Dialect};
 use crate::delta::{Misfit, apply, delta, only_in};
+use crate::grouping::{Group, group_calls};
 use crate::langchain::Langchain;
-use crate::livekit::{LivekitItem, NoLivekitItem, Type};
+use crate::livekit::{LivekitItem, NoLivekitItem};
 use crate::livekit_js::LivekitJs;
+use crate::order::{Ids, Order};
 use crate::realtime::Realtime;
 use crate::responses::Responses;
 
@@ -67,23 +69,23 @@ pub struct Sidecar {
     /// The format that it goes along with.
     pub format: Format,
     /// All items, in their order.
-    order: Vec<String>,
-    messages: Vec<Carried>,
+    pub(crate) order: Vec<String>,
+    pub(crate) messages: Vec<Carried>,
     /// The items that are in no message.
-    aside: BTreeMap<String, Value>,
+    pub(crate) aside: BTreeMap<String, Value>,
 }
 
 /// One message, and what it leaves unsaid.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-struct Carried {
+pub(crate) struct Carried {
     /// Hash of the message, to know it again.
     digest: String,
-    items: Vec<CarriedItem>,
+    pub(crate) items: Vec<CarriedItem>,
 }
 
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-struct CarriedItem {
-    id: String,
+pub(crate) struct CarriedItem {
+    pub(crate) id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rest: Option<Value>,
 }
@@ -150,15 +152,6 @@ pub(crate) trait Shape {
     /// The items of a message, in the order in which `render` takes them; nothing if it is not understood. An item
     /// without an id gets one.
     fn read(&self, message: &Value) -> Option<Vec<Map<String, Value>>>;
-}
-
-/// What goes into one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Group {
-    /// These items.
-    Items(Vec<usize>),
-    /// Nothing but a place for the result of this call.
-    Running(usize),
 }
 
 impl Format {
@@ -327,119 +320,6 @@ impl fmt::Debug for Sidecar {
     }
 }
 
-/// The order in which known and new items come together: known ones as they were, new ones after those that they
-/// followed.
-struct Order<'a> {
-    order: Vec<&'a str>,
-    places: HashMap<&'a str, usize>,
-    known: BTreeMap<usize, LivekitItem>,
-    /// New items, by how many known places come before them.
-    fresh: BTreeMap<usize, Vec<LivekitItem>>,
-    /// How many places are behind.
-    behind: usize,
-    /// The places of the items that were in messages, so that what comes after all of them comes last.
-    last: usize,
-}
-
-impl<'a> Order<'a> {
-    fn of(sidecar: Option<&'a Sidecar>) -> Result<Self, ConvertError> {
-        let order: Vec<&str> = sidecar
-            .map(|sidecar| sidecar.order.iter().map(String::as_str).collect())
-            .unwrap_or_default();
-        let places: HashMap<&str, usize> =
-            order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
-        let mut known = BTreeMap::new();
-        let mut last = 0;
-        if let Some(sidecar) = sidecar {
-            for (id, value) in &sidecar.aside {
-                let item = LivekitItem::new(value.clone()).ok();
-                let place = places.get(id.as_str()).copied();
-                let (Some(place), Some(item)) = (place, item) else {
-                    return Err(ConvertError::DamagedSidecar { item: id.clone() });
-                };
-                known.insert(place, item);
-            }
-            let said = sidecar.messages.iter().flat_map(|message| &message.items);
-            let ends = said.filter_map(|part| places.get(part.id.as_str()));
-            last = ends.map(|place| place + 1).max().unwrap_or(0);
-        }
-        Ok(Self {
-            order,
-            places,
-            known,
-            fresh: BTreeMap::new(),
-            behind: 0,
-            last,
-        })
-    }
-
-    fn known(&mut self, id: &str, item: LivekitItem) {
-        // An id that the order does not have is not from this sidecar's making; it goes where it is read.
-        match self.places.get(id) {
-            Some(place) => {
-                self.behind = self.behind.max(place + 1);
-                self.known.insert(*place, item);
-            }
-            None => self.fresh(vec![item]),
-        }
-    }
-
-    fn fresh(&mut self, items: Vec<LivekitItem>) {
-        let behind = if self.behind == self.last {
-            self.order.len()
-        } else {
-            self.behind
-        };
-        self.fresh.entry(behind).or_default().extend(items);
-    }
-
-    fn finish(mut self) -> Vec<LivekitItem> {
-        let mut items = Vec::new();
-        for place in 0..=self.order.len() {
-            items.extend(self.fresh.remove(&place).unwrap_or_default());
-            items.extend(self.known.remove(&place));
-        }
-        name_outputs(items)
-    }
-}
-
-/// Gives ids to items that have none.
-struct Ids<'a> {
-    prefix: &'a str,
-    next: usize,
-    taken: BTreeSet<String>,
-}
-
-impl<'a> Ids<'a> {
-    fn new(prefix: &'a str, sidecar: Option<&Sidecar>) -> Self {
-        let taken = sidecar.map(|sidecar| sidecar.order.iter().cloned().collect());
-        Self {
-            prefix,
-            next: 0,
-            taken: taken.unwrap_or_default(),
-        }
-    }
-
-    /// The fields with an id that nobody else has.
-    fn named(&mut self, mut fields: Map<String, Value>) -> Map<String, Value> {
-        let own = crate::livekit::text(&fields, "id").to_owned();
-        let id = if own.is_empty() || self.taken.contains(&own) {
-            loop {
-                let id = format!("{}{}", self.prefix, self.next);
-                self.next += 1;
-                if !self.taken.contains(&id) {
-                    break id;
-                }
-            }
-        } else {
-            own
-        };
-        self.taken.insert(id.clone());
-        fields.insert("id".to_owned(), id.into());
-        fields
-    }
-}
-
 fn with_id(mut fields: Map<String, Value>, id: &str) -> Value {
     fields.insert("id".to_owned(), id.into());
     Value::Object(fields)
@@ -507,139 +387,6 @@ fn align<'a>(digests: &[String], carried: &'a [Carried]) -> Vec<Option<&'a Carri
         }
     }
     known
-}
-
-/// Calls that came in one message are one answer.
-fn group_calls(items: &mut [LivekitItem]) {
-    let Some((first, rest)) = items.split_first_mut() else {
-        return;
-    };
-    let group = first.group().to_owned();
-    for item in rest.iter_mut().filter(|item| item.kind() == Type::Call) {
-        item.set("group_id", group.clone());
-    }
-}
-
-/// A result says which tool it is of, if its call does.
-fn name_outputs(mut items: Vec<LivekitItem>) -> Vec<LivekitItem> {
-    let mut tools: HashMap<String, String> = HashMap::new();
-    for item in &mut items {
-        match item.kind() {
-            Type::Call => {
-                tools.insert(
-                    item.text("call_id").to_owned(),
-                    item.text("name").to_owned(),
-                );
-            }
-            Type::Output if !item.fields().contains_key("name") => {
-                let tool = tools.get(item.text("call_id")).cloned().unwrap_or_default();
-                item.set("name", tool);
-            }
-            Type::Output | Type::Message | Type::Handoff | Type::ConfigUpdate => {}
-        }
-    }
-    items
-}
-
-/// For each item, its other half: a result belongs to the last call before it that has its id and no result.
-pub(crate) fn pairs(items: &[LivekitItem]) -> Vec<Option<usize>> {
-    let mut open: HashMap<&str, Vec<usize>> = HashMap::new();
-    let mut halves = vec![None; items.len()];
-    for (index, item) in items.iter().enumerate() {
-        match item.kind() {
-            Type::Call => open.entry(item.text("call_id")).or_default().push(index),
-            Type::Output => {
-                if let Some(call) = open.get_mut(item.text("call_id")).and_then(Vec::pop) {
-                    halves[call] = Some(index);
-                    halves[index] = Some(call);
-                }
-            }
-            Type::Message | Type::Handoff | Type::ConfigUpdate => {}
-        }
-    }
-    halves
-}
-
-/// One message for each item, in order, without handoffs, updates, and what has no other half.
-pub(crate) fn one_by_one(items: &[LivekitItem]) -> Vec<Group> {
-    let halves = pairs(items);
-    items
-        .iter()
-        .enumerate()
-        .filter(|(index, item)| match item.kind() {
-            Type::Message => true,
-            Type::Call | Type::Output => halves[*index].is_some(),
-            Type::Handoff | Type::ConfigUpdate => false,
-        })
-        .map(|(index, _)| Group::Items(vec![index]))
-        .collect()
-}
-
-/// What a model answered at once goes into one message, words first, and the results come right after it.
-pub(crate) fn by_answer(items: &[LivekitItem]) -> Vec<Group> {
-    struct Answer {
-        message: Option<usize>,
-        calls: Vec<usize>,
-        outputs: Vec<usize>,
-    }
-    let halves = pairs(items);
-    let mut answers: Vec<Answer> = Vec::new();
-    let mut by_group: HashMap<&str, usize> = HashMap::new();
-    let mut answer_of: HashMap<usize, usize> = HashMap::new();
-    for (index, item) in items.iter().enumerate() {
-        let grouped = match item.kind() {
-            Type::Message => item.text("role") == "assistant",
-            Type::Call => halves[index].is_some(),
-            Type::Output => {
-                if let Some(answer) = halves[index].and_then(|call| answer_of.get(&call)) {
-                    answers[*answer].outputs.push(index);
-                }
-                continue;
-            }
-            Type::Handoff | Type::ConfigUpdate => continue,
-        };
-        if item.kind() == Type::Call && !grouped {
-            continue;
-        }
-        let is_message = item.kind() == Type::Message;
-        let joins = by_group.get(item.group()).copied().filter(|answer| {
-            let answer: &Answer = &answers[*answer];
-            let same_call = |call: &usize| items[*call].text("call_id") == item.text("call_id");
-            grouped
-                && !(is_message && answer.message.is_some())
-                && !answer.calls.iter().any(same_call)
-        });
-        let answer = joins.unwrap_or_else(|| {
-            answers.push(Answer {
-                message: None,
-                calls: Vec::new(),
-                outputs: Vec::new(),
-            });
-            answers.len() - 1
-        });
-        if grouped {
-            by_group.insert(item.group(), answer);
-        }
-        if is_message {
-            answers[answer].message = Some(index);
-        } else {
-            answers[answer].calls.push(index);
-            answer_of.insert(index, answer);
-        }
-    }
-    let mut groups = Vec::new();
-    for answer in answers {
-        groups.push(Group::Items(
-            answer.message.into_iter().chain(answer.calls).collect(),
-        ));
-        groups.extend(
-            answer
-                .outputs
-                .into_iter()
-                .map(|output| Group::Items(vec![output])),
-        );
-    }
-    groups
 }
 
 /// The first half of the SHA-256 over a message, whatever the order of its fields, and whether nulls are written or not.

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::chat::{call_of, message_of, output_of, read_content, words};
-use crate::convert::{Group, Shape, by_answer};
+use crate::convert::Shape;
+use crate::grouping::{Group, by_answer};
 use crate::livekit::{LivekitItem, Part, Type, text};
 
 pub(crate) struct Langchain;

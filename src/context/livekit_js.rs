@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::convert::{Group, Shape};
+use crate::convert::Shape;
+use crate::grouping::Group;
 use crate::livekit::{LivekitItem, text};
 
 pub(crate) struct LivekitJs;

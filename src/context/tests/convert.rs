@@ -560,7 +560,7 @@ fn essence(items: &[LivekitItem]) -> (Vec<String>, BTreeSet<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/convert.seeds"))), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/convert.seeds"))), ..ProptestConfig::default() })]
 
     #[test]
     fn there_and_back_is_equal(items in livekit_items()) {
