@@ -41,7 +41,10 @@ pub fn authority(file: &Path) -> Result<rustls::ServerConfig, TlsError> {
     leaf.use_authority_key_identifier_extension = true;
     let leaf = leaf.signed_by(&leaf_key, &issuer)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let private_key = leaf_key.serialize_der().try_into().map_err(|text: &str| rustls::Error::General(text.to_owned()))?;
+    let private_key = leaf_key
+        .serialize_der()
+        .try_into()
+        .map_err(|text: &str| rustls::Error::General(text.to_owned()))?;
     Ok(rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
@@ -86,8 +89,12 @@ impl Drop for TlsProxy {
 
 async fn pass_on(acceptor: TlsAcceptor, stream: TcpStream, to: u16) {
     // A client that does not trust the certificate ends the handshake here.
-    let Ok(mut client) = acceptor.accept(stream).await else { return };
-    let Ok(mut server) = TcpStream::connect(("127.0.0.1", to)).await else { return };
+    let Ok(mut client) = acceptor.accept(stream).await else {
+        return;
+    };
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", to)).await else {
+        return;
+    };
     // Either side may close whenever it likes.
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }
