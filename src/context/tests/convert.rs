@@ -263,6 +263,23 @@ fn javascript_has_camel_case_and_milliseconds() {
 }
 
 #[test]
+fn what_javascript_wrote_is_the_same_after_python() {
+    // As `@livekit/agents` 1.9.0 wrote it.
+    let messages = [
+        json!({"id":"item_890c1884-447","type":"message","role":"user","content":["hi",{"id":"img_ef9d3d37-247","type":"image_content","image":"data:image/png;base64,AA","inferenceDetail":"low"}],"interrupted":false,"createdAt":1763714481500_u64,"extra":{"a_b":1}}),
+        json!({"id":"item_af716d8c-6bd","type":"message","role":"assistant","content":["hello"],"interrupted":true,"createdAt":1795254207744_u64,"metrics":{"llmNodeTtft":0.5,"startedSpeakingAt":1763714481.5}}),
+        json!({"id":"item_a4d6e104-7a1","type":"function_call","callId":"k","name":"f","args":"{\"a\":1}","extra":{"google":{"thoughtSignature":"s"}},"groupId":"g","thoughtSignature":"s","createdAt":1795254207744_u64}),
+        json!({"id":"item_efd9aeec-f4e","type":"function_call_output","name":"f","callId":"k","output":"r","isError":true,"createdAt":1795254207744_u64}),
+        json!({"id":"item_eb9dcd2c-39b","type":"agent_handoff","newAgentId":"b","oldAgentId":"a","createdAt":1795254207744_u64}),
+        json!({"id":"item_d55b0178-a77","type":"agent_config_update","instructions":"new","toolsAdded":["x"],"createdAt":1795254207744_u64}),
+    ];
+    let read = back(Format::LivekitJs, &messages, None);
+    assert_eq!(read.lost, []);
+    assert_eq!(read.items[1].fields()["created_at"], json!(1795254207.744));
+    assert_eq!(Format::LivekitJs.export(&read.items).messages, messages);
+}
+
+#[test]
 fn realtime_has_an_event_for_each_item() {
     let out = Format::OpenaiRealtime.export(&conversation());
     assert_eq!(
