@@ -106,7 +106,7 @@ impl Journal {
     }
 
     /// Begins a call, under a lease that ends `ttl_ms` after its opening. The first record is a [`Kind::Opened`] with `payload`.
-    /// No call before may have had the same key: its writer would be fenced.
+    /// A key is for one call: if the store knows another of that key, the new one is fenced.
     ///
     /// # Errors
     /// A name that is empty or too long.

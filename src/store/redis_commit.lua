@@ -4,11 +4,11 @@
 --       lease (ms from now, -1: unchanged), epoch, last ms, ended ms (-1: not ended), then seq, stream id, bytes of each record
 -- Returns: next seq, number of the last record with a gap before it (-1: none); or -1 where the call is another's
 local call, log, open, ended = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local known = redis.call('HMGET', call, 'generation', 'owner', 'next', 'ended', 'epoch', 'last')
+local known = redis.call('HMGET', call, 'generation', 'owner', 'next', 'ended', 'epoch', 'last', 'opened')
 local generation = tonumber(ARGV[3])
 if known[1] then
   local theirs = tonumber(known[1])
-  if theirs > generation or (theirs == generation and known[2] ~= ARGV[2]) then
+  if theirs > generation or (theirs == generation and known[2] ~= ARGV[2]) or known[7] ~= ARGV[7] then
     return {-1, -1}
   end
 else

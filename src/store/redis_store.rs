@@ -24,6 +24,8 @@ use crate::row::{CallKey, CallStatus, CallSummary, Lease, NewCall};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Calls whose hashes are asked for in one round trip.
 const CALLS_PER_TRIP: usize = 256;
+/// Calls of either kind that one sweep deletes; the next one takes the rest.
+const SWEPT_CALLS_MAX: usize = 10_000;
 /// Records asked for in one round trip: a page has bounded memory whatever their size.
 const RECORDS_PER_TRIP: usize = 64;
 /// Bytes of a page that is read back.
@@ -131,25 +133,40 @@ impl RedisStore {
             CallStatus::Open => (self.key("open"), "ZRANGE"),
             CallStatus::Ended => (self.key("ended"), "ZREVRANGE"),
         };
-        let keys: Vec<String> = redis::cmd(command)
-            .arg(&set)
-            .arg(0)
-            .arg(last)
-            .query_async(&mut connection)
-            .await
-            .map_err(sort)?;
-        let mut found = Vec::new();
-        for keys in keys.chunks(CALLS_PER_TRIP) {
-            let mut pipeline = Pipeline::with_capacity(keys.len());
-            for key in keys {
-                pipeline.hgetall(self.call_key(key));
+        loop {
+            let keys: Vec<String> = redis::cmd(command)
+                .arg(&set)
+                .arg(0)
+                .arg(last)
+                .query_async(&mut connection)
+                .await
+                .map_err(sort)?;
+            let (mut found, mut expired) = (Vec::new(), Vec::new());
+            for keys in keys.chunks(CALLS_PER_TRIP) {
+                let mut pipeline = Pipeline::with_capacity(keys.len());
+                for key in keys {
+                    pipeline.hgetall(self.call_key(key));
+                }
+                let hashes: Vec<HashMap<String, String>> =
+                    pipeline.query_async(&mut connection).await.map_err(sort)?;
+                for (key, hash) in keys.iter().zip(&hashes) {
+                    match summary(hash) {
+                        Some(call) => found.push(call),
+                        None => expired.push(key.clone()),
+                    }
+                }
             }
-            let hashes: Vec<HashMap<String, String>> =
-                pipeline.query_async(&mut connection).await.map_err(sort)?;
-            // A hash that is gone has expired; the sweep takes its key off the list.
-            found.extend(hashes.iter().filter_map(summary));
+            if expired.is_empty() {
+                return Ok(found);
+            }
+            // Redis has let the calls go; on the list they would hide others.
+            redis::cmd("ZREM")
+                .arg(&set)
+                .arg(&expired)
+                .query_async::<()>(&mut connection)
+                .await
+                .map_err(sort)?;
         }
-        Ok(found)
     }
 
     pub(crate) async fn call(&self, key: &CallKey) -> Result<Option<CallSummary>, StoreError> {
@@ -267,6 +284,9 @@ impl RedisStore {
                 .arg(self.key(set))
                 .arg("-inf")
                 .arg(format!("({until}"))
+                .arg("LIMIT")
+                .arg(0)
+                .arg(SWEPT_CALLS_MAX)
                 .query_async(&mut connection)
                 .await
                 .map_err(sort)?;
@@ -370,9 +390,14 @@ impl RedisStore {
                     lines.push(line);
                 }
                 Action::Lease {
-                    now_unix_ms: _,
+                    now_unix_ms,
                     ttl_ms,
-                } => lease = i64::try_from(*ttl_ms).unwrap_or(i64::MAX),
+                } => {
+                    if *ttl_ms > 0 {
+                        last = last.max(*now_unix_ms);
+                    }
+                    lease = i64::try_from(*ttl_ms).unwrap_or(i64::MAX);
+                }
             }
         }
         let mut invocation = self.shared.commit.prepare_invoke();

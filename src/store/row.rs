@@ -92,7 +92,7 @@ pub struct CallSummary {
     pub agent: String,
     pub config_hash: String,
     pub opened_unix_ms: u64,
-    /// The time of the newest record, in milliseconds since 1970.
+    /// The time of the newest record or renewal, in milliseconds since 1970.
     pub last_unix_ms: u64,
     pub ended_unix_ms: Option<u64>,
     /// The number that the next record takes.

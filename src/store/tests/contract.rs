@@ -35,6 +35,8 @@ promises!(
     a_call_goes_on_after_a_claim_and_its_former_writer_is_fenced,
     a_held_call_cannot_be_claimed_until_it_is_released,
     an_ended_or_unknown_call_cannot_be_claimed,
+    a_second_call_of_the_same_key_is_fenced,
+    renewing_keeps_a_silent_call_from_being_swept,
     a_record_without_room_is_lost_and_leaves_a_visible_gap,
     a_snapshot_mends_a_torn_call,
     old_calls_are_swept,
@@ -258,6 +260,48 @@ async fn an_ended_or_unknown_call_cannot_be_claimed(config: &JournalConfig, _: b
         Settled::Durable
     );
     assert_eq!(read_all(&journal, "a").await.len(), 3);
+}
+
+async fn a_second_call_of_the_same_key_is_fenced(config: &JournalConfig, _: bool) {
+    let journal = start(config, "one").await;
+    let (mut first, _) = journal
+        .begin(new_call("a"), LEASE_MS, Bytes::from_static(b"first"))
+        .expect("valid");
+    assert_eq!(
+        first.append(entry(Kind::Ended, 0, b"")).settled().await,
+        Settled::Durable
+    );
+    let mut again = new_call("a");
+    again.opened_unix_ms += 1;
+    let (mut second, mut opened) = journal
+        .begin(again, LEASE_MS, Bytes::from_static(b"second"))
+        .expect("valid");
+    assert_eq!(opened.settled().await, Settled::Fenced);
+    assert_eq!(
+        second.append(entry(Kind::Core, 0, b"")).settled().await,
+        Settled::Fenced
+    );
+    assert_eq!(read_all(&journal, "a").await[0].entry.payload, "first");
+}
+
+async fn renewing_keeps_a_silent_call_from_being_swept(config: &JournalConfig, _: bool) {
+    let abandoned_ms = config.retention.abandoned.as_millis() as u64;
+    let journal = start(config, "one").await;
+    let (mut renewed, _) = journal
+        .begin(new_call("renewed"), LEASE_MS, Bytes::new())
+        .expect("valid");
+    let (_silent, _) = journal
+        .begin(new_call("silent"), LEASE_MS, Bytes::new())
+        .expect("valid");
+    renewed.renew(T0 + abandoned_ms, LEASE_MS);
+    journal.flush().await.expect("open");
+    assert_eq!(
+        journal.sweep(T0 + abandoned_ms + 5).await.expect("swept"),
+        1
+    );
+    let open = journal.calls(CallStatus::Open, 10).await.expect("readable");
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].key, key("renewed"));
 }
 
 async fn a_record_without_room_is_lost_and_leaves_a_visible_gap(config: &JournalConfig, _: bool) {

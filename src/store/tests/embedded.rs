@@ -31,6 +31,16 @@ async fn a_file_in_use_is_waited_for() {
     assert_eq!(two.figures().damaged_files, 0);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_may_read_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = TempDir::new().expect("a directory");
+    start(&embedded(directory.path()), "one").await;
+    let file = std::fs::metadata(file_in(directory.path())).expect("it is there");
+    assert_eq!(file.permissions().mode() & 0o077, 0);
+}
+
 #[tokio::test]
 async fn a_missing_directory_is_waited_for() {
     let directory = TempDir::new().expect("a directory");

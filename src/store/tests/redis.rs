@@ -275,6 +275,14 @@ async fn keys_expire_by_themselves_when_no_baton_sweeps() {
             .is_empty()
     );
     assert_eq!(server.cli(&["KEYS", "*call*"]), "");
+    // Nor does what expired hide what is there.
+    let (mut call, _) = journal
+        .begin(new_call("b"), LEASE_MS, Bytes::new())
+        .expect("valid");
+    call.append(entry(Kind::Ended, 0, b""));
+    journal.flush().await.expect("open");
+    let listed = journal.calls(CallStatus::Ended, 1).await.expect("readable");
+    assert_eq!(listed[0].key, key("b"));
 }
 
 #[tokio::test]
