@@ -84,10 +84,13 @@ pub struct EncryptedPacket {
 #[error("end-to-end encryption is not supported by this engine")]
 pub struct Unsupported;
 
+/// Keys by participant (none for everybody) and index.
+type Keys = BTreeMap<(Option<String>, i32), Vec<u8>>;
+
 /// Keeps keys.
 #[derive(Clone)]
 pub struct KeyProvider {
-    keys: Arc<Mutex<BTreeMap<(Option<String>, i32), Vec<u8>>>>,
+    keys: Arc<Mutex<Keys>>,
 }
 
 impl KeyProvider {

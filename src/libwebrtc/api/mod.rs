@@ -6,7 +6,7 @@ pub mod audio_stream;
 pub mod audio_track;
 pub mod data_channel;
 pub(crate) mod enum_dispatch;
-pub mod error;
+pub(crate) mod error;
 pub mod frame_cryptor;
 pub mod ice_candidate;
 pub mod media_stream;

@@ -31,6 +31,8 @@ struct Turn {
     next: Option<Instant>,
     gather: bool,
     loopback: bool,
+    /// The loopback address has been tried; it may be unavailable.
+    loopback_tried: bool,
     hosts: bool,
     closed: bool,
 }
@@ -48,7 +50,10 @@ pub(super) async fn run(connection: Arc<Connection>, sink: Weak<dyn EventSink>) 
         if turn.closed {
             break;
         }
-        if turn.gather && collect(&connection, &mut sockets, &turn) {
+        if turn.gather {
+            // There is more to do now, before anybody is told.
+            collect(&connection, &mut sockets, &turn);
+            turn.loopback_tried |= turn.loopback;
             continue;
         }
         if !turn.events.is_empty() {
@@ -114,8 +119,8 @@ fn take_turn(state: &mut State, sockets: &[Socket], buffer: &mut [u8], turn: &mu
     };
 }
 
-/// Collects local addresses; whether there are events of it to deliver.
-fn collect(connection: &Connection, sockets: &mut Vec<Socket>, turn: &Turn) -> bool {
+/// Collects local addresses.
+fn collect(connection: &Connection, sockets: &mut Vec<Socket>, turn: &Turn) {
     let gathered = if turn.hosts {
         gather(sockets, turn.loopback)
     } else {
@@ -139,7 +144,6 @@ fn collect(connection: &Connection, sockets: &mut Vec<Socket>, turn: &Turn) -> b
         }
         state.peer.gathering_done();
     });
-    true
 }
 
 fn send(sockets: &[Socket], transmit: &Transmit) {

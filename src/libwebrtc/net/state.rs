@@ -406,7 +406,7 @@ impl State {
                 audio.handle_timeout(now);
                 next = earlier(next, audio.poll_timeout(now));
             }
-            let Some(Sender { audio, .. }) = &mut media.sender else {
+            let Some(Sender { audio, params }) = &mut media.sender else {
                 continue;
             };
             while let Some(packet) = audio.poll_packet(now) {
@@ -418,6 +418,7 @@ impl State {
                     marker: packet.marker,
                     level_below_full_db: packet.audio_level_dbov.unsigned_abs(),
                     voice: packet.voice_activity,
+                    redundant: params.red.is_some(),
                     payload: packet.payload.as_ref().into(),
                 };
                 self.peer.send_rtp(now, *id, packet);
@@ -488,6 +489,10 @@ fn send_params(transceiver: &Transceiver, encodings: &[Encoding]) -> AudioSendPa
         dtx: wish("usedtx") == Some("1"),
         fec: wish("useinbandfec") == Some("1"),
         stereo: wish("stereo") == Some("1"),
+        red: transceiver
+            .prefers_red()
+            .then(|| transceiver.main_codec().map(|codec| codec.payload_type))
+            .flatten(),
         ..AudioSendParams::default()
     }
 }

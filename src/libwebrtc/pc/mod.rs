@@ -11,6 +11,8 @@
 mod channels;
 mod negotiation;
 mod report;
+#[cfg(test)]
+mod tests;
 mod transceivers;
 mod transport;
 

@@ -123,7 +123,7 @@ impl Negotiation {
 
     /// Whether there is a description that candidates of the peer belong to, and no newer one on its way to replace it.
     pub(super) fn takes_candidates(&self) -> bool {
-        self.remote.is_some() && !self.pending.as_ref().is_some_and(|pending| !pending.local)
+        self.remote.is_some() && self.pending.as_ref().is_none_or(|pending| pending.local)
     }
 
     /// The section that candidates of this side are told for.
@@ -140,12 +140,6 @@ impl Negotiation {
 
     pub(super) fn dtls_active(&self) -> Option<bool> {
         self.active
-    }
-
-    fn line_of(&self, id: TransceiverId) -> Option<usize> {
-        self.lines
-            .iter()
-            .position(|line| matches!(line.content, Content::Media(of) if of == id))
     }
 
     fn state(&self) -> SignalingState {
@@ -830,7 +824,6 @@ fn agreed(ours: &Section, theirs: &Section, answer: &Section) -> Section {
         Some(_) => Codec::intersect(&ours.codecs, &answer.codecs),
         None => Vec::new(),
     };
-    section.formats = theirs.formats.clone();
     let is_offered = |e: &&Extension| ours.extensions.iter().any(|own| own.uri == e.uri);
     section.extensions = answer
         .extensions

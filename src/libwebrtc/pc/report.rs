@@ -1,10 +1,6 @@
 //! What is truthfully known of a connection, for statistics.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use str0m::stats::{MediaEgressStats, MediaIngressStats, PeerStats};
 
@@ -91,8 +87,6 @@ pub(crate) struct Report {
     pub(crate) channels_closed: u32,
     pub(crate) inbound: Vec<StreamReport>,
     pub(crate) outbound: Vec<StreamReport>,
-    /// When the streams and the way were last counted.
-    pub(crate) counted: Option<Instant>,
 }
 
 impl Peer {
@@ -140,7 +134,6 @@ impl Peer {
                 .keys()
                 .filter_map(|id| self.outbound(*id))
                 .collect(),
-            counted: peer.map(|peer| peer.timestamp),
         }
     }
 

@@ -134,6 +134,11 @@ impl Transceiver {
         self.remote_track.take().is_some()
     }
 
+    /// Whether the peer wants the media with copies of what was sent before (RFC 2198).
+    pub(crate) fn prefers_red(&self) -> bool {
+        self.codecs.first().is_some_and(|codec| codec.is("red"))
+    }
+
     /// The negotiated codec that carries the media itself.
     pub(crate) fn main_codec(&self) -> Option<&Codec> {
         self.codecs.iter().find(|codec| !codec.is_auxiliary())
@@ -149,6 +154,8 @@ pub(crate) struct SendPacket {
     /// The loudness below full level in dB, 0 to 127.
     pub(crate) level_below_full_db: u8,
     pub(crate) voice: bool,
+    /// Whether the payload is RED rather than the codec itself.
+    pub(crate) redundant: bool,
     pub(crate) payload: std::sync::Arc<[u8]>,
 }
 
@@ -281,7 +288,11 @@ impl Peer {
         if self.closed || !transceiver.sending() || !self.rtc.is_connected() {
             return false;
         }
-        let Some(payload_type) = transceiver.main_codec().map(|codec| codec.payload_type) else {
+        let codec = match packet.redundant {
+            true => transceiver.codecs.iter().find(|codec| codec.is("red")),
+            false => transceiver.main_codec(),
+        };
+        let Some(payload_type) = codec.map(|codec| codec.payload_type) else {
             return false;
         };
         let mut direct = self.rtc.direct_api();
