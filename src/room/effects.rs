@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use audio::{Curve, Epoch, Fade, Input};
 use call::{
-    Asker, Command, DispatchId, EndReason, Event, Fact, HandoffId, Identity, RejectReason,
-    SpecialistName, Splice,
+    Asker, Command, DispatchId, EndReason, Event, Fact, HandoffId, Identity, SpecialistName, Splice,
 };
 use tracing::{debug, error, info, warn};
 use wire::{Body, HandoffOutcome, HandoffResult, Prepare, Revoke, RevokeMode};
@@ -138,9 +137,14 @@ impl Task {
             }
             Command::Reject {
                 identity,
-                epoch: _,
+                epoch,
                 reason,
-            } => self.reject(identity, &reason),
+            } => {
+                debug!(%reason, "event rejected");
+                if let Some(identity) = identity {
+                    self.peers.reject(now, &identity, epoch, &reason);
+                }
+            }
             Command::Record(fact) => record(&fact),
             Command::Ended { reason } => return Some(reason),
         }
@@ -151,13 +155,6 @@ impl Task {
         Input {
             source: self.peers.source(identity),
             epoch: Epoch(epoch.0),
-        }
-    }
-
-    fn reject(&mut self, identity: Option<Identity>, reason: &RejectReason) {
-        debug!(%reason, "event rejected");
-        if let Some(identity) = identity {
-            self.peers.reject(&identity, reason);
         }
     }
 

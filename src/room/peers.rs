@@ -231,15 +231,20 @@ impl Peers {
         }
     }
 
-    /// Tells a specialist that what it said had no place in the call.
-    pub(super) fn reject(&mut self, identity: &Identity, reason: &RejectReason) {
-        // Said in the log of both sides; the stream goes on.
+    /// Tells a specialist that what it said had no place in the call; the stream goes on.
+    pub(super) fn reject(
+        &mut self,
+        now: Instant,
+        identity: &Identity,
+        epoch: Epoch,
+        reason: &RejectReason,
+    ) {
         let reject = Reject {
             reason: reason.into(),
             detail: reason.to_string(),
             seq: None,
         };
-        debug!(%identity, reason = %reject.reason, detail = reject.detail, "frame had no place");
+        self.send(now, identity, epoch, &Body::Reject(reject));
     }
 
     /// Says to everybody that Baton lives.
