@@ -124,10 +124,10 @@ impl Call {
         let mut grants: Vec<(u64, u64, &str)> = Vec::new();
         for (name, entries) in &self.journals {
             for entry in entries {
-                if let Event::Granted { epoch } = entry.event {
-                    if epoch > self.arguments.speech_epochs() {
-                        grants.push((entry.at_us, epoch, name));
-                    }
+                if let Event::Granted { epoch } = entry.event
+                    && epoch > self.arguments.speech_epochs()
+                {
+                    grants.push((entry.at_us, epoch, name));
                 }
             }
         }

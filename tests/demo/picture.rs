@@ -163,7 +163,6 @@ fn lane(call: &Call, voice: usize, name: &'static str, end_ms: u64) -> Lane {
 }
 
 /// What an event begins: a state worth drawing, or none; `None` if it changes nothing.
-#[expect(clippy::type_complexity, reason = "read in one place, right above")]
 fn state(voice: usize, event: &Event) -> Option<Option<(SpanKind, String)>> {
     match event {
         Event::Preparing { .. } => Some(Some((SpanKind::Preparing(voice), String::new()))),
