@@ -36,6 +36,7 @@ promises!(
     a_held_call_cannot_be_claimed_until_it_is_released,
     an_ended_or_unknown_call_cannot_be_claimed,
     a_second_call_of_the_same_key_is_fenced,
+    a_record_that_is_there_already_is_not_stored_again,
     renewing_keeps_a_silent_call_from_being_swept,
     a_record_without_room_is_lost_and_leaves_a_visible_gap,
     a_snapshot_mends_a_torn_call,
@@ -282,6 +283,35 @@ async fn a_second_call_of_the_same_key_is_fenced(config: &JournalConfig, _: bool
         Settled::Fenced
     );
     assert_eq!(read_all(&journal, "a").await[0].entry.payload, "first");
+}
+
+/// What a transaction looks like to the store that is repeated because its answer was lost.
+async fn a_record_that_is_there_already_is_not_stored_again(config: &JournalConfig, _: bool) {
+    let journal = start(config, "one").await;
+    for payload in ["first", "again"] {
+        let (mut call, _) = journal
+            .begin(new_call("a"), LEASE_MS, Bytes::from(payload))
+            .expect("valid");
+        assert_eq!(
+            call.append(entry(Kind::Core, 1, payload.as_bytes()))
+                .settled()
+                .await,
+            Settled::Durable
+        );
+        assert!(!call.is_torn());
+    }
+    let payloads: Vec<Bytes> = read_all(&journal, "a")
+        .await
+        .into_iter()
+        .map(|record| record.entry.payload)
+        .collect();
+    assert_eq!(payloads, ["first", "first"]);
+    let stored = journal
+        .call(&key("a"))
+        .await
+        .expect("readable")
+        .expect("stored");
+    assert_eq!((stored.records, stored.next_seq), (2, 2));
 }
 
 async fn renewing_keeps_a_silent_call_from_being_swept(config: &JournalConfig, _: bool) {

@@ -117,7 +117,8 @@ async fn open_calls_that_fill_the_file_wait_in_memory_until_one_ends() {
 
     // Its end fits, what it had still to say does not: then it can be deleted for the other's sake.
     let mut end = long.append(entry(Kind::Ended, 0, b""));
-    assert_eq!(end.stored().await, Settled::Durable);
+    let ended = tokio::time::timeout(PATIENCE, end.stored()).await;
+    assert_eq!(ended.expect("in time"), Settled::Durable);
     assert_eq!(last.stored().await, Settled::Lost);
     assert_eq!(waiting.stored().await, Settled::Durable);
     health_becomes(&journal, |health| *health == Health::Healthy).await;

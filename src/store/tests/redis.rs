@@ -145,7 +145,7 @@ async fn a_slow_server_is_reported_as_stalled_and_stores_once() {
 }
 
 #[tokio::test]
-async fn an_answer_that_came_too_late_is_not_stored_twice() {
+async fn a_command_that_was_given_up_is_stored_once() {
     let server = RedisServer::start(&[]);
     let mut config = server.config();
     if let StoreConfig::Redis(redis) = &mut config.store {
@@ -156,7 +156,6 @@ async fn an_answer_that_came_too_late_is_not_stored_twice() {
         .begin(new_call("a"), LEASE_MS, Bytes::new())
         .expect("valid");
     assert_eq!(receipt.stored().await, Settled::Durable);
-    // The paused server has the command already, and carries it out after we have given it up.
     server.cli(&["CLIENT", "PAUSE", "900", "ALL"]);
     let mut waiting = call.append(entry(Kind::Core, 1, b"x"));
     assert_eq!(
