@@ -80,6 +80,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     } else {
         suite.skip("cargo test", "the build failed");
     }
+    suite.step("outside crate", outside_crate);
     suite.step("engine tests", engine);
     if !built {
         suite.skip("demo", "the build failed");
@@ -121,6 +122,21 @@ fn cargo_test(environment: &Environment) -> Result<String> {
         bail!("{said}");
     }
     Ok(said)
+}
+
+/// Builds a specialist as a user of the SDK would: in a crate of its own workspace, with the patch
+/// line of the SDK's README, which cargo does not take over from a dependency.
+fn outside_crate() -> Result<String> {
+    let folder = paths::root().join("tests/outside");
+    // The same versions as everything else here.
+    fs::copy(paths::root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    let mut cargo = cargo("build");
+    cargo
+        .current_dir(&folder)
+        .arg("--target-dir")
+        .arg(paths::target());
+    shown_whole(&mut cargo)?;
+    Ok(String::new())
 }
 
 fn engine() -> Result<String> {
