@@ -79,15 +79,27 @@ pub(crate) enum Event {
     /// Something waits to be negotiated.
     NegotiationNeeded,
     /// A local address to tell the peer.
-    Candidate { mid: String, index: i32, text: String },
+    Candidate {
+        mid: String,
+        index: i32,
+        text: String,
+    },
     /// A helping server has failed.
-    CandidateError { address: SocketAddr, url: String, text: String },
+    CandidateError {
+        address: SocketAddr,
+        url: String,
+        text: String,
+    },
     /// The peer has opened a channel.
     ChannelAdded { id: ChannelId, label: String },
     /// The state of a channel has changed.
     ChannelState { id: ChannelId, state: ChannelState },
     /// A message has arrived.
-    ChannelMessage { id: ChannelId, binary: bool, data: Vec<u8> },
+    ChannelMessage {
+        id: ChannelId,
+        binary: bool,
+        data: Vec<u8>,
+    },
     /// The send buffer of a channel has shrunk.
     ChannelDrained { id: ChannelId, bytes: u64 },
     /// The peer has begun to use the receiving half of a transceiver.
@@ -159,8 +171,10 @@ impl Peer {
         let mut rtc = config.build(now);
         let credentials = rtc.direct_api().local_ice_credentials();
         let fingerprint = rtc.direct_api().local_dtls_fingerprint().to_string();
-        let credentials =
-            Credentials { ufrag: credentials.ufrag, password: credentials.pass };
+        let credentials = Credentials {
+            ufrag: credentials.ufrag,
+            password: credentials.pass,
+        };
         Self {
             rtc,
             now,
@@ -183,7 +197,11 @@ impl Peer {
 
     /// Fails when the connection is closed.
     pub(crate) fn check_open(&self) -> Result<(), PcError> {
-        if self.closed { Err(PcError::Closed) } else { Ok(()) }
+        if self.closed {
+            Err(PcError::Closed)
+        } else {
+            Ok(())
+        }
     }
 
     /// The next event.
@@ -221,7 +239,8 @@ impl Peer {
         self.negotiation.close();
         for (id, transceiver) in &mut self.transceivers {
             if transceiver.end_receiving() {
-                self.receiver_changes.push_back(ReceiverChange::Ended { id: *id });
+                self.receiver_changes
+                    .push_back(ReceiverChange::Ended { id: *id });
             }
             transceiver.stopped = true;
         }
@@ -236,8 +255,8 @@ impl Peer {
 
     /// Has str0m take over what has been agreed on.
     fn accept(&mut self, agreed: &str) -> Result<(), PcError> {
-        let offer = SdpOffer::from_sdp_string(agreed)
-            .map_err(|error| PcError::Sdp(error.to_string()))?;
+        let offer =
+            SdpOffer::from_sdp_string(agreed).map_err(|error| PcError::Sdp(error.to_string()))?;
         let answer = self.rtc.sdp_api().accept_offer(offer);
         answer.map_err(|error| PcError::Engine(error.to_string()))?;
         Ok(())

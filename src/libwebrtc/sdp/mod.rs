@@ -21,7 +21,10 @@ pub(crate) struct SdpError {
 
 impl SdpError {
     fn new(line: &str, reason: &'static str) -> Self {
-        Self { line: line.to_owned(), reason }
+        Self {
+            line: line.to_owned(),
+            reason,
+        }
     }
 
     /// The line at fault.
@@ -212,7 +215,10 @@ pub(crate) fn check_candidate(line: &str) -> Result<(), SdpError> {
         return Err(SdpError::new(line, "a candidate has at least eight words"));
     }
     if words[3].parse::<u32>().is_err() || words[5].parse::<u16>().is_err() {
-        return Err(SdpError::new(line, "priority and port of a candidate are numbers"));
+        return Err(SdpError::new(
+            line,
+            "priority and port of a candidate are numbers",
+        ));
     }
     Ok(())
 }
