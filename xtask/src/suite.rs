@@ -68,7 +68,7 @@ struct Suite(Vec<Step>);
 /// `cargo xtask test`.
 pub(crate) fn run() -> Result<ExitCode> {
     let start = Instant::now();
-    let found = tools::check(&[Need::Build, Need::Server, Need::Python])?;
+    let found = tools::check(&[Need::Build, Need::Server, Need::Python, Need::Redis])?;
     let setup = Setup::start(found.python, Progress::Silent);
     let mut suite = Suite::default();
     let built = suite.step("build", || build().map(|()| String::new()));

@@ -31,6 +31,8 @@ pub(crate) enum Need {
     Server,
     /// To make the virtual environments.
     Python,
+    /// To test the journal that is kept in Redis.
+    Redis,
 }
 
 /// What was found on the way.
@@ -52,6 +54,7 @@ pub(crate) fn check(needs: &[Need]) -> Result<Found> {
             Need::Build => build_tools(&mut missing),
             Need::Server if setup::server_at().is_some() => {}
             Need::Server => go(&mut missing),
+            Need::Redis => redis(&mut missing),
             Need::Python => match python() {
                 Some(at) => found.python = Some(at),
                 None => missing.push(
@@ -110,6 +113,15 @@ fn go(missing: &mut Vec<String>) {
              or a livekit-server of your own on the PATH or in LIVEKIT_SERVER",
             instead_of(said.as_deref())
         ));
+    }
+}
+
+fn redis(missing: &mut Vec<String>) {
+    if ["redis-server", "redis-cli"]
+        .iter()
+        .any(|program| on_path(program).is_none())
+    {
+        missing.push("redis-server with redis-cli: `apt-get install redis-server`".to_owned());
     }
 }
 
