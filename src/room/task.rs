@@ -130,6 +130,8 @@ impl Task {
                     None => self.tell(Event::Stop),
                 },
                 Some(done) = self.done_in.recv() => self.request_done(done),
+                // Nothing but a place in the set; what came of the request has been told.
+                Some(_) = self.requests.join_next() => {}
                 () = self.signals.stopping(), if !stop_heard => {
                     stop_heard = true;
                     self.tell(Event::Stop);
@@ -162,6 +164,8 @@ impl Task {
                 .heartbeat(holder.as_ref(), self.call.epoch(), self.call.phase().name());
         }
         self.transmit(now);
+        // Whoever was found to be lost just now.
+        self.carry_out_commands(now).await;
     }
 
     fn wake_at(&self) -> Instant {
@@ -212,12 +216,14 @@ impl Task {
             RoomEvent::AudioSubscribed {
                 participant, audio, ..
             } => {
+                debug!(identity = %Hash::of(&participant.identity), "audio subscribed");
                 let source = self.peers.source(&Identity::from(participant.identity));
                 self.program
                     .order(super::program::Order::Attach { source, audio })
                     .await;
             }
             RoomEvent::AudioUnsubscribed { participant, .. } => {
+                debug!(identity = %Hash::of(&participant.identity), "audio unsubscribed");
                 let source = self.peers.source(&Identity::from(participant.identity));
                 self.program
                     .order(super::program::Order::Detach { source })
