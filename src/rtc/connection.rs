@@ -36,6 +36,9 @@ pub struct Connection {
     present: BTreeMap<String, Participant>,
     /// Who was taken from us without the server's word: they have left, or our own full reconnect is about to begin.
     doubtful: Vec<Participant>,
+    /// Whether our connection is being restored. A resume may become a full reconnect, which takes everybody from us
+    /// for a moment; who has really left meanwhile is seen at its end.
+    reconnecting: bool,
     options: ConnectOptions,
 }
 
@@ -62,6 +65,7 @@ impl Connection {
             pending: VecDeque::new(),
             present: BTreeMap::new(),
             doubtful: Vec::new(),
+            reconnecting: false,
             options,
         })
     }
@@ -193,6 +197,7 @@ impl Connection {
             }
             Event::ParticipantConnected(remote) => self.join_of(participant(&remote)),
             Event::ParticipantDisconnected(remote) => match remote.disconnect_reason() {
+                DisconnectReason::UnknownReason if self.reconnecting => {}
                 DisconnectReason::UnknownReason => self.doubtful.push(participant(&remote)),
                 _ => self.leave_of(participant(&remote)),
             },
@@ -278,9 +283,12 @@ impl Connection {
             }
             Event::Reconnecting => {
                 self.doubtful.clear();
+                self.reconnecting = true;
                 self.pending.push_back(RoomEvent::Reconnecting);
             }
             Event::Reconnected => {
+                self.reconnecting = false;
+                self.subscribe_anew();
                 let here: BTreeSet<String> = self
                     .participants()
                     .into_iter()
@@ -301,6 +309,17 @@ impl Connection {
             }
             // LiveKit's enum is open, and the rest (video, chat, metadata, quality) is no concern of a call's.
             _ => {}
+        }
+    }
+
+    /// Says once more what we are subscribed to: `livekit` loses such a request while a full reconnect is under way.
+    fn subscribe_anew(&self) {
+        for participant in self.room.remote_participants().into_values() {
+            for publication in participant.track_publications().into_values() {
+                if publication.kind() == TrackKind::Audio && publication.is_desired() {
+                    publication.set_subscribed(true);
+                }
+            }
         }
     }
 
