@@ -346,6 +346,7 @@ impl Job {
                 let goes_on = self.carry_out(step)?;
                 if welcome {
                     self.apply_gate();
+                    self.connection.repeat_wish();
                 }
                 Ok(goes_on)
             }

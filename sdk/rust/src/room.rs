@@ -308,6 +308,23 @@ impl Connection {
         }
     }
 
+    /// Says once more that the caller is wanted: `livekit` loses such a request while a full reconnect is under way, and
+    /// Baton keeps the caller from a specialist until it has said Hello.
+    pub(crate) fn repeat_wish(&self) {
+        let participants = self.room.remote_participants();
+        let Some(caller) = self.caller.clone().filter(|_| self.wants_caller) else {
+            return;
+        };
+        let Some(caller) = participants.get(&caller.into()) else {
+            return;
+        };
+        for publication in caller.track_publications().into_values() {
+            if publication.kind() == TrackKind::Audio {
+                publication.set_subscribed(true);
+            }
+        }
+    }
+
     fn apply_wish(&mut self) {
         let participants = self.room.remote_participants();
         if self.caller.is_none() && self.wants_caller {
