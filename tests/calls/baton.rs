@@ -1,0 +1,213 @@
+//! The real `baton`, as a process of its own, and what it says.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use kit::process::Child;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{PATIENCE, until};
+
+/// A configuration with quick timers. The first specialist is the entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    specialists: Vec<(&'static str, &'static str)>,
+    max_calls: u32,
+    timers: Vec<(&'static str, u32)>,
+}
+
+impl Config {
+    /// Specialists that are dispatched when they are needed, and then stay.
+    pub(crate) fn new(specialists: &[&'static str]) -> Self {
+        Self {
+            specialists: specialists
+                .iter()
+                .map(|name| (*name, "on_demand"))
+                .collect(),
+            max_calls: 20,
+            timers: vec![
+                ("caller_join_timeout_ms", 8_000),
+                ("caller_return_ms", 1_500),
+            ],
+        }
+    }
+
+    /// A specialist that is in the call from its start.
+    pub(crate) fn resident(mut self, name: &'static str) -> Self {
+        self.specialists.push((name, "resident"));
+        self
+    }
+
+    pub(crate) fn max_calls(mut self, max_calls: u32) -> Self {
+        self.max_calls = max_calls;
+        self
+    }
+
+    pub(crate) fn timer(mut self, name: &'static str, ms: u32) -> Self {
+        self.timers.retain(|(known, _)| *known != name);
+        self.timers.push((name, ms));
+        self
+    }
+
+    fn yaml(&self) -> String {
+        let Self {
+            specialists,
+            max_calls,
+            timers,
+        } = self;
+        let mut yaml = format!(
+            "server: {{health_bind: '127.0.0.1:0', max_calls: {max_calls}, drain_grace_secs: 60}}\n\
+             audio: {{fade_ms: 60}}\n\
+             entry: {}\n\
+             routes: [{{from: '*', to: '*', splice: now}}]\n\
+             specialists:\n",
+            specialists[0].0
+        );
+        for (name, lifetime) in specialists {
+            writeln!(
+                yaml,
+                "  {name}: {{lifetime: {lifetime}, after_handoff: stay}}"
+            )
+            .unwrap();
+        }
+        yaml.push_str("timers:\n");
+        for (name, ms) in timers {
+            writeln!(yaml, "  {name}: {ms}").unwrap();
+        }
+        yaml
+    }
+}
+
+/// Where Baton finds the server.
+#[derive(Clone, Debug)]
+pub(crate) struct Credentials {
+    pub(crate) url: String,
+    pub(crate) api_key: String,
+    pub(crate) api_secret: String,
+}
+
+/// A running `baton`, which ends when this is dropped. A test that fails shows what it said.
+pub(crate) struct Baton {
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Baton {
+    /// Starts it and waits until it serves its health page, not until it is registered.
+    pub(crate) async fn start(
+        config: &Config,
+        credentials: &Credentials,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("baton.yaml");
+        std::fs::write(&file, config.yaml()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
+        command
+            .args(["start", "--config"])
+            .arg(&file)
+            .env("LIVEKIT_URL", &credentials.url)
+            .env("LIVEKIT_API_KEY", &credentials.api_key)
+            .env("LIVEKIT_API_SECRET", &credentials.api_secret)
+            .env_remove("LIVEKIT_AGENT_NAME")
+            .env_remove("BATON_TEST_FAULTS")
+            .envs(environment.iter().copied());
+        // An operator's own setting would hide what the tests read.
+        command.env("LIVEKIT_LOG_LEVEL", "info,baton=debug,worker=debug");
+        let child = Child::spawn("baton", &mut command, &folder.path().join("baton.log")).unwrap();
+        let baton = Self {
+            child,
+            _folder: folder,
+        };
+        until("baton has started", || baton.said("started")).await;
+        baton
+    }
+
+    pub(crate) async fn registered(&self) {
+        until("baton is registered", || self.said("registered")).await;
+    }
+
+    /// Every line of its log with this message.
+    pub(crate) fn lines(&self, message: &str) -> Vec<Value> {
+        let log = self.child.log();
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["message"] == message).collect()
+    }
+
+    pub(crate) fn count(&self, message: &str) -> usize {
+        self.lines(message).len()
+    }
+
+    pub(crate) fn said(&self, message: &str) -> bool {
+        self.count(message) > 0
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.child.log()
+    }
+
+    /// Status and body of a page of the health server.
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
+        let started = &self.lines("started")[0];
+        let address = started["address"].as_str().unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        (status, body.to_owned())
+    }
+
+    /// Slots that are taken.
+    pub(crate) fn active_calls(&self) -> u64 {
+        let (status, body) = self.page("/worker");
+        assert_eq!(status, 200);
+        let page: Value = serde_json::from_str(&body).unwrap();
+        page["active_jobs"].as_u64().unwrap()
+    }
+
+    /// Waits until no slot is taken.
+    pub(crate) async fn idle(&self) {
+        until("every slot is free", || self.active_calls() == 0).await;
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&mut self) {
+        self.child.terminate().unwrap();
+    }
+
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.ended().unwrap()
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn end(&mut self, limit: Duration) -> ExitStatus {
+        let mut status = None;
+        crate::within(limit, "baton has ended", || {
+            status = self.child.ended().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+}
+
+impl Drop for Baton {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("baton said:\n{}", self.child.log_tail(80));
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! A caller as LiveKit's SIP bridge presents one: it subscribes to every audio track, mixes what it receives every
+//! 20 ms, and keeps it. A line that is silent is heard as such; its own tone goes to whoever may hear it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use kit::bridge::{BridgeMixer, TICK_MS, TICK_SAMPLES};
+use kit::probe::{self, Expected, ProbeError, Verdict, Voice};
+use kit::tone::Tone;
+use livekit::SimulateScenario;
+use livekit::options::TrackPublishOptions;
+use livekit::prelude::{
+    DataPacket, LocalAudioTrack, LocalTrack, RemoteAudioTrack, RemoteTrack, RemoteTrackPublication,
+    Room, RoomEvent, RoomOptions, TrackKind, TrackSource,
+};
+use livekit::webrtc::audio_frame::AudioFrame;
+use livekit::webrtc::audio_source::native::NativeAudioSource;
+use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
+use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::{BILLING_HZ, CALLER_HZ, ROGUE_HZ, TONE_DBFS, TRIAGE_HZ, until};
+
+const SAMPLE_RATE_HZ: u32 = 48_000;
+/// All tones that a caller may hear.
+const TONES_HZ: [u32; 4] = [TRIAGE_HZ, BILLING_HZ, ROGUE_HZ, CALLER_HZ];
+/// How long somebody has to be heard alone to count as heard.
+const LOOK_MS: usize = 300;
+
+/// A participant that listens to everything it gets.
+pub(crate) struct Caller {
+    room: Arc<Room>,
+    ear: Arc<Mutex<Ear>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// A live subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(crate) identity: String,
+    pub(crate) track: String,
+}
+
+#[derive(Default)]
+struct Ear {
+    mixer: BridgeMixer,
+    samples: Vec<i16>,
+    subscriptions: BTreeMap<String, Heard>,
+    /// Everything that was ever subscribed to.
+    history: Vec<Heard>,
+    reconnects: u32,
+}
+
+impl Caller {
+    pub(crate) async fn dial(url: &str, access_token: &str) -> Self {
+        let caller = Self::listen_in(url, access_token).await;
+        publish_tone(&caller.room, CALLER_HZ).await;
+        caller
+    }
+
+    /// Joins without a track of its own.
+    pub(crate) async fn listen_in(url: &str, access_token: &str) -> Self {
+        let mut options = RoomOptions::default();
+        options.auto_subscribe = false;
+        let (room, events) = Room::connect(url, access_token, options).await.unwrap();
+        let room = Arc::new(room);
+        let ear = Arc::new(Mutex::new(Ear::default()));
+        let listening = Listening {
+            room: room.clone(),
+            ear: ear.clone(),
+            readers: BTreeMap::new(),
+        };
+        let tasks = vec![
+            tokio::spawn(tick(ear.clone())),
+            tokio::spawn(listening.run(events)),
+        ];
+        Self { room, ear, tasks }
+    }
+
+    pub(crate) fn identity(&self) -> String {
+        self.room.local_participant().identity().to_string()
+    }
+
+    /// What it is subscribed to now.
+    pub(crate) fn subscriptions(&self) -> Vec<Heard> {
+        lock(&self.ear).subscriptions.values().cloned().collect()
+    }
+
+    /// What it has ever been subscribed to.
+    pub(crate) fn history(&self) -> Vec<Heard> {
+        lock(&self.ear).history.clone()
+    }
+
+    /// Everybody else in the room.
+    pub(crate) fn others(&self) -> BTreeSet<String> {
+        let others = self.room.remote_participants();
+        others.into_keys().map(|identity| identity.0).collect()
+    }
+
+    /// Waits until this tone and no other is heard, for a while.
+    pub(crate) async fn hears(&self, hz: u32) {
+        let what = format!("{hz} Hz alone is heard");
+        until(&what, || self.hears_now(hz)).await;
+    }
+
+    pub(crate) fn hears_now(&self, hz: u32) -> bool {
+        let heard = self.heard_ms(LOOK_MS);
+        heard.iter().all(|(&tone_hz, &ms)| match tone_hz == hz {
+            true => ms >= LOOK_MS as u64 * 4 / 5,
+            false => ms < 20,
+        })
+    }
+
+    /// How many of the last `look_ms` milliseconds each tone was heard.
+    pub(crate) fn heard_ms(&self, look_ms: usize) -> BTreeMap<u32, u64> {
+        let samples = {
+            let ear = lock(&self.ear);
+            let from = ear.samples.len().saturating_sub(look_ms * 48);
+            ear.samples[from..].to_vec()
+        };
+        let mut heard: BTreeMap<u32, u64> = TONES_HZ.iter().map(|&hz| (hz, 0)).collect();
+        match judge(&samples, &[TRIAGE_HZ]) {
+            Ok(verdict) => {
+                for run in verdict.heard {
+                    *heard.get_mut(&TONES_HZ[run.voice]).unwrap() += run.end_ms - run.start_ms;
+                }
+            }
+            Err(ProbeError::TooShort { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        heard
+    }
+
+    /// The end of the recording so far.
+    pub(crate) fn mark(&self) -> usize {
+        lock(&self.ear).samples.len()
+    }
+
+    /// Judges what was heard since a mark, with the tones that should follow one another in it.
+    pub(crate) fn judge_since(&self, mark: usize, holders_hz: &[u32]) -> Verdict {
+        let samples = lock(&self.ear).samples[mark..].to_vec();
+        judge(&samples, holders_hz).unwrap()
+    }
+
+    /// The longest time without this tone since a mark, in milliseconds.
+    pub(crate) fn longest_hole_ms(&self, mark: usize, hz: u32) -> u64 {
+        let verdict = self.judge_since(mark, &[hz]);
+        let mut end_ms = 0;
+        let mut longest = 0;
+        let total_ms = (lock(&self.ear).samples.len() - mark) as u64 / 48;
+        let heard = verdict.heard.iter().filter(|run| TONES_HZ[run.voice] == hz);
+        for run in heard {
+            longest = longest.max(run.start_ms - end_ms);
+            end_ms = run.end_ms;
+        }
+        longest.max(total_ms.saturating_sub(end_ms))
+    }
+
+    /// Sends a packet on the protocol's topic, to everybody.
+    pub(crate) async fn send(&self, payload: Vec<u8>, reliable: bool) {
+        let packet = DataPacket {
+            payload,
+            topic: Some(wire::TOPIC.to_owned()),
+            reliable,
+            ..DataPacket::default()
+        };
+        let participant = self.room.local_participant();
+        participant.publish_data(packet).await.unwrap();
+    }
+
+    /// Sounds a tone to whoever wants to hear it.
+    pub(crate) async fn sound(&self, hz: u32) {
+        publish_tone(&self.room, hz).await;
+    }
+
+    /// A full reconnect; returns when it is done.
+    pub(crate) async fn reconnect(&self) {
+        let before = lock(&self.ear).reconnects;
+        let scenario = SimulateScenario::FullReconnect;
+        self.room.simulate_scenario(scenario).await.unwrap();
+        until("the caller has reconnected", || {
+            lock(&self.ear).reconnects > before
+        })
+        .await;
+    }
+
+    /// Hangs up as the SIP bridge does.
+    pub(crate) async fn hang_up(self) {
+        let status = HashMap::from([("sip.callStatus".to_owned(), "hangup".to_owned())]);
+        let participant = self.room.local_participant();
+        if let Err(error) = participant.set_attributes(status).await {
+            eprintln!("{error} while hanging up");
+        }
+        self.leave().await;
+    }
+
+    /// Leaves without a word of why.
+    pub(crate) async fn leave(self) {
+        self.room.close().await.unwrap();
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn lock(ear: &Mutex<Ear>) -> MutexGuard<'_, Ear> {
+    ear.lock().unwrap()
+}
+
+fn judge(samples: &[i16], holders_hz: &[u32]) -> Result<Verdict, ProbeError> {
+    let voices = TONES_HZ.iter().map(|&hz| Voice {
+        name: format!("{hz} Hz"),
+        hz,
+    });
+    let holders = holders_hz
+        .iter()
+        .map(|hz| TONES_HZ.iter().position(|tone| tone == hz).unwrap());
+    let expected = Expected {
+        voices: voices.collect(),
+        holders: holders.collect(),
+        fade_ms: 60,
+        full_dbfs: TONE_DBFS,
+    };
+    probe::judge(samples, SAMPLE_RATE_HZ, &expected)
+}
+
+async fn tick(ear: Arc<Mutex<Ear>>) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut out = [0; TICK_SAMPLES];
+    loop {
+        ticks.tick().await;
+        let mut ear = lock(&ear);
+        ear.mixer.tick(&mut out);
+        ear.samples.extend_from_slice(&out);
+    }
+}
+
+struct Listening {
+    room: Arc<Room>,
+    ear: Arc<Mutex<Ear>>,
+    readers: BTreeMap<String, JoinHandle<()>>,
+}
+
+impl Listening {
+    async fn run(mut self, mut events: UnboundedReceiver<RoomEvent>) {
+        while let Some(event) = events.recv().await {
+            match event {
+                RoomEvent::Connected { .. } => self.subscribe_to_all(),
+                RoomEvent::TrackPublished { publication, .. } => subscribe(&publication),
+                RoomEvent::Reconnected => {
+                    self.subscribe_to_all();
+                    lock(&self.ear).reconnects += 1;
+                }
+                RoomEvent::TrackSubscribed {
+                    track: RemoteTrack::Audio(track),
+                    publication,
+                    participant,
+                } => {
+                    let heard = Heard {
+                        identity: participant.identity().to_string(),
+                        track: publication.name(),
+                    };
+                    self.listen(publication.sid().to_string(), heard, track)
+                        .await;
+                }
+                RoomEvent::TrackUnsubscribed { publication, .. } => {
+                    self.stop(publication.sid().as_str());
+                }
+                RoomEvent::TrackUnpublished { publication, .. } => {
+                    self.stop(publication.sid().as_str());
+                }
+                // The bridge follows nothing else, and LiveKit may add events.
+                _ => {}
+            }
+        }
+    }
+
+    fn subscribe_to_all(&self) {
+        for participant in self.room.remote_participants().into_values() {
+            participant
+                .track_publications()
+                .values()
+                .for_each(subscribe);
+        }
+    }
+
+    async fn listen(&mut self, sid: String, heard: Heard, track: RemoteAudioTrack) {
+        self.stop(&sid);
+        let first = {
+            let mut ear = lock(&self.ear);
+            ear.subscriptions.insert(sid.clone(), heard.clone());
+            ear.history.push(heard);
+            ear.history.len() == 1
+        };
+        let reader = tokio::spawn(read(self.ear.clone(), sid.clone(), track));
+        self.readers.insert(sid, reader);
+        if first {
+            // The phone is answered.
+            let status = HashMap::from([("sip.callStatus".to_owned(), "active".to_owned())]);
+            let participant = self.room.local_participant();
+            let _ = participant.set_attributes(status).await;
+        }
+    }
+
+    fn stop(&mut self, sid: &str) {
+        if let Some(reader) = self.readers.remove(sid) {
+            reader.abort();
+        }
+        let mut ear = lock(&self.ear);
+        ear.mixer.remove(sid);
+        ear.subscriptions.remove(sid);
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.readers.values().for_each(JoinHandle::abort);
+    }
+}
+
+fn subscribe(publication: &RemoteTrackPublication) {
+    if publication.kind() == TrackKind::Audio {
+        publication.set_subscribed(true);
+    }
+}
+
+async fn read(ear: Arc<Mutex<Ear>>, sid: String, track: RemoteAudioTrack) {
+    let mut stream = NativeAudioStream::new(track.rtc_track(), SAMPLE_RATE_HZ as i32, 1);
+    while let Some(frame) = stream.next().await {
+        lock(&ear).mixer.push(&sid, &frame.data);
+    }
+}
+
+async fn publish_tone(room: &Room, hz: u32) {
+    let source = NativeAudioSource::new(AudioSourceOptions::default(), SAMPLE_RATE_HZ, 1, 100);
+    let track = LocalAudioTrack::create_audio_track("tone", RtcAudioSource::Native(source.clone()));
+    let options = TrackPublishOptions {
+        source: TrackSource::Microphone,
+        dtx: false,
+        red: false,
+        ..TrackPublishOptions::default()
+    };
+    let participant = room.local_participant();
+    participant
+        .publish_track(LocalTrack::Audio(track), options)
+        .await
+        .unwrap();
+    let mut tone = Tone::new(hz, TONE_DBFS, SAMPLE_RATE_HZ).unwrap();
+    tokio::spawn(async move {
+        loop {
+            let samples = tone.take_ms(20);
+            let frame = AudioFrame {
+                samples_per_channel: samples.len() as u32,
+                data: samples.into(),
+                sample_rate: SAMPLE_RATE_HZ,
+                num_channels: 1,
+            };
+            if source.capture_frame(&frame).await.is_err() {
+                return;
+            }
+        }
+    });
+}
