@@ -265,8 +265,7 @@ mod tests {
 
     #[test]
     fn features_that_the_workspace_has_and_the_tests_lack_are_carried_over() {
-        let ours =
-            "a v1.0.0 [std,x]\na v1.0.0 [std]\nb v2.0.0 []\nc v3.0.0 [y]\nd v1.0.0 (/elsewhere/d) [z]";
+        let ours = "a v1.0.0 [std,x]\na v1.0.0 [std]\nb v2.0.0 []\nc v3.0.0 [y]\nd v1.0.0 (/elsewhere/d) [z]";
         let theirs = "a v1.0.0 [std]\nb v2.0.0 [more]\nc v3.1.0 []\nd v1.0.0 (/elsewhere/d) []";
         let manifest = carrier_manifest(ours, theirs);
         let expected = "\n[dependencies.carried-0]\npackage = \"a\"\nversion = \"=1.0.0\"\n\
