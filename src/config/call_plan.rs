@@ -19,7 +19,7 @@ pub struct SpecialistNotes {
 }
 
 /// Words that stand for something else than a specialist, now or later.
-const RESERVED: &[&str] = &[
+pub(super) const RESERVED: &[&str] = &[
     "another_instance",
     "baton",
     "caller",
@@ -28,8 +28,8 @@ const RESERVED: &[&str] = &[
     "operator",
     "previous",
 ];
-const NAME_LENGTH_MAX: usize = 63;
-const OPENING_FORM: &str = "one of: continue, greet, wait, say:<text>";
+pub(super) const NAME_LENGTH_MAX: usize = 63;
+pub(super) const OPENING_FORM: &str = "one of: continue, greet, wait, say:<text>";
 const FALLBACK_WORDS: &[&str] = &["another_instance", "previous", "entry"];
 
 /// Reads the parts of the file that make up a [`CallConfig`]; `fade_ms` is for routes that have none of their own.
@@ -80,7 +80,7 @@ pub(super) fn read(
     (config, notes)
 }
 
-fn check_name(name: &str) -> Result<(), Refusal> {
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     let allowed = |letter: char| {
         letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '_' | '-')
     };

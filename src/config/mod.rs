@@ -14,6 +14,7 @@ mod files;
 mod option;
 mod problem;
 mod reader;
+mod schema;
 mod server;
 mod yaml;
 
@@ -30,6 +31,7 @@ pub use self::{
     files::FILE_BYTES_MAX,
     option::{Kind, OptionSpec},
     problem::{Finding, Place, Report, Severity},
+    schema::schema,
     server::{Connection, ConnectionError, Server},
 };
 
@@ -59,6 +61,8 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings only.
     pub report: Report,
+    /// Where each of the routes is; empty if the file has none.
+    pub routes_at: Vec<Place>,
 }
 
 /// Reads a file, or the `*.yaml` files of a folder (not of its subfolders) as if they were one.
@@ -83,12 +87,16 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Report> {
 
 /// Every option there is, in the order in which they are read.
 pub fn options() -> Vec<OptionSpec> {
+    listed().options
+}
+
+fn listed() -> Reader {
     let mut reader = Reader {
         listing: true,
         ..Reader::default()
     };
     reader.root(&[], read);
-    reader.options
+    reader
 }
 
 fn evaluate(files: &[String], entries: &[Entry], problems: Vec<Problem>) -> Result<Loaded, Report> {
@@ -99,11 +107,17 @@ fn evaluate(files: &[String], entries: &[Entry], problems: Vec<Problem>) -> Resu
         ..Reader::default()
     };
     let config = reader.root(entries, read);
+    let routes = reader.items.iter().filter(|(list, _)| *list == "routes");
+    let routes_at = routes.map(|(_, mark)| mark.place(files)).collect();
     let report = Report::new(reader.problems, files);
     if report.errors() > 0 {
         Err(report)
     } else {
-        Ok(Loaded { config, report })
+        Ok(Loaded {
+            config,
+            report,
+            routes_at,
+        })
     }
 }
 

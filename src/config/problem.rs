@@ -11,6 +11,16 @@ pub(super) struct Mark {
     pub(super) column: usize,
 }
 
+impl Mark {
+    pub(super) fn place(self, files: &[String]) -> Place {
+        Place {
+            file: files[self.file].clone(),
+            line: self.line,
+            column: self.column,
+        }
+    }
+}
+
 /// How bad a [`Problem`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -83,11 +93,7 @@ impl Problem {
             help,
             earlier,
         } = self.clone();
-        let place = |mark: Mark| Place {
-            file: files[mark.file].clone(),
-            line: mark.line,
-            column: mark.column,
-        };
+        let place = |mark: Mark| mark.place(files);
         let earlier = earlier.map(|mark| format!("the first is at {}", place(mark)));
         Finding {
             severity,

@@ -18,6 +18,12 @@ use super::{
 pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,
     pub(super) options: Vec<OptionSpec>,
+    /// Paths that must not be left out; only with `listing`.
+    pub(super) required: Vec<String>,
+    /// Paths of lists and mappings of names, with how many entries they may have; only with `listing`.
+    pub(super) entries_max: Vec<(String, usize)>,
+    /// Where the items of each list are, by the list's name.
+    pub(super) items: Vec<(&'static str, Mark)>,
     /// Also walks one nameless item of every mapping of names and every list, so that its options are listed.
     pub(super) listing: bool,
     /// Part of the configuration could not be parsed, so that nothing is said to be missing.
@@ -307,6 +313,10 @@ impl<'n> Section<'_, 'n> {
 
     /// Says that a required option is missing, when it is not there at all.
     pub(super) fn require(&mut self, key: &'static str, help: impl Into<String>) {
+        if self.reader.listing {
+            let path = self.path_of(key);
+            self.reader.required.push(path);
+        }
         if self.given && !self.reader.incomplete && self.find(key).is_none() {
             let path = self.path_of(key);
             self.reader
@@ -368,6 +378,7 @@ impl<'n> Section<'_, 'n> {
     ) -> BTreeMap<String, T> {
         let path = self.path_of(key);
         if self.reader.listing {
+            self.reader.entries_max.push((path.clone(), max));
             self.reader
                 .section(format!("{path}.*"), None, None, |section| {
                     read("*", section)
@@ -414,6 +425,7 @@ impl<'n> Section<'_, 'n> {
     ) -> Option<Vec<T>> {
         let path = self.path_of(key);
         if self.reader.listing {
+            self.reader.entries_max.push((path.clone(), max));
             self.reader
                 .section(format!("{path}[]"), None, None, &mut read);
         }
@@ -432,6 +444,7 @@ impl<'n> Section<'_, 'n> {
             return None;
         }
         let read_item = |(index, item): (usize, &'n Node)| {
+            self.reader.items.push((key, item.at));
             let path = format!("{path}[{index}]");
             let options = self.mapping_of(item, &path, "a mapping of options");
             self.reader.section(path, Some(item.at), options, &mut read)

@@ -93,7 +93,8 @@ pub enum ConnectionError {
     },
 }
 
-const URL_FORM: &str = "an address such as wss://livekit.example.com";
+pub(super) const URL_FORM: &str = "an address such as wss://livekit.example.com";
+pub(super) const BIND_FORM: &str = "an address and port such as 0.0.0.0:8081";
 
 impl Server {
     /// The server and the credentials from the environment first, then from what the file refers to.
@@ -182,9 +183,9 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Server {
             .unwrap_or(default.agent_name),
         max_calls: section.integer("max_calls", 1..=10_000, default.max_calls),
         health_bind: section
-            .parsed("health_bind", "an address and port such as 0.0.0.0:8081", Some(default.health_bind.to_string()), |text| {
+            .parsed("health_bind", BIND_FORM, Some(default.health_bind.to_string()), |text| {
                 text.parse().map_err(|_| {
-                    Refusal::new(format!("expected an address and port such as 0.0.0.0:8081, found `{text}`"))
+                    Refusal::new(format!("expected {BIND_FORM}, found `{text}`"))
                         .help("127.0.0.1 answers on this machine only, 0.0.0.0 on all of its networks")
                 })
             })
