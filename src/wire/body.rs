@@ -285,6 +285,8 @@ pub struct ContextItem {
     pub framework: String,
     /// The item as the framework's own JSON.
     pub framework_json: Vec<u8>,
+    /// What a newer minor version has added, as it was encoded; it goes along when the item is handed on.
+    pub unknown: Vec<u8>,
 }
 
 /// A piece of a large body.

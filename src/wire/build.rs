@@ -12,6 +12,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // The tests print frames as canonical JSON with it.
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    prost_build::compile_fds(descriptors)?;
+    prost_build::Config::new()
+        // With its items still encoded, so that what is unknown in them is kept.
+        .extern_path(".baton.v1.ContextAppend", "crate::items::ContextAppend")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use call::{CallId, Epoch};
 use prost::Message;
 
 use crate::body::Body;
+use crate::convert::Unreadable;
 use crate::frame::{DecodeError, Frame, Position, Seq, StreamId, Version};
 use crate::{FRAME_BYTES_MAX, VERSION, pb};
 
@@ -44,15 +45,7 @@ impl Frame {
             ack,
             body,
         } = envelope;
-        let version: Version = version
-            .ok_or_else(|| malformed("it has no version".to_owned()))?
-            .into();
-        if version.major != VERSION.major {
-            return Err(DecodeError::UnsupportedVersion {
-                got: version,
-                major: VERSION.major,
-            });
-        }
+        let version = check_version(version)?;
         if stream == 0 {
             return Err(malformed("its stream is 0".to_owned()));
         }
@@ -63,12 +56,62 @@ impl Frame {
             stream: StreamId(stream),
             seq: (seq != 0).then_some(Seq(seq)),
             ack: ack.map(Position::from),
-            body: body
-                .map(Body::from_generated)
-                .transpose()
-                .map_err(|missing| malformed(missing.to_string()))?,
+            body: match body.map(Body::from_generated).transpose() {
+                Ok(body) => body,
+                // Refused, a part of a stream would be sent again for ever, and hold up what follows.
+                Err(Unreadable::Missing(_)) if seq != 0 => None,
+                Err(error) => return Err(malformed(error.to_string())),
+            },
         })
     }
+}
+
+/// Why the bytes of a body in pieces are none.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// It is one of a newer minor version.
+    #[error("the body is unknown here")]
+    Unknown,
+    /// It is not what it should be.
+    #[error("{detail}")]
+    Malformed { detail: String },
+}
+
+/// A body that travels in pieces: an envelope with a version and nothing else beside it.
+pub(crate) fn encode_body(body: &Body) -> Vec<u8> {
+    pb::Envelope {
+        version: Some(VERSION.into()),
+        body: Some(body.clone().into()),
+        ..pb::Envelope::default()
+    }
+    .encode_to_vec()
+}
+
+/// Reads a body that has come in pieces.
+pub(crate) fn decode_body(bytes: &[u8]) -> Result<Body, BodyError> {
+    let malformed = |detail: String| BodyError::Malformed { detail };
+    let envelope = pb::Envelope::decode(bytes).map_err(|error| malformed(error.to_string()))?;
+    check_version(envelope.version).map_err(|error| malformed(error.to_string()))?;
+    let body = envelope.body.ok_or(BodyError::Unknown)?;
+    Body::from_generated(body).map_err(|error| match error {
+        Unreadable::Missing(_) => BodyError::Unknown,
+        Unreadable::Item(_) => malformed(error.to_string()),
+    })
+}
+
+fn check_version(version: Option<pb::Version>) -> Result<Version, DecodeError> {
+    let version: Version = version
+        .ok_or_else(|| DecodeError::Malformed {
+            detail: "it has no version".to_owned(),
+        })?
+        .into();
+    if version.major != VERSION.major {
+        return Err(DecodeError::UnsupportedVersion {
+            got: version,
+            major: VERSION.major,
+        });
+    }
+    Ok(version)
 }
 
 /// A frame in its generated form, from its parts.

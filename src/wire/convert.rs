@@ -8,19 +8,25 @@ use call::{
 };
 
 use crate::body::{
-    Body, ContextChunk, ContextItem, HandoffOutcome, HandoffRequest, HandoffResult, Heartbeat,
-    Hello, Packet, Prepare, Ready, Reject, Revoke, RevokeMode, StateOutcome, StatePatch,
-    StateResult, Welcome,
+    Body, ContextChunk, HandoffOutcome, HandoffRequest, HandoffResult, Heartbeat, Hello, Packet,
+    Prepare, Ready, Reject, Revoke, RevokeMode, StateOutcome, StatePatch, StateResult, Welcome,
 };
 use crate::frame::{Position, Seq};
+use crate::items;
 use crate::pb;
 use crate::pb::envelope::Body as Generated;
 use crate::reason::{FailKind, RefuseKind, RejectReason};
 
-/// A field without which a body means nothing.
+/// Why a generated body is none of ours.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is missing")]
-pub(crate) struct Missing(&'static str);
+pub(crate) enum Unreadable {
+    /// It lacks what it means nothing without: a newer version may have put something else in its place.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A context item is none.
+    #[error("a context item is broken")]
+    Item(#[from] prost::DecodeError),
+}
 
 impl From<Body> for Generated {
     fn from(body: Body) -> Self {
@@ -53,9 +59,7 @@ impl From<Body> for Generated {
             Body::Leave => Self::Leave(pb::Leave {}),
             Body::HandoffRequest(body) => Self::HandoffRequest(handoff_request(body)),
             Body::HandoffResult(body) => Self::HandoffResult(handoff_result(body)),
-            Body::ContextAppend { items } => Self::ContextAppend(pb::ContextAppend {
-                items: items.into_iter().map(context_item).collect(),
-            }),
+            Body::ContextAppend { items } => Self::ContextAppend(items::write(items)),
             Body::ContextChunk(body) => Self::ContextChunk(context_chunk(body)),
             Body::StatePatch(body) => Self::StatePatch(state_patch(body)),
             Body::StateResult(body) => Self::StateResult(state_result(body)),
@@ -64,7 +68,7 @@ impl From<Body> for Generated {
 }
 
 impl Body {
-    pub(crate) fn from_generated(body: Generated) -> Result<Self, Missing> {
+    pub(crate) fn from_generated(body: Generated) -> Result<Self, Unreadable> {
         Ok(match body {
             Generated::Hello(body) => Self::Hello(read_hello(body)),
             Generated::Welcome(body) => Self::Welcome(read_welcome(body)?),
@@ -98,8 +102,8 @@ impl Body {
             Generated::Leave(pb::Leave {}) => Self::Leave,
             Generated::HandoffRequest(body) => Self::HandoffRequest(read_handoff_request(body)?),
             Generated::HandoffResult(body) => Self::HandoffResult(read_handoff_result(body)?),
-            Generated::ContextAppend(pb::ContextAppend { items }) => Self::ContextAppend {
-                items: items.into_iter().map(read_context_item).collect(),
+            Generated::ContextAppend(append) => Self::ContextAppend {
+                items: items::read(append)?,
             },
             Generated::ContextChunk(body) => Self::ContextChunk(read_context_chunk(body)),
             Generated::StatePatch(body) => Self::StatePatch(read_state_patch(body)),
@@ -173,7 +177,7 @@ fn welcome(body: Welcome) -> pb::Welcome {
     }
 }
 
-fn read_welcome(body: pb::Welcome) -> Result<Welcome, Missing> {
+fn read_welcome(body: pb::Welcome) -> Result<Welcome, Unreadable> {
     let pb::Welcome {
         attempt,
         version,
@@ -182,7 +186,9 @@ fn read_welcome(body: pb::Welcome) -> Result<Welcome, Missing> {
     } = body;
     Ok(Welcome {
         attempt,
-        version: version.ok_or(Missing("welcome.version"))?.into(),
+        version: version
+            .ok_or(Unreadable::Missing("welcome.version"))?
+            .into(),
         seen: seen.map(Position::from),
         oldest: Seq(oldest_seq),
     })
@@ -403,7 +409,7 @@ fn handoff_request(body: HandoffRequest) -> pb::HandoffRequest {
     }
 }
 
-fn read_handoff_request(body: pb::HandoffRequest) -> Result<HandoffRequest, Missing> {
+fn read_handoff_request(body: pb::HandoffRequest) -> Result<HandoffRequest, Unreadable> {
     use pb::handoff_request::Target as GeneratedTarget;
     let pb::HandoffRequest {
         request_id,
@@ -412,7 +418,7 @@ fn read_handoff_request(body: pb::HandoffRequest) -> Result<HandoffRequest, Miss
     } = body;
     Ok(HandoffRequest {
         request: RequestId(request_id),
-        target: match target.ok_or(Missing("handoff_request.target"))? {
+        target: match target.ok_or(Unreadable::Missing("handoff_request.target"))? {
             GeneratedTarget::Specialist(name) => Target::Specialist(SpecialistName::from(name)),
             GeneratedTarget::Previous(pb::Nothing {}) => Target::Previous,
         },
@@ -455,7 +461,7 @@ fn handoff_result(body: HandoffResult) -> pb::HandoffResult {
     }
 }
 
-fn read_handoff_result(body: pb::HandoffResult) -> Result<HandoffResult, Missing> {
+fn read_handoff_result(body: pb::HandoffResult) -> Result<HandoffResult, Unreadable> {
     use pb::handoff_result::Outcome;
     let pb::HandoffResult {
         request_id,
@@ -463,7 +469,7 @@ fn read_handoff_result(body: pb::HandoffResult) -> Result<HandoffResult, Missing
     } = body;
     Ok(HandoffResult {
         request: RequestId(request_id),
-        outcome: match outcome.ok_or(Missing("handoff_result.outcome"))? {
+        outcome: match outcome.ok_or(Unreadable::Missing("handoff_result.outcome"))? {
             Outcome::Accepted(pb::HandoffAccepted { handoff_id }) => HandoffOutcome::Accepted {
                 handoff: HandoffId(handoff_id),
             },
@@ -491,40 +497,6 @@ fn read_handoff_result(body: pb::HandoffResult) -> Result<HandoffResult, Missing
             },
         },
     })
-}
-
-fn context_item(item: ContextItem) -> pb::ContextItem {
-    let ContextItem {
-        id,
-        position,
-        chat_item,
-        framework,
-        framework_json,
-    } = item;
-    pb::ContextItem {
-        id,
-        position: position.unwrap_or(0),
-        chat_item,
-        framework,
-        framework_json,
-    }
-}
-
-fn read_context_item(item: pb::ContextItem) -> ContextItem {
-    let pb::ContextItem {
-        id,
-        position,
-        chat_item,
-        framework,
-        framework_json,
-    } = item;
-    ContextItem {
-        id,
-        position: (position != 0).then_some(position),
-        chat_item,
-        framework,
-        framework_json,
-    }
 }
 
 fn context_chunk(body: ContextChunk) -> pb::ContextChunk {
@@ -604,12 +576,12 @@ fn state_result(body: StateResult) -> pb::StateResult {
     }
 }
 
-fn read_state_result(body: pb::StateResult) -> Result<StateResult, Missing> {
+fn read_state_result(body: pb::StateResult) -> Result<StateResult, Unreadable> {
     use pb::state_result::Outcome;
     let pb::StateResult { patch_id, outcome } = body;
     Ok(StateResult {
         patch: patch_id,
-        outcome: match outcome.ok_or(Missing("state_result.outcome"))? {
+        outcome: match outcome.ok_or(Unreadable::Missing("state_result.outcome"))? {
             Outcome::Accepted(pb::StateAccepted { version }) => StateOutcome::Accepted { version },
             Outcome::Conflict(pb::StateConflict { version, current }) => {
                 StateOutcome::Conflict { version, current }

@@ -1,8 +1,9 @@
 //! The protocol between Baton and its specialists.
 //!
 //! A [`Frame`] is what travels in one data packet: a header, and one [`Body`]. A [`Link`] makes an ordered, reliable
-//! stream of them in each direction, over packets that may be lost, repeated, delayed or reordered. [`Admission`] is
-//! whose packets are heard at all, and [`DispatchMetadata`] is how a specialist learns of its call.
+//! stream of them in each direction, over packets that may be lost, repeated, delayed or reordered. [`Chunks`] and
+//! [`Assembly`] take a body through it that is too large for one frame. [`Admission`] is whose packets are heard at all,
+//! and [`DispatchMetadata`] is how a specialist learns of its call.
 //!
 //! # What this crate never does
 //! - It reads no clock and draws no random number: `now`, stream ids and tickets come in.
@@ -11,12 +12,17 @@
 //! - It never shows the generated protobuf types.
 
 mod admission;
+mod assembly;
 mod body;
+mod chunk_limits;
+mod chunks;
 mod codec;
 mod convert;
 mod direction;
+mod fields;
 mod frame;
 mod inbound;
+mod items;
 mod link;
 mod link_config;
 mod metadata;
@@ -32,11 +38,14 @@ mod pb {
 pub use admission::{
     Admission, AdmissionCounts, IgnoreReason, SenderKind, SenderView, TICKETS_MAX, Verdict,
 };
+pub use assembly::{Assembled, Assembly, AssemblyError};
 pub use body::{
     Body, ContextChunk, ContextItem, HandoffOutcome, HandoffRequest, HandoffResult, Heartbeat,
     Hello, Packet, Prepare, Ready, Reject, Revoke, RevokeMode, StateOutcome, StatePatch,
     StateResult, Welcome,
 };
+pub use chunk_limits::ChunkLimits;
+pub use chunks::{ChunkError, Chunks, ChunksProgress};
 pub use direction::{Direction, Side};
 pub use frame::{DecodeError, Frame, Position, Seq, StreamId, Version};
 pub use link::{Link, LinkEvent, SendError, Transmit};

@@ -23,6 +23,12 @@ use crate::outbound::Outbound;
 use crate::reason::RejectReason;
 use crate::{FRAME_BYTES_MAX, VERSION, pb};
 
+/// An ack that takes the most bytes.
+const LARGEST_ACK: Position = Position {
+    stream: StreamId(u64::MAX),
+    seq: Seq(u64::MAX),
+};
+
 /// How many given-up streams of a peer are remembered, so that late frames do not revive them.
 const RETIRED_MAX: usize = 8;
 
@@ -209,17 +215,13 @@ impl Link {
         if !is_sequenced(body) {
             return Err(SendError::NotSequenced { body: name });
         }
-        if self.outbound.len() >= self.config.window_frames_max.max(1) {
+        if self.outbound.len() >= self.window() {
             return Err(SendError::WindowFull {
-                limit: self.config.window_frames_max.max(1),
+                limit: self.window(),
             });
         }
         let seq = self.outbound.next();
-        let largest_ack = Position {
-            stream: StreamId(u64::MAX),
-            seq: Seq(u64::MAX),
-        };
-        let envelope = self.envelope(epoch, Some(seq), Some(largest_ack), Some(body));
+        let envelope = self.envelope(epoch, Some(seq), Some(LARGEST_ACK), Some(body));
         let bytes = envelope.encoded_len();
         if bytes > FRAME_BYTES_MAX {
             return Err(SendError::TooLarge {
@@ -341,6 +343,11 @@ impl Link {
         self.outbound.len()
     }
 
+    /// How many may wait.
+    pub fn window(&self) -> usize {
+        self.config.window_frames_max.max(1)
+    }
+
     /// What was delivered of the peer's stream.
     pub fn seen(&self) -> Option<Position> {
         self.inbound.as_ref().map(Inbound::position)
@@ -349,6 +356,12 @@ impl Link {
     /// The version that both speak; this side's own until they have greeted one another.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// What a frame has room for beside its header, in bytes.
+    pub(crate) fn body_bytes_max(&self, epoch: Epoch) -> usize {
+        let header = self.envelope(epoch, Some(Seq(u64::MAX)), Some(LARGEST_ACK), None);
+        FRAME_BYTES_MAX.saturating_sub(header.encoded_len())
     }
 
     fn handle_ack(
@@ -714,7 +727,7 @@ impl Link {
 }
 
 /// Whether a body is a part of the stream.
-fn is_sequenced(body: &Body) -> bool {
+pub(crate) fn is_sequenced(body: &Body) -> bool {
     match body {
         Body::Hello(_) | Body::Welcome(_) | Body::Heartbeat(_) => false,
         Body::Reject(_)

@@ -266,6 +266,7 @@ fn a_body_that_makes_too_large_a_frame_is_refused() {
             chat_item: vec![7; bytes],
             framework: String::new(),
             framework_json: Vec::new(),
+            unknown: Vec::new(),
         }],
     };
     let error = baton.send(now, Epoch(1), &append(15_000)).unwrap_err();

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod admission;
+mod chunks;
 mod links;
 mod metadata;
 mod samples;
 mod simulation;
+mod simulator;
 mod vectors;
+mod versions;

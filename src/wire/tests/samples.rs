@@ -203,6 +203,7 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                         chat_item: vec![0x0a, 0x00],
                         framework: "livekit-python".to_owned(),
                         framework_json: br#"{"id":"item_1"}"#.to_vec(),
+                        unknown: Vec::new(),
                     },
                     ContextItem {
                         id: "item_2".to_owned(),
@@ -210,6 +211,7 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                         chat_item: Vec::new(),
                         framework: String::new(),
                         framework_json: Vec::new(),
+                        unknown: Vec::new(),
                     },
                 ],
             },
