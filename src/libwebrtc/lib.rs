@@ -4,12 +4,15 @@
 //! negotiated where it is asked for, and no frame is encoded or decoded; audio devices, screen capture and frame
 //! encryption are refused with a clear error.
 //!
+//! [`encoded`] is the one extension: Opus packets of a remote track as they arrive, and ready ones to publish.
+//!
 //! Below the names: [`pc`] is a peer connection without sockets and clock, [`sdp`] reads and writes descriptions, `net`
 //! has the sockets and the one thread that drives everything, `audio` encodes, buffers and decodes. None of them uses
 //! the public names, so that another API could stand on them.
 
 mod api;
 mod audio;
+pub mod encoded;
 mod net;
 mod pc;
 mod sdp;

@@ -10,6 +10,8 @@
 
 pub(crate) mod decoder;
 pub(crate) mod delay;
+pub(crate) mod feed;
+pub(crate) mod frames;
 pub(crate) mod jitter;
 pub(crate) mod level;
 pub(crate) mod playout;

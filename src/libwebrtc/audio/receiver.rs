@@ -1,4 +1,5 @@
-//! One track on its way in: RTP packets in, a frame of PCM for every sink each 10 ms.
+//! One track on its way in: RTP packets in, a frame of PCM for every sink each 10 ms, and the packets as they are for
+//! every tap.
 
 use std::{sync::Arc, time::Instant};
 
@@ -6,6 +7,8 @@ use bytes::Bytes;
 
 use super::{
     TICK, TICK_48K,
+    decoder::duration_48k,
+    frames::{FrameQueue, ReceivedFrame, Seen},
     playout::Playout,
     red,
     sink::PcmSink,
@@ -84,11 +87,15 @@ pub(crate) struct ReceiverStats {
 
 /// Buffers, decodes and hands out one track. It is owned by whoever receives the packets.
 ///
-/// It works only while there are sinks: without any, packets are counted and dropped.
+/// It decodes only while there are sinks: without any, packets are counted, handed to the taps and dropped.
 pub(crate) struct AudioReceiver {
     track: RemoteAudio,
     sinks: Vec<Arc<PcmSink>>,
+    taps: Vec<Arc<FrameQueue>>,
     generation: u64,
+    /// The number of this stream on its track.
+    stream: u64,
+    seen: Seen,
     playout: Playout,
     next_tick: Option<Instant>,
     frame: Vec<i16>,
@@ -99,9 +106,12 @@ impl AudioReceiver {
     pub(crate) fn new(track: RemoteAudio, wake: Wake) -> Self {
         track.set_wake(Some(wake));
         Self {
+            stream: track.begin_stream(),
             track,
             sinks: Vec::new(),
+            taps: Vec::new(),
             generation: 0,
+            seen: Seen::default(),
             playout: Playout::new(),
             next_tick: None,
             frame: Vec::new(),
@@ -110,18 +120,26 @@ impl AudioReceiver {
 
     /// Takes a packet.
     pub(crate) fn push_packet(&mut self, packet: ReceivedPacket) {
-        self.refresh_sinks();
+        self.refresh_listeners();
         let audible = !self.sinks.is_empty();
         match packet.kind {
-            PayloadKind::Opus => self.playout.push(
-                packet.arrival,
-                packet.seq,
-                packet.rtp_time,
-                packet.payload,
-                audible,
-            ),
+            PayloadKind::Opus => {
+                self.hand_on(&packet, 0, 0, &packet.payload);
+                self.playout.push(
+                    packet.arrival,
+                    packet.seq,
+                    packet.rtp_time,
+                    packet.payload,
+                    audible,
+                );
+            }
             PayloadKind::Red => match red::unwrap(&packet.payload) {
-                Ok(blocks) => self.playout.push_red(&packet, &blocks, audible),
+                Ok(blocks) => {
+                    for block in &blocks {
+                        self.hand_on(&packet, block.age, block.offset, &block.payload);
+                    }
+                    self.playout.push_red(&packet, &blocks, audible);
+                }
                 Err(_) => self.playout.count_malformed(),
             },
         }
@@ -129,7 +147,7 @@ impl AudioReceiver {
 
     /// Hands out all frames that are due at `now`.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        self.refresh_sinks();
+        self.refresh_listeners();
         if self.sinks.is_empty() {
             self.next_tick = None;
             self.playout.stop();
@@ -153,7 +171,7 @@ impl AudioReceiver {
 
     /// When to call [`Self::handle_timeout`] next; `None` while nobody listens.
     pub(crate) fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
-        self.refresh_sinks();
+        self.refresh_listeners();
         if self.sinks.is_empty() {
             return None;
         }
@@ -176,9 +194,44 @@ impl AudioReceiver {
         }
     }
 
-    fn refresh_sinks(&mut self) {
-        self.generation = self.track.sinks_since(self.generation, &mut self.sinks);
+    /// Gives a packet to the taps, once: `age` and `offset` are those of a copy in RED, 0 for the packet proper.
+    fn hand_on(&mut self, packet: &ReceivedPacket, age: u64, offset: u64, payload: &Bytes) {
+        let copy = age > 0;
+        // A copy of what came before the first packet, or before there were taps, is nothing that was lost.
+        if copy && (self.taps.is_empty() || !self.seen.any()) {
+            return;
+        }
+        let Some(duration) = duration_48k(payload) else {
+            return;
+        };
+        let (Some(sequence), Some(rtp_time_48k)) = (
+            packet.seq.checked_sub(age),
+            packet.rtp_time.checked_sub(offset),
+        ) else {
+            return;
+        };
+        if !self.seen.insert(sequence) || !self.track.enabled() {
+            return;
+        }
+        for tap in &self.taps {
+            tap.push(ReceivedFrame {
+                payload: payload.clone(),
+                sequence,
+                rtp_time_48k,
+                duration_samples_48k: duration,
+                stream: self.stream,
+                recovered: copy,
+                arrived: packet.arrival,
+            });
+        }
+    }
+
+    fn refresh_listeners(&mut self) {
+        self.generation =
+            self.track
+                .listeners_since(self.generation, &mut self.sinks, &mut self.taps);
         self.sinks.retain(|sink| !sink.is_closed());
+        self.taps.retain(|tap| !tap.is_closed());
     }
 }
 

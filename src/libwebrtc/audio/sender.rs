@@ -1,22 +1,21 @@
-//! One track on its way out: PCM of a source in, Opus packets out.
+//! One track on its way out: PCM of a source or packets that are ready made in, Opus packets out.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use opus::{Application, Bitrate, Channels, Encoder};
-use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::{
     TICK,
+    feed::{Feed, Next},
+    frames::{OpusFrame, PACKET_BYTES_MAX},
     level::level_dbov,
     red::RedWriter,
     resample::{Converter, ResampleError, remix},
-    source::PcmTap,
     track::{LocalAudio, Wake},
 };
 
@@ -25,18 +24,6 @@ const PACKET: Duration = Duration::from_millis(20);
 
 /// The length of a packet on the RTP clock.
 const PACKET_48K: u32 = 960;
-
-/// Frames of the source in a packet.
-const FRAMES_PER_PACKET: usize = 2;
-
-/// PCM that waits for the encoder, at most; what is older is skipped.
-const QUEUE_MAX: Duration = Duration::from_millis(500);
-
-/// A direct source that is silent for longer than this has paused: time goes on without it.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// The largest packet that libopus makes of one frame.
-const PAYLOAD_MAX: usize = 1_275;
 
 /// Bits per second of one channel, when nobody asks for a rate: WebRTC's default for full-band Opus.
 const BITRATE_PER_CHANNEL: u32 = 32_000;
@@ -108,7 +95,7 @@ pub(crate) enum SenderError {
 /// Encodes one track. It is owned by whoever sends the packets.
 pub(crate) struct AudioSender {
     track: LocalAudio,
-    tap: Arc<Tap>,
+    feed: Arc<Feed>,
     encoder: Encoder,
     params: AudioSendParams,
     /// The rate that the encoder works at, in Hz.
@@ -120,7 +107,7 @@ pub(crate) struct AudioSender {
     pending: Vec<i16>,
     /// One frame as the source has it.
     raw: Vec<i16>,
-    payload: Box<[u8; PAYLOAD_MAX]>,
+    payload: Box<[u8; PACKET_BYTES_MAX]>,
     red: RedWriter,
     /// The RTP time of the next packet, once `started`.
     rtp_time: u64,
@@ -131,6 +118,10 @@ pub(crate) struct AudioSender {
     paused: bool,
     /// Whether the encoder has announced silence; further announcements are not sent.
     in_dtx: bool,
+    /// What was sent last was ready made, so that the encoder does not know what the other side's decoder has heard.
+    passed: bool,
+    /// The next packet must not build on what the encoder has heard.
+    independent: bool,
     stats: SenderStats,
 }
 
@@ -174,17 +165,12 @@ impl AudioSender {
             )?)
         };
         let frame = (source.sample_rate() / 100 * source.channels()) as usize;
-        let tap = Arc::new(Tap {
-            direct: source.is_direct(),
-            frame,
-            wake,
-            queue: Mutex::new(TapQueue::default()),
-        });
-        if !source.subscribe(tap.clone()) {
+        let feed = Arc::new(Feed::new(source.is_direct(), frame, wake));
+        if !source.subscribe(feed.clone()) {
             return Err(SenderError::TooManyTaps);
         }
         Ok(Self {
-            tap,
+            feed,
             encoder,
             params,
             rate,
@@ -192,13 +178,15 @@ impl AudioSender {
             converter,
             pending: Vec::with_capacity((rate / 25 * channels) as usize),
             raw: Vec::with_capacity(frame),
-            payload: Box::new([0; PAYLOAD_MAX]),
+            payload: Box::new([0; PACKET_BYTES_MAX]),
             red: RedWriter::default(),
             rtp_time: 0,
             started: false,
             skipped: Duration::ZERO,
             paused: true,
             in_dtx: false,
+            passed: false,
+            independent: false,
             stats: SenderStats {
                 audio_level_dbov: -127,
                 ..SenderStats::default()
@@ -242,15 +230,31 @@ impl AudioSender {
             self.rtp_time = start_time(now);
         }
         loop {
-            // Frames stay with the tap until there is a packet of them: it counts them to know when to wake.
+            // Frames stay with the feed until there is a packet of them: it counts them to know when to wake.
             while self.pending.len() < self.packet_samples() {
-                if self.tap.frames() < FRAMES_PER_PACKET {
-                    return None;
+                match self.feed.next()? {
+                    Next::Packet => {
+                        self.take_frame();
+                        self.take_frame();
+                    }
+                    Next::Rest => {
+                        self.take_frame();
+                        let samples = self.tick_samples();
+                        if (samples..self.packet_samples()).contains(&self.pending.len())
+                            && let Some(packet) = self.encode(samples)
+                        {
+                            return Some(packet);
+                        }
+                    }
+                    Next::Ready(frame, skipped) => {
+                        self.skip(skipped);
+                        if let Some(packet) = self.pass(frame) {
+                            return Some(packet);
+                        }
+                    }
                 }
-                self.take_frame();
-                self.take_frame();
             }
-            if let Some(packet) = self.encode() {
+            if let Some(packet) = self.encode(self.packet_samples()) {
                 return Some(packet);
             }
         }
@@ -258,7 +262,7 @@ impl AudioSender {
 
     /// When to call [`Self::poll_packet`] next; `None` while only the source's wake tells.
     pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let missing = FRAMES_PER_PACKET.saturating_sub(self.tap.frames()) as u32;
+        let missing = self.feed.missing() as u32;
         if missing == 0 {
             return Some(now);
         }
@@ -268,26 +272,34 @@ impl AudioSender {
             .map(|tick| tick + TICK * (missing - 1))
     }
 
+    /// Lets time pass for which there is nothing.
+    fn skip(&mut self, skipped: Duration) {
+        if skipped.is_zero() {
+            return;
+        }
+        // Whole packets, so that receivers see a gap of the usual grid.
+        self.skipped += skipped;
+        let packets = (self.skipped.as_micros() / PACKET.as_micros()) as u32;
+        self.skipped -= PACKET * packets;
+        self.rtp_time += u64::from(packets) * u64::from(PACKET_48K);
+        self.paused |= packets > 0;
+    }
+
     /// Moves 10 ms from the source to the encoder's input.
     fn take_frame(&mut self) {
-        let skipped = {
-            let mut queue = self.tap.queue.lock();
-            let samples = self.tap.frame.min(queue.pcm.len());
-            self.raw.clear();
-            self.raw.extend(queue.pcm.drain(..samples));
-            std::mem::take(&mut queue.skipped)
-        };
-        if !skipped.is_zero() {
-            // Whole packets, so that receivers see a gap of the usual grid.
-            self.skipped += skipped;
-            let packets = (self.skipped.as_micros() / PACKET.as_micros()) as u32;
-            self.skipped -= PACKET * packets;
-            self.rtp_time += u64::from(packets) * u64::from(PACKET_48K);
-            self.paused |= packets > 0;
+        if std::mem::take(&mut self.passed) {
+            self.resume();
         }
+        let skipped = self.feed.take(&mut self.raw);
+        self.skip(skipped);
         if !self.track.enabled() {
             self.raw.fill(0);
         }
+        self.convert();
+    }
+
+    /// Appends `raw` to the encoder's input.
+    fn convert(&mut self) {
         match &mut self.converter {
             Some(converter) => converter.push(&self.raw, &mut self.pending),
             None => {
@@ -297,19 +309,63 @@ impl AudioSender {
         }
     }
 
-    /// Encodes one packet; `None` if silence makes it superfluous.
-    fn encode(&mut self) -> Option<OpusPacket> {
+    /// Prepares the encoder to go on after packets that it has not made.
+    fn resume(&mut self) {
+        if let Err(error) = self.encoder.reset_state() {
+            tracing::warn!(%error, "the opus encoder keeps its past");
+        }
+        self.independent = true;
+        self.feed.take_prime(&mut self.raw);
+        if self.raw.is_empty() || !self.track.enabled() {
+            return;
+        }
+        self.convert();
         let samples = self.packet_samples();
+        let odd = self.pending.len() % samples;
+        for chunk in self.pending[odd..].chunks_exact(samples) {
+            // The packet is of no interest: it stands for what has been sent already.
+            self.encoder.encode(chunk, &mut self.payload[..]).ok();
+        }
+        self.pending.clear();
+    }
+
+    /// Sends a packet that is ready made; `None` if the track is disabled and silence makes it superfluous.
+    fn pass(&mut self, frame: OpusFrame) -> Option<OpusPacket> {
+        // What does not fill 10 ms is given up; only sources at a rate that is none of Opus's leave any.
+        self.pending.clear();
+        let duration = frame.duration_samples_48k() as u32;
+        if !self.track.enabled() {
+            let samples = (self.rate * duration / 48_000 * self.channels) as usize;
+            if std::mem::take(&mut self.passed) {
+                self.resume();
+            }
+            self.pending.resize(samples, 0);
+            return self.encode(samples);
+        }
+        self.passed = true;
+        self.in_dtx = false;
+        let level = frame.level_dbov();
+        let silent = frame.is_silence();
+        let rtp_time = self.account(duration, level);
+        Some(self.packet(frame.into_payload(), rtp_time, duration, level, silent))
+    }
+
+    /// Encodes the first `samples` of the input into one packet; `None` if silence makes it superfluous.
+    fn encode(&mut self, samples: usize) -> Option<OpusPacket> {
         let level = level_dbov(&self.pending[..samples]);
+        let independent = std::mem::take(&mut self.independent);
+        if independent {
+            self.encoder.set_prediction_disabled(true).ok();
+        }
         let encoded = self
             .encoder
             .encode(&self.pending[..samples], &mut self.payload[..]);
+        if independent {
+            self.encoder.set_prediction_disabled(false).ok();
+        }
         self.pending.drain(..samples);
-        let rtp_time = self.rtp_time;
-        self.rtp_time += u64::from(PACKET_48K);
-        self.stats.audio_level_dbov = level;
-        self.stats.total_samples_duration += PACKET.as_secs_f64();
-        self.stats.total_audio_energy += 10f64.powf(f64::from(level) / 10.0) * PACKET.as_secs_f64();
+        let duration = (samples as u64 * 48_000 / u64::from(self.rate * self.channels)) as u32;
+        let rtp_time = self.account(duration, level);
         let length = match encoded {
             Ok(length) => length,
             Err(error) => {
@@ -326,78 +382,51 @@ impl AudioSender {
         }
         self.in_dtx = silent;
         let payload = Bytes::copy_from_slice(&self.payload[..length]);
+        Some(self.packet(payload, rtp_time, duration, level, silent))
+    }
+
+    /// Lets `duration` pass with sound of this level; returns the time at its beginning.
+    fn account(&mut self, duration_48k: u32, level: i8) -> u64 {
+        let rtp_time = self.rtp_time;
+        self.rtp_time += u64::from(duration_48k);
+        let secs = f64::from(duration_48k) / 48_000.0;
+        self.stats.audio_level_dbov = level;
+        self.stats.total_samples_duration += secs;
+        self.stats.total_audio_energy += 10f64.powf(f64::from(level) / 10.0) * secs;
+        rtp_time
+    }
+
+    fn packet(
+        &mut self,
+        payload: Bytes,
+        rtp_time: u64,
+        duration_48k: u32,
+        level: i8,
+        silent: bool,
+    ) -> OpusPacket {
         let payload = match self.params.red {
             Some(payload_type) => self.red.wrap(payload_type, rtp_time, payload),
             None => payload,
         };
         self.stats.packets += 1;
         self.stats.payload_bytes += payload.len() as u64;
-        Some(OpusPacket {
+        OpusPacket {
             payload,
             rtp_time_48k: rtp_time,
-            duration_samples_48k: PACKET_48K,
+            duration_samples_48k: duration_48k,
             marker: std::mem::take(&mut self.paused),
             audio_level_dbov: level,
             voice_activity: !silent && level > -60,
-        })
+        }
+    }
+
+    /// Samples of all channels in 10 ms, at the encoder's rate.
+    fn tick_samples(&self) -> usize {
+        (self.rate / 100 * self.channels) as usize
     }
 
     fn packet_samples(&self) -> usize {
         (self.rate / 50 * self.channels) as usize
-    }
-}
-
-/// Where the source leaves frames for the encoder.
-struct Tap {
-    direct: bool,
-    /// Samples of all channels in 10 ms.
-    frame: usize,
-    wake: Wake,
-    queue: Mutex<TapQueue>,
-}
-
-#[derive(Default)]
-struct TapQueue {
-    pcm: VecDeque<i16>,
-    /// Time for which there is no PCM, before what is queued.
-    skipped: Duration,
-    /// When a direct source should give the next frame at the latest.
-    expected: Option<Instant>,
-}
-
-impl Tap {
-    /// Frames of 10 ms that wait.
-    fn frames(&self) -> usize {
-        self.queue.lock().pcm.len() / self.frame.max(1)
-    }
-}
-
-impl PcmTap for Tap {
-    fn on_pcm(&self, now: Instant, pcm: &[i16], _sample_rate: u32, _channels: u32) {
-        let mut queue = self.queue.lock();
-        if self.direct {
-            if let Some(pause) = queue.expected.and_then(|at| now.checked_duration_since(at))
-                && pause > PAUSE
-            {
-                queue.skipped += pause;
-                queue.expected = None;
-            }
-            queue.expected = Some(queue.expected.unwrap_or(now) + TICK);
-        }
-        queue.pcm.extend(pcm);
-        let frames = queue.pcm.len() / self.frame.max(1);
-        if frames as u128 * TICK.as_millis() > QUEUE_MAX.as_millis() {
-            queue.pcm.drain(..self.frame);
-            queue.skipped += TICK;
-        }
-        drop(queue);
-        if self.direct && frames >= FRAMES_PER_PACKET {
-            (self.wake)();
-        }
-    }
-
-    fn on_skip(&self, skipped: Duration) {
-        self.queue.lock().skipped += skipped;
     }
 }
 

@@ -5,6 +5,7 @@
 //! A direct source (queue of 0 ms) hands every frame on at once and has no time of its own.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     sync::{Arc, Weak},
     time::{Duration, Instant},
@@ -13,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use super::{TICK, track::SINKS_MAX};
+use super::{TICK, frames::OpusFrame, track::SINKS_MAX};
 
 /// The most ticks that are caught up one by one; what is older is skipped at once.
 const CATCH_UP_TICKS: u32 = 20;
@@ -28,6 +29,14 @@ pub(crate) trait PcmTap: Send + Sync {
 
     /// Is told that time has passed for which there will be no PCM.
     fn on_skip(&self, skipped: Duration);
+
+    /// Takes a packet that is ready made; false if an older one was dropped for it. Only senders have a use for them.
+    fn on_ready(&self, _now: Instant, _frame: &OpusFrame) -> bool {
+        true
+    }
+
+    /// Takes PCM that the other side has heard already, in packets that were ready made.
+    fn on_prime(&self, _pcm: &[i16]) {}
 }
 
 /// A frame does not fit; nothing of it was taken.
@@ -156,6 +165,27 @@ impl PcmSource {
         }
         state.buffer.extend(pcm);
         Ok(())
+    }
+
+    /// Hands over a packet that is ready made; returns how many older ones were dropped for it.
+    pub(crate) fn push_ready(&self, now: Instant, frame: &OpusFrame) -> u64 {
+        let mut state = self.state.lock();
+        state.advance(now, self.format);
+        let dropped = Cell::new(0);
+        state.for_each_tap(|tap| dropped.set(dropped.get() + u64::from(!tap.on_ready(now, frame))));
+        dropped.get()
+    }
+
+    /// Lets time pass for which there is nothing. A buffered source has its own time.
+    pub(crate) fn skip(&self, skipped: Duration) {
+        if self.is_direct() {
+            self.state.lock().for_each_tap(|tap| tap.on_skip(skipped));
+        }
+    }
+
+    /// Hands over interleaved samples that the other side has heard already.
+    pub(crate) fn prime(&self, pcm: &[i16]) {
+        self.state.lock().for_each_tap(|tap| tap.on_prime(pcm));
     }
 
     /// Drops the oldest samples so that `samples` more of them fit. For callers that cannot wait.

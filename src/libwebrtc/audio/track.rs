@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{sink::PcmSink, source::PcmSource};
+use super::{frames::FrameQueue, sink::PcmSink, source::PcmSource};
 
 /// Tells a driver that one of its tracks wants to be polled again. It may be called from any thread, with locks of
 /// this module held: it must do no more than set a flag or notify a task.
@@ -85,8 +85,11 @@ struct Remote {
 
 struct RemoteState {
     sinks: Vec<Weak<PcmSink>>,
-    /// Counts changes of `sinks`, so that the receiver looks at the list only then.
+    taps: Vec<Weak<FrameQueue>>,
+    /// Counts changes of `sinks` and `taps`, so that the receiver looks at the lists only then.
     generation: u64,
+    /// Streams that have begun on this track.
+    streams: u64,
     wake: Option<Wake>,
 }
 
@@ -98,7 +101,9 @@ impl RemoteAudio {
                 enabled: AtomicBool::new(true),
                 state: Mutex::new(RemoteState {
                     sinks: Vec::new(),
+                    taps: Vec::new(),
                     generation: 0,
+                    streams: 0,
                     wake: None,
                 }),
             }),
@@ -132,19 +137,46 @@ impl RemoteAudio {
         true
     }
 
+    /// Hands the packets to `tap` as they come, until the tap is closed or dropped. Returns false if there are too many.
+    pub(crate) fn add_tap(&self, tap: &Arc<FrameQueue>) -> bool {
+        let mut state = self.inner.state.lock();
+        state.taps.retain(|tap| tap.strong_count() > 0);
+        if state.taps.len() >= SINKS_MAX {
+            return false;
+        }
+        state.taps.push(Arc::downgrade(tap));
+        state.generation += 1;
+        true
+    }
+
+    /// Counts a stream that begins; returns its number, from 1.
+    pub(crate) fn begin_stream(&self) -> u64 {
+        let mut state = self.inner.state.lock();
+        state.streams += 1;
+        state.streams
+    }
+
     /// Sets whom to wake when a sink is added.
     pub(crate) fn set_wake(&self, wake: Option<Wake>) {
         let old = std::mem::replace(&mut self.inner.state.lock().wake, wake);
         drop(old);
     }
 
-    /// Copies the open sinks into `sinks` if they have changed since `generation`; returns the new generation.
-    pub(crate) fn sinks_since(&self, generation: u64, sinks: &mut Vec<Arc<PcmSink>>) -> u64 {
+    /// Copies the open sinks and taps if they have changed since `generation`; returns the new generation.
+    pub(crate) fn listeners_since(
+        &self,
+        generation: u64,
+        sinks: &mut Vec<Arc<PcmSink>>,
+        taps: &mut Vec<Arc<FrameQueue>>,
+    ) -> u64 {
         let mut state = self.inner.state.lock();
         if state.generation != generation {
             sinks.clear();
             sinks.extend(state.sinks.iter().filter_map(Weak::upgrade));
             state.sinks.retain(|sink| sink.strong_count() > 0);
+            taps.clear();
+            taps.extend(state.taps.iter().filter_map(Weak::upgrade));
+            state.taps.retain(|tap| tap.strong_count() > 0);
         }
         state.generation
     }

@@ -7,6 +7,7 @@ use std::sync::{
 
 use crate::{
     audio::{
+        frames::FrameQueue,
         sink::PcmSink,
         source::PcmSource,
         track::{LocalAudio, RemoteAudio},
@@ -108,6 +109,15 @@ impl AudioTrack {
         match &self.audio {
             AudioHandle::Local(audio) => audio.add_sink(sink),
             AudioHandle::Remote(audio) => audio.add_sink(sink),
+        }
+    }
+
+    /// Hands the packets to `tap` as they come, until the tap is closed or dropped. Returns false if there are too many,
+    /// or if the track is this side's own.
+    pub(crate) fn add_tap(&self, tap: &Arc<FrameQueue>) -> bool {
+        match &self.audio {
+            AudioHandle::Local(_) => false,
+            AudioHandle::Remote(audio) => audio.add_tap(tap),
         }
     }
 
