@@ -1,0 +1,513 @@
+"""What a frame can say. Plain, immutable values; numbers are unsigned 64-bit unless said otherwise."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+from baton.ids import Epoch, HandoffId, Identity, RequestId, Seq, SpecialistName, StreamId, Ticket
+from baton.reasons import FailReason, Phase, RefuseReason, RejectReason
+
+
+class Side(Enum):
+    """Who somebody is in the protocol."""
+
+    ORCHESTRATOR = "orchestrator"
+    SPECIALIST = "specialist"
+
+    @property
+    def peer(self) -> "Side":
+        """The other side."""
+        return Side.SPECIALIST if self is Side.ORCHESTRATOR else Side.ORCHESTRATOR
+
+    def sends(self, body: "Body") -> bool:
+        """Whether this side may send such a body."""
+        return self in body.SENDERS
+
+
+_BATON = frozenset({Side.ORCHESTRATOR})
+_SPECIALIST = frozenset({Side.SPECIALIST})
+_EITHER = frozenset(Side)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """A version of the protocol. Another major version is refused, minor versions understand one another. 32 bits."""
+
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where somebody stands in a stream of the other side: everything up to `seq` was delivered, 0 if nothing was."""
+
+    stream: StreamId
+    seq: Seq
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """The new holder goes on where the conversation stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greet:
+    """The new holder greets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The new holder waits for the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """The new holder says this."""
+
+    text: str
+
+
+Opening = Continue | Greet | Wait | Say
+"""Whether a new holder speaks first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Specialist: here I am. Its first word after every connect. See `Link.hello`.
+
+    `attempt` (32 bits), `seen` and `oldest` are set by the link.
+    """
+
+    NAME: ClassVar = "hello"
+    SENDERS: ClassVar = _SPECIALIST
+    SEQUENCED: ClassVar = False
+
+    ticket: Ticket
+    """The ticket out of the dispatch's metadata."""
+    specialist: SpecialistName
+    """The specialist's name in Baton's configuration."""
+    sdk_name: str
+    """What speaks, for the log."""
+    sdk_version: str
+    versions: tuple[Version, ...]
+    """The newest minor version of each major that it speaks."""
+    track_sid: str = ""
+    """The sid of the audio track that it has published; empty if it has none."""
+    attempt: int = 0
+    """Grows with every connect of the process."""
+    seen: Position | None = None
+    """What it has seen of Baton's stream."""
+    oldest: Seq = Seq(1)
+    """The oldest frame of its own stream that it can still send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Baton: the answer to a Hello. See `Link.welcome`."""
+
+    NAME: ClassVar = "welcome"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = False
+
+    attempt: int
+    """The attempt that it answers."""
+    version: Version
+    """The version that both speak."""
+    seen: Position | None
+    """What Baton has seen of the specialist's stream."""
+    oldest: Seq
+    """The oldest frame of its own stream that it can still send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Baton: it is alive, and this is how the call stands. Not sequenced, and never sent again."""
+
+    NAME: ClassVar = "heartbeat"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = False
+
+    holder: Identity | None
+    """Who has the baton."""
+    epoch: Epoch
+    """Since which epoch."""
+    phase: Phase | None
+    """The call's phase; `None` if it is one that is unknown here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Either: a note that a frame was not accepted. Nothing ends because of it."""
+
+    NAME: ClassVar = "reject"
+    SENDERS: ClassVar = _EITHER
+    SEQUENCED: ClassVar = True
+
+    reason: RejectReason
+    detail: str
+    """A sentence for the log."""
+    seq: Seq | None
+    """The frame's place in its stream, if it had one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """What a specialist takes over."""
+
+    context_items: int
+    """How many context items there are."""
+    context_hash: bytes
+    """Their hash."""
+    state_version: int
+    """The version of the shared state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Baton: get ready to take the baton."""
+
+    NAME: ClassVar = "prepare"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+    handoff: HandoffId
+    source: SpecialistName | None
+    """Who holds the baton."""
+    reason: str
+    """Why the baton moves."""
+    opening: Opening
+    """Whether the specialist will speak first."""
+    packet: Packet | None
+    """What it must have applied before it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelPrepare:
+    """Baton: the handoff that was prepared for will not come."""
+
+    NAME: ClassVar = "cancel_prepare"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+    handoff: HandoffId
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Specialist: ready for the grant."""
+
+    NAME: ClassVar = "ready"
+    SENDERS: ClassVar = _SPECIALIST
+    SEQUENCED: ClassVar = True
+
+    handoff: HandoffId
+    context_items: int
+    """How many context items were applied."""
+    context_hash: bytes
+    """Their hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Specialist: it does not want to be prepared."""
+
+    NAME: ClassVar = "refuse"
+    SENDERS: ClassVar = _SPECIALIST
+    SEQUENCED: ClassVar = True
+
+    handoff: HandoffId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Baton: from here the specialist alone may be heard, hear, write and hand off."""
+
+    NAME: ClassVar = "grant"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+    epoch: Epoch
+    """The epoch that starts."""
+    opening: Opening
+    """Whether it speaks first."""
+    handoff: HandoffId | None
+    """The handoff that it completes; `None` when a grant is renewed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Specialist: it has taken its grant."""
+
+    NAME: ClassVar = "granted"
+    SENDERS: ClassVar = _SPECIALIST
+    SEQUENCED: ClassVar = True
+
+    epoch: Epoch
+    """The grant's epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Stop at the end of the utterance, at most so many milliseconds (32 bits) after the receipt."""
+
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Stop at once."""
+
+
+RevokeMode = Finish | Cut
+"""How a specialist stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Baton: the baton is taken away."""
+
+    NAME: ClassVar = "revoke"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+    epoch: Epoch
+    """The epoch that takes it away, newer than the grant's."""
+    mode: RevokeMode
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Specialist: it has stopped."""
+
+    NAME: ClassVar = "released"
+    SENDERS: ClassVar = _SPECIALIST
+    SEQUENCED: ClassVar = True
+
+    epoch: Epoch
+    """The Revoke's epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Baton: leave the room, the job is done."""
+
+    NAME: ClassVar = "leave"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+
+@dataclass(frozen=True, slots=True)
+class ToSpecialist:
+    """The baton is to go to this specialist."""
+
+    name: SpecialistName
+
+
+@dataclass(frozen=True, slots=True)
+class ToPrevious:
+    """The baton is to go to whoever had it before."""
+
+
+Target = ToSpecialist | ToPrevious
+"""To whom the baton is to go."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffRequest:
+    """Specialist: move the baton."""
+
+    NAME: ClassVar = "handoff_request"
+    SENDERS: ClassVar = _SPECIALIST
+    SEQUENCED: ClassVar = True
+
+    request: RequestId
+    """Its number for it."""
+    target: Target
+    reason: str
+    """Why, for the log and for the one who takes over."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffAccepted:
+    """It is being tried."""
+
+    handoff: HandoffId
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffRefused:
+    """It was not tried."""
+
+    reason: RefuseReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffFailed:
+    """It was tried in vain; everything is as before."""
+
+    handoff: HandoffId
+    reason: FailReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffDone:
+    """The baton has moved."""
+
+    handoff: HandoffId
+    holder: SpecialistName
+    """Who has it."""
+    epoch: Epoch
+    """Since which epoch."""
+
+
+HandoffOutcome = HandoffAccepted | HandoffRefused | HandoffFailed | HandoffDone
+"""What becomes of a request: `HandoffAccepted` may come first, one of the others comes last."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffResult:
+    """Baton: what becomes of a request."""
+
+    NAME: ClassVar = "handoff_result"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+    request: RequestId
+    """The asker's number for it."""
+    outcome: HandoffOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class ContextItem:
+    """One item of the conversation."""
+
+    id: str
+    """Its id; a known one replaces the item."""
+    position: int | None
+    """Its place in the log, from 1; `None` before Baton has given it one."""
+    chat_item: bytes
+    """A `livekit.agent.ChatContext.ChatItem`, encoded."""
+    framework: str = ""
+    """The framework whose form `framework_json` is; empty if there is none."""
+    framework_json: bytes = b""
+    """The item as the framework's own JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextAppend:
+    """Either: items of the conversation, in their order."""
+
+    NAME: ClassVar = "context_append"
+    SENDERS: ClassVar = _EITHER
+    SEQUENCED: ClassVar = True
+
+    items: tuple[ContextItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextChunk:
+    """Either: a piece of a body that is too large for one frame."""
+
+    NAME: ClassVar = "context_chunk"
+    SENDERS: ClassVar = _EITHER
+    SEQUENCED: ClassVar = True
+
+    transfer: int
+    """Which body, counted by the sender."""
+    offset: int
+    """Where the piece starts, in bytes."""
+    total_bytes: int
+    """The length of the whole, in bytes."""
+    sha256: bytes
+    """SHA-256 of the whole."""
+    data: bytes
+    """The piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatePatch:
+    """Either: a change of the shared state."""
+
+    NAME: ClassVar = "state_patch"
+    SENDERS: ClassVar = _EITHER
+    SEQUENCED: ClassVar = True
+
+    patch: int
+    """The sender's number for it."""
+    base_version: int
+    """The version that it was made against."""
+    merge_patch: bytes
+    """A JSON merge patch (RFC 7396)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateAccepted:
+    """The patch made this version."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateConflict:
+    """The patch was made against an older version."""
+
+    version: int
+    """The version as it is."""
+    current: bytes
+    """The state as it is, JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateDenied:
+    """The patch is not allowed."""
+
+    path: str
+    """A JSON pointer to the field."""
+    reason: str
+
+
+StateOutcome = StateAccepted | StateConflict | StateDenied
+"""What became of a patch."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateResult:
+    """Baton: what became of a patch."""
+
+    NAME: ClassVar = "state_result"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+    patch: int
+    """The sender's number for it."""
+    outcome: StateOutcome
+
+
+Body = (
+    Hello
+    | Welcome
+    | Heartbeat
+    | Reject
+    | Prepare
+    | CancelPrepare
+    | Ready
+    | Refuse
+    | Grant
+    | Granted
+    | Revoke
+    | Released
+    | Leave
+    | HandoffRequest
+    | HandoffResult
+    | ContextAppend
+    | ContextChunk
+    | StatePatch
+    | StateResult
+)
+"""What a frame says."""
