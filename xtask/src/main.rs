@@ -10,8 +10,10 @@ mod engine_tests;
 mod outcome;
 mod paths;
 mod process;
+mod python;
 mod server;
 mod setup;
+mod sim;
 mod suite;
 mod tools;
 mod venv;
@@ -28,6 +30,9 @@ cargo xtask COMMAND
   test               run everything: all tests, the engine's, the interop tests, a short demo
   engine-tests [--only FILE] [--repeat N]
                      run the tests that ship inside the livekit package on our engine
+  sim wire [--seeds N] [--from N] [--threads N]
+                     run both ends of the protocol over a bad channel, once per seed, on every core; a seed that
+                     fails is kept in src/wire/tests/seeds.txt
   setup              check the tools, install livekit-server and the virtual environments
   help               show this
 
@@ -54,6 +59,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "demo" => demo::run(rest),
         "test" => no_more(rest).and_then(|()| suite::run()),
         "engine-tests" => engine_tests::run(rest),
+        "sim" => sim::run(rest),
         "setup" => no_more(rest).and_then(|()| setup::run()),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
