@@ -11,8 +11,13 @@ from samples import HELLO
 
 from baton import (
     FRAME_BYTES_MAX,
+    Assembly,
+    Body,
     CallId,
+    ChunkLimits,
+    Chunks,
     ContextAppend,
+    ContextChunk,
     ContextItem,
     Epoch,
     Hello,
@@ -26,6 +31,9 @@ from baton import (
 
 SEEDS = [1, 2, 3]
 U64 = 2**64 - 1
+LARGE_EVERY = 50
+"""One body of so many goes in pieces."""
+LARGE_BYTES = 40_000
 
 
 class Draw:
@@ -63,31 +71,51 @@ FAIR = Weather(loss_percent=0, repeat_percent=0, garbage_percent=0, delay_ms_max
 @dataclass
 class End:
     link: Link
+    limits: ChunkLimits
+    assembly: Assembly
     to_send: int
     sent: int = 0
+    large: Chunks | None = None
+    """The body that is under way in pieces."""
     received: list[int] = field(default_factory=list)
 
     def offer(self, now: int) -> None:
         while self.sent < self.to_send:
             try:
-                self.link.send(now, Epoch(1), ContextAppend((ContextItem(str(self.sent), None, b""),)))
+                if self.sent % LARGE_EVERY == LARGE_EVERY - 1:
+                    self.large = self.large or Chunks(self.limits, self.sent, body(self.sent, LARGE_BYTES))
+                    if not self.large.send(now, Epoch(1), self.link):
+                        return
+                    self.large = None
+                else:
+                    self.link.send(now, Epoch(1), body(self.sent, 0))
             except WindowFullError:
                 return
             self.sent += 1
 
     def take(self, events: list[LinkEvent]) -> None:
         for event in events:
-            if isinstance(event, Received) and isinstance(event.body, Hello):
+            if not isinstance(event, Received):
+                continue
+            said: Body | None = event.body
+            if isinstance(said, ContextChunk):
+                said = self.assembly.take(said)
+            if isinstance(said, Hello):
                 self.link.welcome(Epoch(1))
-            elif isinstance(event, Received) and isinstance(event.body, ContextAppend):
-                self.received.append(int(event.body.items[0].id))
+            elif isinstance(said, ContextAppend):
+                self.received.append(int(said.items[0].id))
 
     def done(self, expected: int) -> bool:
         return len(self.received) >= expected and self.sent == self.to_send and self.link.waiting == 0
 
 
 def end(side: Side, stream: int, to_send: int) -> End:
-    return End(Link(config(side, CallId("sim"), StreamId(stream))), to_send)
+    limits = ChunkLimits(side=side)
+    return End(Link(config(side, CallId("sim"), StreamId(stream))), limits, Assembly(limits), to_send)
+
+
+def body(number: int, size: int) -> ContextAppend:
+    return ContextAppend((ContextItem(str(number), None, bytes(size)),))
 
 
 def run(seed: int, weather: Weather) -> int:

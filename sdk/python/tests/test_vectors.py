@@ -11,6 +11,8 @@ from google.protobuf import json_format
 from samples import BODIES, FRAMES
 
 from baton import (
+    ContextAppend,
+    ContextItem,
     DecodeError,
     EncodeError,
     Epoch,
@@ -112,6 +114,30 @@ def test_a_body_of_a_newer_minor_version_is_read_as_unknown() -> None:
     frame = replace(FRAMES["hello"], version=Version(1, 9), seq=Seq(5), body=None)
     # Field 200, length-delimited, two bytes: a body that does not exist yet.
     assert Frame.decode(frame.encode() + bytes([0xC2, 0x0C, 0x02, 0x08, 0x01])) == frame
+
+
+def test_a_variant_of_a_newer_minor_version_is_an_unknown_body_in_a_stream() -> None:
+    for name in ("handoff_request", "handoff_result-done", "state_result-denied"):
+        message = envelope_pb2.Envelope.FromString(FRAMES[name].encode())
+        body = getattr(message, message.WhichOneof("body") or "")
+        body.ClearField(body.DESCRIPTOR.oneofs[0].name)
+        assert Frame.decode(message.SerializeToString()) == replace(FRAMES[name], body=None)
+
+
+def test_unknown_fields_of_every_shape_survive_in_a_context_item() -> None:
+    # Fields 100 to 104: a varint, eight bytes, a string, a group with a group in it, four bytes.
+    unknown = (
+        b"\xa0\x06\x96\x01"
+        b"\xa9\x06\x01\x02\x03\x04\x05\x06\x07\x08"
+        b"\xb2\x06\x02hi"
+        b"\xbb\x06\x08\x01\x13\x0a\x01\xff\x14\xbc\x06"
+        b"\xc5\x06\x01\x02\x03\x04"
+    )
+    items = (ContextItem("item_1", 3, b"", unknown=unknown), ContextItem("item_2", None, b""))
+    frame = replace(FRAMES["context_append"], body=ContextAppend(items))
+    data = frame.encode()
+    assert unknown in data
+    assert Frame.decode(data) == frame
 
 
 def test_another_major_version_is_refused_by_name() -> None:

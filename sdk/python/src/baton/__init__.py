@@ -1,7 +1,8 @@
 """Write specialists for Baton, the orchestrator of voice calls on LiveKit.
 
-What is here so far is the pure core of the protocol: `Frame` (one data packet), `Link` (the reliable stream), `Standing`
-(who may sound and listen), `DispatchMetadata` (what a job says of its call).
+What is here so far is the pure core of the protocol: `Frame` (one data packet), `Link` (the reliable stream), `Chunks`
+and `Assembly` (bodies that are too large for one frame), `Standing` (who may sound and listen), `DispatchMetadata` (what a
+job says of its call).
 
 # What this core never does
 - It reads no clock, draws no random number, and does no I/O: `now`, stream ids and bytes come in. It knows neither
@@ -10,6 +11,7 @@ What is here so far is the pure core of the protocol: `Frame` (one data packet),
 - It shows no generated protobuf types.
 """
 
+from baton.assembly import Assembly, AssemblyError
 from baton.bodies import (
     Body,
     CancelPrepare,
@@ -57,6 +59,7 @@ from baton.bodies import (
     Wait,
     Welcome,
 )
+from baton.chunks import ChunkError, ChunkLimits, Chunks, NotDivisibleError, WholeTooLargeError
 from baton.errors import BatonError
 from baton.frame import (
     FRAME_BYTES_MAX,
@@ -67,6 +70,7 @@ from baton.frame import (
     Frame,
     FrameTooLargeError,
     MalformedError,
+    UnknownBodyError,
     UnsupportedVersionError,
 )
 from baton.ids import CallId, Epoch, HandoffId, Identity, RequestId, Seq, SpecialistName, StreamId, Ticket
@@ -115,12 +119,17 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
+    "Assembly",
+    "AssemblyError",
     "BatonError",
     "Body",
     "BodyTooLargeError",
     "CallId",
     "CallOff",
     "CancelPrepare",
+    "ChunkError",
+    "ChunkLimits",
+    "Chunks",
     "Complaint",
     "ContextAppend",
     "ContextChunk",
@@ -165,6 +174,7 @@ __all__ = [
     "MetadataError",
     "MetadataNotJsonError",
     "MetadataTooLargeError",
+    "NotDivisibleError",
     "NotFromBatonError",
     "NotSequencedError",
     "Opening",
@@ -207,12 +217,14 @@ __all__ = [
     "ToPrevious",
     "ToSpecialist",
     "Transmit",
+    "UnknownBodyError",
     "Unresponsive",
     "UnsupportedVersionError",
     "VERSION",
     "Version",
     "Wait",
     "Welcome",
+    "WholeTooLargeError",
     "WindowFullError",
     "WrongDirectionError",
 ]

@@ -397,6 +397,8 @@ class ContextItem:
     """The framework whose form `framework_json` is; empty if there is none."""
     framework_json: bytes = b""
     """The item as the framework's own JSON."""
+    unknown: bytes = b""
+    """What a newer minor version has added, as it was encoded; it goes along when the item is handed on."""
 
 
 @dataclass(frozen=True, slots=True)

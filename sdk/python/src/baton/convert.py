@@ -4,6 +4,7 @@ What a newer minor version may add is tolerated: an unknown opening is taken for
 for Cut, an unknown reason for `UNKNOWN`. What every version has must be there.
 """
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar, assert_never
 
@@ -111,16 +112,7 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
         case b.HandoffResult():
             _write_handoff_result(body, envelope.handoff_result)
         case b.ContextAppend():
-            envelope.context_append.items.extend(
-                context_pb2.ContextItem(
-                    id=item.id,
-                    position=item.position or 0,
-                    chat_item=item.chat_item,
-                    framework=item.framework,
-                    framework_json=item.framework_json,
-                )
-                for item in body.items
-            )
+            envelope.context_append.items.extend(_context_item_message(item) for item in body.items)
         case b.ContextChunk():
             chunk = envelope.context_chunk
             chunk.transfer_id = body.transfer
@@ -357,14 +349,32 @@ def _read_handoff_result(message: control_pb2.HandoffResult) -> b.HandoffResult:
     return b.HandoffResult(RequestId(message.request_id), outcome)
 
 
+def _context_item_message(item: b.ContextItem) -> context_pb2.ContextItem:
+    message = context_pb2.ContextItem(
+        id=item.id,
+        position=item.position or 0,
+        chat_item=item.chat_item,
+        framework=item.framework,
+        framework_json=item.framework_json,
+    )
+    if item.unknown:
+        message.MergeFromString(item.unknown)
+    return message
+
+
 def _read_context_item(message: context_pb2.ContextItem) -> b.ContextItem:
-    return b.ContextItem(
+    item = b.ContextItem(
         id=message.id,
         position=message.position or None,
         chat_item=message.chat_item,
         framework=message.framework,
         framework_json=message.framework_json,
     )
+    # What is left of the message without the fields that are known here.
+    for field, _ in message.ListFields():
+        message.ClearField(field.name)
+    unknown = message.SerializeToString()
+    return replace(item, unknown=unknown) if unknown else item
 
 
 def _write_state_result(body: b.StateResult, message: context_pb2.StateResult) -> None:

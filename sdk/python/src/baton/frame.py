@@ -59,6 +59,15 @@ class UnsupportedVersionError(DecodeError):
         """What the frame says."""
 
 
+class UnknownBodyError(DecodeError):
+    """A body that came in pieces is one of a newer minor version."""
+
+    reject_reason = RejectReason.UNKNOWN_BODY
+
+    def __init__(self) -> None:
+        super().__init__("the body is unknown here")
+
+
 class EncodeError(BatonError):
     """A value does not fit its field: a number out of range, a text that is none, another type."""
 
@@ -98,21 +107,16 @@ class Frame:
         """Reads a frame. Raises `DecodeError`, and nothing else whatever the bytes are."""
         if len(data) > FRAME_BYTES_MAX:
             raise FrameTooLargeError(len(data))
-        try:
-            message = envelope_pb2.Envelope.FromString(data)
-        except GeneratedDecodeError as error:
-            raise MalformedError(str(error)) from error
-        if not message.HasField("version"):
-            raise MalformedError("it has no version")
-        version = convert.read_version(message.version)
-        if version.major != VERSION.major:
-            raise UnsupportedVersionError(version)
+        message, version = _parse(data)
         if message.stream == 0:
             raise MalformedError("its stream is 0")
         try:
             body = convert.read_body(message)
         except convert.MissingError as error:
-            raise MalformedError(str(error)) from error
+            if message.seq == 0:
+                raise MalformedError(str(error)) from error
+            # Refused, a part of a stream would be sent again for ever, and hold up what follows.
+            body = None
         return cls(
             version=version,
             call=CallId(message.call_id),
@@ -145,7 +149,40 @@ def envelope(
         )
         if body is not None:
             convert.write_body(body, message)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, GeneratedDecodeError) as error:
         what = "the frame" if body is None else getattr(body, "NAME", type(body).__name__)
         raise EncodeError(what, str(error)) from error
     return message
+
+
+def encode_body(body: Body) -> bytes:
+    """A body that travels in pieces: an envelope with a version and nothing else beside it. Internal.
+
+    Raises `EncodeError`.
+    """
+    return envelope(VERSION, CallId(""), Epoch(0), StreamId(0), None, None, body).SerializeToString()
+
+
+def decode_body(data: bytes) -> Body:
+    """Reads a body that has come in pieces. Internal. Raises `DecodeError`."""
+    message, _ = _parse(data)
+    try:
+        body = convert.read_body(message)
+    except convert.MissingError as error:
+        raise UnknownBodyError from error
+    if body is None:
+        raise UnknownBodyError
+    return body
+
+
+def _parse(data: bytes) -> tuple[envelope_pb2.Envelope, Version]:
+    try:
+        message = envelope_pb2.Envelope.FromString(data)
+    except GeneratedDecodeError as error:
+        raise MalformedError(str(error)) from error
+    if not message.HasField("version"):
+        raise MalformedError("it has no version")
+    version = convert.read_version(message.version)
+    if version.major != VERSION.major:
+        raise UnsupportedVersionError(version)
+    return message, version

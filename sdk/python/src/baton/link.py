@@ -24,6 +24,9 @@ from baton.outbound import Outbound
 from baton.reasons import RejectReason
 from baton.v1.envelope_pb2 import Envelope
 
+_LARGEST_ACK = Position(StreamId(U64_MAX), Seq(U64_MAX))
+"""An ack that takes the most bytes."""
+
 _RETIRED_MAX = 8
 """How many given-up streams of a peer are remembered, so that late frames do not revive them."""
 
@@ -249,8 +252,7 @@ class Link:
         if len(self._outbound) >= self._config.window_frames_max:
             raise WindowFullError(self._config.window_frames_max)
         seq = self._outbound.next
-        largest_ack = Position(StreamId(U64_MAX), Seq(U64_MAX))
-        message = self._envelope(epoch, seq, largest_ack, body)
+        message = self._envelope(epoch, seq, _LARGEST_ACK, body)
         size = message.ByteSize()
         if size > FRAME_BYTES_MAX:
             raise BodyTooLargeError(body.NAME, size)
@@ -325,6 +327,11 @@ class Link:
         return len(self._outbound)
 
     @property
+    def window(self) -> int:
+        """How many may wait."""
+        return self._config.window_frames_max
+
+    @property
     def seen(self) -> Position | None:
         """What was delivered of the peer's stream."""
         return None if self._inbound is None else self._inbound.position
@@ -333,6 +340,11 @@ class Link:
     def version(self) -> Version:
         """The version that both speak; this side's own until they have greeted one another."""
         return self._version
+
+    def body_bytes_max(self, epoch: Epoch) -> int:
+        """What a frame has room for beside its header, in bytes. Raises `EncodeError`."""
+        header = self._envelope(epoch, Seq(U64_MAX), _LARGEST_ACK, None)
+        return max(FRAME_BYTES_MAX - header.ByteSize(), 0)
 
     def _handle_ack(self, now: float, position: Position, seq: Seq | None, events: list[LinkEvent]) -> None:
         progress = self._outbound.acked(now, position)
