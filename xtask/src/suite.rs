@@ -16,6 +16,7 @@ use crate::engine_tests;
 use crate::outcome::Counts;
 use crate::paths;
 use crate::process::{Progress, end_of, secs, shown_whole, streamed, waited};
+use crate::python;
 use crate::setup::{Environment, Setup};
 use crate::tools::{self, Need};
 
@@ -75,6 +76,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     // Without a part of it, only the tests that need the part fail.
     let (environment, ready) = setup.finish();
     suite.step("set-up", || ready.map(|()| String::new()));
+    suite.step("python sdk", || python::sdk_tests(&environment));
     if built {
         suite.step("cargo test", || cargo_test(&environment));
     } else {
