@@ -89,6 +89,14 @@ pub async fn run(deps: Arc<CallDeps>, assignment: &Assignment) -> Result<EndReas
     };
     let connection =
         Connection::join(&assignment.url, assignment.access_token.expose(), options).await?;
+    // It may have been closed since it was asked for; then this is an empty one of its name, made by our joining.
+    if connection
+        .room_sid()
+        .is_some_and(|sid| !job.room_sid.is_empty() && sid != job.room_sid)
+    {
+        connection.close().await;
+        return Err(CallError::RoomGone);
+    }
     // Closed before it is published; whom it is opened to, the call's task says.
     connection.sender().allow_subscribers(&[].into()).await?;
     let track = connection.publish_program().await?;

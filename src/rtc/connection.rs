@@ -80,6 +80,11 @@ impl Connection {
         self.room.name()
     }
 
+    /// The room's session id, `RM_...`, if the server has told it: a room that was closed and made anew has another.
+    pub fn room_sid(&self) -> Option<String> {
+        self.room.maybe_sid().map(String::from)
+    }
+
     /// Publishes the program track, with DTX and RED off: it must never starve, and never skip.
     pub async fn publish_program(&self) -> Result<ProgramTrack, RtcError> {
         let program = ProgramTrack::new();

@@ -107,7 +107,7 @@ impl Caller {
         until(&what, || self.hears_now(hz)).await;
     }
 
-    pub(crate) fn hears_now(&self, hz: u32) -> bool {
+    fn hears_now(&self, hz: u32) -> bool {
         let heard = self.heard_ms(LOOK_MS);
         heard.iter().all(|(&tone_hz, &ms)| match tone_hz == hz {
             true => ms >= LOOK_MS as u64 * 4 / 5,

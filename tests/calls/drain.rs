@@ -25,9 +25,12 @@ async fn after_sigterm_a_running_call_finishes_and_no_other_is_taken() {
     sleep(Duration::from_secs(4)).await;
     assert!(late.history().is_empty(), "the late call was taken");
     assert_eq!(stage.baton.count("call begun"), 1);
-    assert!(caller.hears_now(TRIAGE_HZ), "the running call goes on");
+    caller.hears(TRIAGE_HZ).await;
     let hole_ms = caller.longest_hole_ms(mark, TRIAGE_HZ);
-    assert!(hole_ms <= 150, "{hole_ms} ms without the holder");
+    assert!(
+        hole_ms <= crate::HOLE_MAX_MS,
+        "{hole_ms} ms without the holder"
+    );
     assert_eq!(stage.baton.ended(), None);
 
     caller.hang_up().await;
@@ -67,9 +70,12 @@ async fn the_end_of_batons_job_at_the_server_does_not_end_a_call() {
     })
     .await;
     sleep(Duration::from_secs(2)).await;
-    assert!(caller.hears_now(TRIAGE_HZ));
+    caller.hears(TRIAGE_HZ).await;
     let hole_ms = caller.longest_hole_ms(mark, TRIAGE_HZ);
-    assert!(hole_ms <= 150, "{hole_ms} ms without the holder");
+    assert!(
+        hole_ms <= crate::HOLE_MAX_MS,
+        "{hole_ms} ms without the holder"
+    );
     assert_eq!(
         (stage.baton.active_calls(), stage.baton.count("call ended")),
         (1, 0)

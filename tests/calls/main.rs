@@ -29,6 +29,9 @@ use std::time::{Duration, Instant};
 /// How long anything may take that is not itself under test.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A hole that a busy machine makes by itself, at most, in milliseconds; what Baton could do wrong lasts for seconds. How
+/// short the silence at a handoff is, the demo measures.
+const HOLE_MAX_MS: u64 = 500;
 /// Tones, one for each specialist and one for the caller, 10 ms windows apart.
 const TRIAGE_HZ: u32 = 400;
 const BILLING_HZ: u32 = 800;

@@ -10,9 +10,14 @@ use crate::proxy::Proxy;
 use crate::stage::{Stage, credentials};
 use crate::{BILLING_HZ, TRIAGE_HZ, until};
 
+/// A busy machine may need longer for a reconnect than one in production should.
+fn config() -> Config {
+    Config::new(&["triage", "billing"]).timer("specialist_return_ms", 10_000)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_reconnect_of_specialists_leaks_nothing_and_the_call_goes_on() {
-    let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
+    let stage = Stage::set(&config()).await;
     let triage = stage.cast("triage", TRIAGE_HZ).await;
     let billing = stage.cast("billing", BILLING_HZ).await;
     let caller = stage.dial().await;
@@ -44,7 +49,7 @@ async fn a_full_reconnect_of_specialists_leaks_nothing_and_the_call_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_reconnects_while_it_prepares_gets_the_baton_and_hears() {
-    let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
+    let stage = Stage::set(&config()).await;
     let triage = stage.cast("triage", TRIAGE_HZ).await;
     let slow = Script::new("billing", BILLING_HZ).prepares(Prepares::Slowly(1_500));
     let billing = slow.start(&stage.server).await;
@@ -63,12 +68,15 @@ async fn a_target_that_reconnects_while_it_prepares_gets_the_baton_and_hears() {
     assert!(billing.hears_caller(Duration::from_millis(500)).await > 25);
     let verdict = caller.judge_since(mark, &[TRIAGE_HZ, BILLING_HZ]);
     assert_eq!(verdict.leaked_ms, 0, "{verdict:?}");
-    assert!(verdict.changes[0].silence_ms <= 150, "{verdict:?}");
+    assert!(
+        verdict.changes[0].silence_ms <= crate::HOLE_MAX_MS,
+        "{verdict:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_reconnect_of_the_caller_leaks_nothing_and_the_call_goes_on() {
-    let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
+    let stage = Stage::set(&config()).await;
     let triage = stage.cast("triage", TRIAGE_HZ).await;
     let billing = stage.cast("billing", BILLING_HZ).await;
     let caller = stage.dial().await;
@@ -102,7 +110,7 @@ async fn a_full_reconnect_of_baton_itself_loses_no_call() {
         url: proxy.url(),
         ..credentials(&server)
     };
-    let baton = Baton::start(&Config::new(&["triage", "billing"]), &through_proxy, &[]).await;
+    let baton = Baton::start(&config(), &through_proxy, &[]).await;
     baton.registered().await;
     let stage = Stage { baton, server };
     let triage = stage.cast("triage", TRIAGE_HZ).await;
@@ -122,12 +130,7 @@ async fn a_full_reconnect_of_baton_itself_loses_no_call() {
     // Longer than a caller who had left would be waited for.
     sleep(Duration::from_millis(2_500)).await;
     assert_eq!(caller.judge_since(mark, &[BILLING_HZ]).leaked_ms, 0);
-    assert!(
-        caller.hears_now(BILLING_HZ),
-        "{:?} {:?}",
-        caller.heard_ms(300),
-        caller.judge_since(mark, &[BILLING_HZ])
-    );
+    caller.hears(BILLING_HZ).await;
     let history = caller.history();
     assert!(
         history.iter().all(|heard| heard.track == "program"),

@@ -16,7 +16,7 @@ const TRIES: u64 = 16;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_that_is_gone_before_the_call_begins_is_said_and_stays_gone() {
     let config = Config::new(&["triage"]).timer("caller_join_timeout_ms", 3_000);
-    let stage = Stage::set(&config).await;
+    let stage = Stage::set_with_short_lived_rooms(&config).await;
     let _triage = stage.cast("triage", TRIAGE_HZ).await;
     let rooms = stage.rooms();
     for number in 0..TRIES {
@@ -29,7 +29,7 @@ async fn a_room_that_is_gone_before_the_call_begins_is_said_and_stays_gone() {
             ..Default::default()
         };
         stage.dispatches().create_dispatch(request).await.unwrap();
-        sleep(Duration::from_millis(number * 12)).await;
+        sleep(Duration::from_millis(number * 30)).await;
         rooms.delete_room(&room).await.unwrap();
     }
     stage.baton.idle().await;

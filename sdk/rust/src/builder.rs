@@ -112,6 +112,7 @@ impl Specialist {
                     let start = job::Start {
                         url,
                         access_token,
+                        room_sid: job.room_sid,
                         metadata: job.metadata,
                         signals,
                         misbehaviour,

@@ -40,6 +40,7 @@ const TEXT_CHARS_MAX: usize = 512;
 pub(crate) struct Start {
     pub(crate) url: String,
     pub(crate) access_token: Secret,
+    pub(crate) room_sid: String,
     pub(crate) metadata: String,
     pub(crate) signals: JobSignals,
     pub(crate) misbehaviour: Misbehaviour,
@@ -51,6 +52,8 @@ enum JobError {
     Metadata(#[from] wire::MetadataError),
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    #[error("the room is gone: it was closed before it could be joined")]
+    RoomGone,
     #[error("baton did not welcome the specialist within {} s", WELCOME_MAX.as_secs())]
     NotWelcomed,
     #[error("the connection was lost: {0}")]
@@ -78,6 +81,7 @@ async fn take_part<A: Agent>(
     let Start {
         url,
         access_token,
+        room_sid,
         metadata,
         signals,
         misbehaviour,
@@ -90,6 +94,15 @@ async fn take_part<A: Agent>(
         misbehaviour.open_to_all,
     )
     .await?;
+
+    // A room that was closed meanwhile is made anew by joining it, and nobody is in it.
+    if connection
+        .room_sid()
+        .is_some_and(|sid| !room_sid.is_empty() && sid != room_sid)
+    {
+        connection.close().await;
+        return Err(JobError::RoomGone);
+    }
 
     // The order matters: a track that is published open is heard by the caller at once.
     connection.close_permission().await?;

@@ -165,6 +165,11 @@ impl Connection {
         Ok(publication.sid().to_string())
     }
 
+    /// The sid of the room, if the server has told it: a room that was closed and made anew has another.
+    pub(crate) fn room_sid(&self) -> Option<String> {
+        self.room.maybe_sid().map(String::from)
+    }
+
     /// The sid of our participant; another one after a full reconnect.
     pub(crate) fn sid(&self) -> String {
         self.room.local_participant().sid().to_string()
