@@ -33,7 +33,7 @@ async fn the_first_signal_drains_and_the_second_one_ends_at_once() {
             let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
             assert!(sent.success());
         };
-        wait_for("running");
+        wait_for("the job is on");
         terminate();
         wait_for("draining after SIGTERM");
         terminate();
@@ -51,7 +51,8 @@ async fn be_stopped() {
     let mut session = server.accept().await;
     session.run("AJ_1").await;
     let _assignment = assignments.recv().await.unwrap();
-    println!("running");
+    // The harness says "running 1 test" by itself.
+    println!("the job is on");
     let first = signals.next().await;
     println!("draining after {first}");
     let drained = handle.drain(Duration::from_secs(600), signals.next()).await;
