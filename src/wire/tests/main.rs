@@ -4,6 +4,7 @@
 
 mod admission;
 mod chunks;
+mod corpus;
 mod links;
 mod metadata;
 mod samples;

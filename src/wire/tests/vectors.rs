@@ -33,7 +33,7 @@ fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-fn frames() -> Vec<(String, Frame)> {
+pub(crate) fn frames() -> Vec<(String, Frame)> {
     let frame = |seq, body| Frame {
         version: VERSION,
         call: CallId::from("call-17"),

@@ -1,0 +1,7 @@
+//! Pieces of large bodies, into an assembly.
+#![no_main]
+
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::chunks(bytes));

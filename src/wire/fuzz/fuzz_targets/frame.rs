@@ -1,0 +1,7 @@
+//! One data packet.
+#![no_main]
+
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::frame(bytes));

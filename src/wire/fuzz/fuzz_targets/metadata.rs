@@ -1,0 +1,7 @@
+//! The metadata of a dispatch.
+#![no_main]
+
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::metadata(bytes));
