@@ -9,7 +9,8 @@ use crate::FRAME_BYTES_MAX;
 use crate::body::{Body, ContextChunk};
 use crate::chunk_limits::ChunkLimits;
 use crate::codec;
-use crate::link::{Link, SendError, is_sequenced};
+use crate::link::{Link, is_sequenced};
+use crate::link_event::SendError;
 
 /// What a chunk takes beside its data, at most: keys and lengths, three numbers, the hash.
 const CHUNK_OVERHEAD_BYTES: usize = 80;

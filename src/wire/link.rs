@@ -8,7 +8,7 @@
 //! still send of its own, so that a stream goes on where it stopped, also with another process at the other end.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use call::Epoch;
 use prost::Message;
@@ -17,8 +17,10 @@ use crate::body::{Body, Heartbeat, Hello, Reject, Welcome};
 use crate::codec;
 use crate::direction::Side;
 use crate::frame::{Frame, Position, Seq, StreamId, Version};
+use crate::handshake::{Handshake, Standing};
 use crate::inbound::{Held, Inbound, Taken};
 use crate::link_config::LinkConfig;
+use crate::link_event::{LinkEvent, SendError, Transmit};
 use crate::outbound::Outbound;
 use crate::reason::RejectReason;
 use crate::{FRAME_BYTES_MAX, VERSION, pb};
@@ -47,90 +49,6 @@ pub struct Link {
     reject: Option<Reject>,
     reject_not_before: Option<Instant>,
     unresponsive_said: bool,
-}
-
-/// What a link has to say to its owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LinkEvent {
-    /// The peer said this: once and in order if it was sequenced. A Hello or Welcome is given once for each attempt.
-    Received {
-        /// The epoch in which the peer believed the call to be.
-        epoch: Epoch,
-        /// What it said.
-        body: Body,
-    },
-    /// A frame was not accepted. The peer is told, at most once in `reject_interval`.
-    Rejected {
-        /// Why.
-        reason: RejectReason,
-        /// A sentence for the log.
-        detail: String,
-        /// The frame's place in its stream, if it has one.
-        seq: Option<Seq>,
-    },
-    /// Nothing was acked for `unresponsive_after`. Said once; sending goes on.
-    Unresponsive,
-}
-
-/// Something to send to the peer, on [`TOPIC`](crate::TOPIC).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transmit {
-    /// The packet.
-    pub payload: Vec<u8>,
-    /// Whether LiveKit is to send it on its reliable channel.
-    pub reliable: bool,
-}
-
-/// Why something cannot be sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// The peer is too slow: try again after some acks.
-    #[error("{limit} frames wait for their ack, which is the limit")]
-    WindowFull {
-        /// The limit, in frames.
-        limit: usize,
-    },
-    /// The frame would be too large.
-    #[error("{body} makes a frame of {bytes} bytes, the limit is {limit}")]
-    TooLarge {
-        /// The body's name.
-        body: &'static str,
-        /// The frame's size at most, in bytes.
-        bytes: usize,
-        /// The limit, in bytes.
-        limit: usize,
-    },
-    /// Only the peer says such a thing.
-    #[error("{body} is not for this side to send")]
-    WrongDirection {
-        /// The body's name.
-        body: &'static str,
-    },
-    /// It is not a part of the stream: it has a call of its own.
-    #[error("{body} is not sequenced")]
-    NotSequenced {
-        /// The body's name.
-        body: &'static str,
-    },
-}
-
-#[derive(Debug)]
-enum Handshake {
-    /// Nobody has said Hello.
-    Nothing,
-    /// A specialist says Hello.
-    Saying {
-        hello: Box<Hello>,
-        since: Instant,
-        due: Instant,
-        wait: Duration,
-    },
-    /// A specialist was welcomed.
-    Welcomed { attempt: u32 },
-    /// Baton has heard a Hello and has not answered.
-    Heard { attempt: u32 },
-    /// Baton has answered.
-    Answered { attempt: u32, due: bool },
 }
 
 #[derive(Debug, Default)]
@@ -166,20 +84,9 @@ impl Link {
             Side::Specialist,
             "only a specialist says hello"
         );
-        let attempt = match &self.handshake {
-            Handshake::Nothing => 1,
-            Handshake::Saying { hello, .. } => hello.attempt.saturating_add(1),
-            Handshake::Welcomed { attempt }
-            | Handshake::Heard { attempt }
-            | Handshake::Answered { attempt, .. } => attempt.saturating_add(1),
-        };
         self.unresponsive_said = false;
-        self.handshake = Handshake::Saying {
-            hello: Box::new(Hello { attempt, ..hello }),
-            since: now,
-            due: now,
-            wait: self.config.hello_resend_first,
-        };
+        self.handshake
+            .say(now, hello, self.config.hello_resend_first);
     }
 
     /// Baton: answers the last Hello, once and again when it is repeated. Without a Hello it does nothing.
@@ -190,9 +97,7 @@ impl Link {
             "only baton says welcome"
         );
         self.epoch = self.epoch.max(epoch);
-        if let Handshake::Heard { attempt } | Handshake::Answered { attempt, .. } = self.handshake {
-            self.handshake = Handshake::Answered { attempt, due: true };
-        }
+        self.handshake.answer();
     }
 
     /// Baton: says that it is alive, once, on the lossy channel, if the peer was welcomed.
@@ -283,7 +188,12 @@ impl Link {
 
     /// The next packet to send now.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        if let Some(body) = self.poll_handshake(now) {
+        let standing = Standing {
+            seen: self.seen(),
+            oldest: self.outbound.oldest(),
+            version: self.version,
+        };
+        if let Some(body) = self.handshake.poll(now, &self.config, standing) {
             return Some(self.unsequenced(Some(&body), true));
         }
         if self.is_established() {
@@ -313,29 +223,24 @@ impl Link {
 
     /// When there will be something to do, if nothing else happens before. It may lie in the past.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let hello = match &self.handshake {
-            Handshake::Saying { due, .. } => Some(*due),
-            Handshake::Nothing
-            | Handshake::Welcomed { .. }
-            | Handshake::Heard { .. }
-            | Handshake::Answered { .. } => None,
-        };
         let resend = self
             .is_established()
             .then(|| self.outbound.next_due())
             .flatten();
-        [hello, resend, self.ack.due, self.unresponsive_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.handshake.next_due(),
+            resend,
+            self.ack.due,
+            self.unresponsive_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether the peers have greeted one another since the last connect.
     pub fn is_established(&self) -> bool {
-        matches!(
-            self.handshake,
-            Handshake::Welcomed { .. } | Handshake::Answered { .. }
-        )
+        self.handshake.is_done()
     }
 
     /// How many frames wait for their ack.
@@ -486,21 +391,8 @@ impl Link {
         };
         let known_stream = self.seen().map(|position| position.stream);
         if known_stream == Some(stream) {
-            match &mut self.handshake {
-                Handshake::Answered { attempt, due } if *attempt == hello.attempt => {
-                    *due = true;
-                    return;
-                }
-                Handshake::Answered { attempt, .. } | Handshake::Heard { attempt }
-                    if *attempt >= hello.attempt =>
-                {
-                    return;
-                }
-                Handshake::Nothing
-                | Handshake::Saying { .. }
-                | Handshake::Welcomed { .. }
-                | Handshake::Heard { .. }
-                | Handshake::Answered { .. } => {}
+            if !self.handshake.is_new(hello.attempt) {
+                return;
             }
         } else if self.retired.contains(&stream) {
             self.reject_stream(now, stream, None, events);
@@ -529,10 +421,7 @@ impl Link {
         welcome: Welcome,
         events: &mut Vec<LinkEvent>,
     ) {
-        let Handshake::Saying { hello, .. } = &self.handshake else {
-            return;
-        };
-        if hello.attempt != welcome.attempt || self.retired.contains(&stream) {
+        if !self.handshake.is_answered_by(&welcome) || self.retired.contains(&stream) {
             return;
         }
         let Some(version) = common_version(&[welcome.version]) else {
@@ -652,49 +541,15 @@ impl Link {
         });
     }
 
-    fn poll_handshake(&mut self, now: Instant) -> Option<Body> {
-        let seen = self.inbound.as_ref().map(Inbound::position);
-        let oldest = self.outbound.oldest();
-        match &mut self.handshake {
-            Handshake::Saying {
-                hello, due, wait, ..
-            } if *due <= now => {
-                *due = now + *wait;
-                *wait = (*wait * 2).min(self.config.hello_resend_max);
-                Some(Body::Hello(Hello {
-                    seen,
-                    oldest,
-                    ..(**hello).clone()
-                }))
-            }
-            Handshake::Answered { attempt, due } if *due => {
-                *due = false;
-                Some(Body::Welcome(Welcome {
-                    attempt: *attempt,
-                    version: self.version,
-                    seen,
-                    oldest,
-                }))
-            }
-            Handshake::Nothing
-            | Handshake::Saying { .. }
-            | Handshake::Welcomed { .. }
-            | Handshake::Heard { .. }
-            | Handshake::Answered { .. } => None,
-        }
-    }
-
     fn unresponsive_at(&self) -> Option<Instant> {
         if self.unresponsive_said {
             return None;
         }
-        let since = match &self.handshake {
-            Handshake::Saying { since, .. } => Some(*since),
-            Handshake::Welcomed { .. } | Handshake::Answered { .. } => {
-                self.outbound.waiting_since()
-            }
-            Handshake::Nothing | Handshake::Heard { .. } => None,
-        };
+        let unacked_since = self
+            .is_established()
+            .then(|| self.outbound.waiting_since())
+            .flatten();
+        let since = self.handshake.saying_since().or(unacked_since);
         since.map(|since| since + self.config.unresponsive_after)
     }
 

@@ -1,0 +1,150 @@
+//! How two processes greet one another: who has said what, and when it is said again.
+
+use std::time::{Duration, Instant};
+
+use crate::body::{Body, Hello, Welcome};
+use crate::frame::{Position, Seq, Version};
+use crate::link_config::LinkConfig;
+
+/// How far the greeting has come.
+#[derive(Debug)]
+pub(crate) enum Handshake {
+    /// Nobody has said Hello.
+    Nothing,
+    /// A specialist says Hello.
+    Saying {
+        hello: Box<Hello>,
+        since: Instant,
+        due: Instant,
+        wait: Duration,
+    },
+    /// A specialist was welcomed.
+    Welcomed { attempt: u32 },
+    /// Baton has heard a Hello and has not answered.
+    Heard { attempt: u32 },
+    /// Baton has answered.
+    Answered { attempt: u32, due: bool },
+}
+
+/// What a greeting tells the peer of the streams.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    /// What was delivered of the peer's stream.
+    pub(crate) seen: Option<Position>,
+    /// The oldest frame that can still be sent.
+    pub(crate) oldest: Seq,
+    /// The version that both speak.
+    pub(crate) version: Version,
+}
+
+impl Handshake {
+    /// A specialist says Hello, once more than before.
+    pub(crate) fn say(&mut self, now: Instant, hello: Hello, wait: Duration) {
+        let attempt = match self {
+            Self::Nothing => 1,
+            Self::Saying { hello, .. } => hello.attempt.saturating_add(1),
+            Self::Welcomed { attempt }
+            | Self::Heard { attempt }
+            | Self::Answered { attempt, .. } => attempt.saturating_add(1),
+        };
+        *self = Self::Saying {
+            hello: Box::new(Hello { attempt, ..hello }),
+            since: now,
+            due: now,
+            wait,
+        };
+    }
+
+    /// Baton answers the last Hello, if there is one.
+    pub(crate) fn answer(&mut self) {
+        if let Self::Heard { attempt } | Self::Answered { attempt, .. } = *self {
+            *self = Self::Answered { attempt, due: true };
+        }
+    }
+
+    /// Whether a Hello of the stream that is followed says something new. One that was answered is answered again.
+    pub(crate) fn is_new(&mut self, said: u32) -> bool {
+        match self {
+            Self::Answered { attempt, due } if *attempt == said => {
+                *due = true;
+                false
+            }
+            Self::Answered { attempt, .. } | Self::Heard { attempt } => *attempt < said,
+            Self::Nothing | Self::Saying { .. } | Self::Welcomed { .. } => true,
+        }
+    }
+
+    /// Whether a Welcome answers the Hello that is being said.
+    pub(crate) fn is_answered_by(&self, welcome: &Welcome) -> bool {
+        matches!(self, Self::Saying { hello, .. } if hello.attempt == welcome.attempt)
+    }
+
+    /// Whether the peers have greeted one another.
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Self::Welcomed { .. } | Self::Answered { .. } => true,
+            Self::Nothing | Self::Saying { .. } | Self::Heard { .. } => false,
+        }
+    }
+
+    /// The greeting that is to be sent now.
+    pub(crate) fn poll(
+        &mut self,
+        now: Instant,
+        config: &LinkConfig,
+        standing: Standing,
+    ) -> Option<Body> {
+        let Standing {
+            seen,
+            oldest,
+            version,
+        } = standing;
+        match self {
+            Self::Saying {
+                hello, due, wait, ..
+            } if *due <= now => {
+                *due = now + *wait;
+                *wait = (*wait * 2).min(config.hello_resend_max);
+                Some(Body::Hello(Hello {
+                    seen,
+                    oldest,
+                    ..(**hello).clone()
+                }))
+            }
+            Self::Answered { attempt, due } if *due => {
+                *due = false;
+                Some(Body::Welcome(Welcome {
+                    attempt: *attempt,
+                    version,
+                    seen,
+                    oldest,
+                }))
+            }
+            Self::Nothing
+            | Self::Saying { .. }
+            | Self::Welcomed { .. }
+            | Self::Heard { .. }
+            | Self::Answered { .. } => None,
+        }
+    }
+
+    /// When Hello is said again.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        match self {
+            Self::Saying { due, .. } => Some(*due),
+            Self::Nothing | Self::Welcomed { .. } | Self::Heard { .. } | Self::Answered { .. } => {
+                None
+            }
+        }
+    }
+
+    /// Since when a Welcome is waited for.
+    pub(crate) fn saying_since(&self) -> Option<Instant> {
+        match self {
+            Self::Saying { since, .. } => Some(*since),
+            Self::Nothing | Self::Welcomed { .. } | Self::Heard { .. } | Self::Answered { .. } => {
+                None
+            }
+        }
+    }
+}
