@@ -313,6 +313,24 @@ def test_each_bad_frame_is_rejected_with_its_reason(packet: bytes, reason: Rejec
     assert [answer.reason for answer in answers if isinstance(answer, Reject)] == [reason]
 
 
+def test_an_ack_of_the_very_next_frame_is_refused_and_harms_nothing() -> None:
+    baton, _ = pair(0)
+    ack = replace(FROM_SPECIALIST, seq=None, body=None, ack=Position(BATON, Seq(1))).encode()
+    assert rejected(give(baton, 0, [ack])) == [RejectReason.MALFORMED]
+    baton.send(0, Epoch(1), grant(1))
+    assert rejected(give(baton, 0, [ack])) == []
+    assert baton.waiting == 0
+
+
+def test_as_much_is_held_back_as_was_said() -> None:
+    baton, _ = pair(0)
+    events = give(baton, 0, [replace(FROM_SPECIALIST, seq=Seq(seq)).encode() for seq in (64, 65)])
+    assert rejected(events) == [RejectReason.OUT_OF_WINDOW]
+    events = give(baton, 0, [replace(FROM_SPECIALIST, seq=Seq(seq)).encode() for seq in range(1, 64)])
+    assert len(bodies(events)) == 64
+    assert baton.seen == Position(SPECIALIST, Seq(64))
+
+
 def test_a_flood_of_garbage_is_answered_once_a_second() -> None:
     baton, _ = pair(0)
     answers = 0
