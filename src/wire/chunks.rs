@@ -9,6 +9,7 @@ use crate::FRAME_BYTES_MAX;
 use crate::body::{Body, ContextChunk};
 use crate::chunk_limits::ChunkLimits;
 use crate::codec;
+use crate::frame::Seq;
 use crate::link::{Link, is_sequenced};
 use crate::link_event::SendError;
 
@@ -25,6 +26,7 @@ pub struct Chunks {
     bytes: Vec<u8>,
     sha256: Vec<u8>,
     sent_bytes: usize,
+    last: Option<Seq>,
 }
 
 /// How far a transfer has come.
@@ -89,6 +91,7 @@ impl Chunks {
             sha256: Sha256::digest(&bytes).to_vec(),
             bytes,
             sent_bytes: 0,
+            last: None,
         })
     }
 
@@ -118,6 +121,7 @@ impl Chunks {
             }
             let rest = &self.bytes[self.sent_bytes..];
             let data = &rest[..rest.len().min(data_bytes_max)];
+            let data_bytes = data.len();
             let chunk = ContextChunk {
                 transfer: self.transfer,
                 offset: self.sent_bytes as u64,
@@ -125,15 +129,22 @@ impl Chunks {
                 sha256: self.sha256.clone(),
                 data: data.to_vec(),
             };
-            self.sent_bytes += data.len();
-            link.send(now, epoch, &Body::ContextChunk(chunk))?;
+            self.last = Some(link.send(now, epoch, &Body::ContextChunk(chunk))?);
+            self.sent_bytes += data_bytes;
         }
         Ok(ChunksProgress::Done)
     }
 
-    /// Starts again from the first piece: the peer is another process, which has none of them.
+    /// Starts again from the first piece: the peer is another process, which has none of them. To be called, for all
+    /// that is not acked, after a Hello or Welcome by which the link follows another stream.
     pub fn restart(&mut self) {
         self.sent_bytes = 0;
+        self.last = None;
+    }
+
+    /// Whether the peer has acked all of it: until then it is to be kept, for a restart.
+    pub fn is_acked(&self, link: &Link) -> bool {
+        self.sent_bytes == self.bytes.len() && self.last.is_some_and(|last| last <= link.acked())
     }
 
     /// The size of the whole, in bytes as it is encoded.

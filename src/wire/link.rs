@@ -248,6 +248,11 @@ impl Link {
         self.outbound.len()
     }
 
+    /// The last of this side's frames that a peer has acked; 0 if none was.
+    pub fn acked(&self) -> Seq {
+        self.outbound.last_acked()
+    }
+
     /// How many may wait.
     pub fn window(&self) -> usize {
         self.config.window_frames_max.max(1)

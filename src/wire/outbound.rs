@@ -10,6 +10,8 @@ use crate::pb;
 pub(crate) struct Outbound {
     pub(crate) stream: StreamId,
     next: Seq,
+    /// The last frame that was acked; one that was given up was not.
+    acked: Seq,
     waiting: VecDeque<Waiting>,
     /// Since when an ack is due: the first sending of the oldest frame, or the last ack, if that was later.
     waiting_since: Option<Instant>,
@@ -27,6 +29,7 @@ impl Outbound {
         Self {
             stream,
             next: Seq(1),
+            acked: Seq(0),
             waiting: VecDeque::new(),
             waiting_since: None,
         }
@@ -34,6 +37,10 @@ impl Outbound {
 
     pub(crate) fn next(&self) -> Seq {
         self.next
+    }
+
+    pub(crate) fn last_acked(&self) -> Seq {
+        self.acked
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -65,6 +72,7 @@ impl Outbound {
         let mut progress = false;
         while self.oldest() <= position.seq {
             self.waiting.pop_front();
+            self.acked = position.seq;
             progress = true;
         }
         if progress && self.waiting_since.is_some() {

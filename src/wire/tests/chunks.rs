@@ -1,13 +1,13 @@
 //! Bodies in pieces: what is assembled, and what is refused.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use call::{CallId, Epoch, Opening};
 use sha2::{Digest as _, Sha256};
 use wire::{
     Assembled, Assembly, AssemblyError, Body, ChunkError, ChunkLimits, Chunks, ChunksProgress,
     ContextChunk, ContextItem, FRAME_BYTES_MAX, Frame, Link, LinkConfig, LinkEvent, RejectReason,
-    SendError, Side, StreamId,
+    SendError, Seq, Side, StreamId,
 };
 
 fn body(bytes: usize) -> Body {
@@ -216,6 +216,52 @@ fn a_restarted_transfer_starts_at_its_first_piece() {
     );
     let pieces = carry(now, &mut specialist, &mut baton);
     assert_eq!(assemble(&mut assembly(), pieces), Ok(sent));
+}
+
+#[test]
+fn a_body_that_another_baton_process_has_half_of_is_sent_again() {
+    let now = Instant::now();
+    let (mut first, mut specialist) = pair(now, "call-17");
+    let limits = ChunkLimits::new(Side::Specialist);
+    let sent = body(70_000);
+    let mut chunks = Chunks::new(&limits, 1, &sent).unwrap();
+    assert_eq!(
+        chunks.send(now, Epoch(1), &mut specialist),
+        Ok(ChunksProgress::Done)
+    );
+    // Two pieces arrive and are acked, then the process dies.
+    let mut events = Vec::new();
+    for _ in 0..2 {
+        let transmit = specialist.poll_transmit(now).unwrap();
+        first.handle_frame(now, &transmit.payload, &mut events);
+    }
+    carry(now, &mut first, &mut specialist);
+    assert_eq!((specialist.acked(), specialist.waiting()), (Seq(2), 3));
+    assert!(!chunks.is_acked(&specialist));
+
+    let config = LinkConfig::new(Side::Orchestrator, CallId::from("call-17"), StreamId(3));
+    let mut second = Link::new(config);
+    let mut assembly = assembly();
+    specialist.hello(now, crate::samples::hello());
+    carry(now, &mut specialist, &mut second);
+    second.welcome(Epoch(2));
+    carry(now, &mut second, &mut specialist);
+    let mut rest = carry(now, &mut specialist, &mut second).into_iter();
+    let error = assembly.take(rest.next().unwrap()).unwrap_err();
+    assert!(matches!(error, AssemblyError::Gap { .. }), "{error}");
+    for piece in rest {
+        assert_eq!(assembly.take(piece), Ok(Assembled::PassedOver));
+    }
+
+    chunks.restart();
+    chunks.send(now, Epoch(2), &mut specialist).unwrap();
+    assert!(!chunks.is_acked(&specialist));
+    let pieces = carry(now, &mut specialist, &mut second);
+    assert_eq!(assemble(&mut assembly, pieces), Ok(sent));
+    carry(now, &mut second, &mut specialist);
+    let late = now + Duration::from_millis(50);
+    carry(late, &mut second, &mut specialist);
+    assert!(chunks.is_acked(&specialist));
 }
 
 #[test]

@@ -512,6 +512,7 @@ fn another_specialist_process_does_not_get_what_was_meant_for_the_first() {
     let mut second = link(Side::Specialist, StreamId(4_000));
     greet(now, &mut baton, &mut second);
     assert_eq!(baton.waiting(), 0);
+    assert_eq!(baton.acked(), Seq(0), "what was given up was not acked");
     baton.send(now, Epoch(2), &grant(2)).unwrap();
     let events = give(&mut second, now, &transmits(&mut baton, now));
     assert_eq!(bodies(&events), [grant(2)]);

@@ -10,5 +10,6 @@ mod metadata;
 mod samples;
 mod simulation;
 mod simulator;
+mod traffic;
 mod vectors;
 mod versions;
