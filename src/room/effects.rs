@@ -246,7 +246,8 @@ impl Task {
         });
     }
 
-    /// One round of the second ring: keeps the caller's track from agents that may not hear it, and shut tracks from the caller.
+    /// One round of the second ring: the caller's track for the agents that may hear it and for no other, and shut tracks
+    /// kept from the caller.
     pub(super) fn apply_gates(&mut self) {
         let Some(caller) = self.call.snapshot().caller.map(|caller| caller.identity) else {
             return;
@@ -255,26 +256,32 @@ impl Task {
         if !caller_tracks.is_empty() {
             for participant in self.connection.participants() {
                 let identity = Identity::from(participant.identity.as_str());
-                if participant.kind == ParticipantKind::Agent
-                    && !self.gates.may_hear_caller(&identity)
-                {
-                    self.unsubscribe(participant.identity, caller_tracks.clone());
+                if participant.kind != ParticipantKind::Agent {
+                    continue;
                 }
+                // Also towards open: a request that still kept an agent out may arrive after the agent's own wish, which it
+                // would delete.
+                let hears = self.gates.may_hear_caller(&identity);
+                self.set_subscribed(participant.identity, caller_tracks.clone(), hears);
             }
         }
         let shut: Vec<_> = self.gates.shut().iter().cloned().collect();
         for identity in shut {
             let tracks = self.connection.audio_tracks(identity.as_str());
             if !tracks.is_empty() {
-                self.unsubscribe(caller.to_string(), tracks);
+                self.set_subscribed(caller.to_string(), tracks, false);
             }
         }
     }
 
-    fn unsubscribe(&mut self, identity: String, tracks: Vec<String>) {
+    fn set_subscribed(&mut self, identity: String, tracks: Vec<String>, subscribed: bool) {
         let (deps, room) = (self.deps.clone(), self.room.clone());
         self.requests.spawn(async move {
-            if let Err(error) = deps.server.unsubscribe(&room, &identity, tracks).await {
+            let server = &deps.server;
+            if let Err(error) = server
+                .set_subscribed(&room, &identity, tracks, subscribed)
+                .await
+            {
                 debug!(
                     error = &error as &dyn std::error::Error,
                     "gate not applied in this round"

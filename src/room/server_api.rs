@@ -75,16 +75,17 @@ impl ServerApi {
         })
     }
 
-    /// Takes `track_sids` from the ears of `identity`. A success proves only that the server has read the request.
-    pub async fn unsubscribe(
+    /// Takes `track_sids` to or from the ears of `identity`. A success proves only that the server has read the request.
+    pub async fn set_subscribed(
         &self,
         room: &str,
         identity: &str,
         track_sids: Vec<String>,
+        subscribed: bool,
     ) -> Result<(), ServerApiError> {
         let updated = self
             .rooms
-            .update_subscriptions(room, identity, track_sids, false)
+            .update_subscriptions(room, identity, track_sids, subscribed)
             .await;
         updated.map_err(|source| ServerApiError {
             request: "UpdateSubscriptions",
