@@ -1,9 +1,14 @@
 """Both ends of a link over a channel that loses, repeats, delays, reorders and breaks: everything arrives exactly once
 and in order. Runs are seeded; a seed that ever failed is kept in `SEEDS`."""
 
+import hashlib
 import heapq
+import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ends import config
@@ -20,16 +25,20 @@ from baton import (
     ContextChunk,
     ContextItem,
     Epoch,
+    Frame,
     Hello,
     Link,
     LinkEvent,
     Received,
+    Reject,
     Side,
     StreamId,
     WindowFullError,
 )
 
 SEEDS = [1, 2, 3]
+TRAFFIC: dict[str, Any] = json.loads((Path(__file__).parents[3] / "proto/traffic.json").read_text(encoding="utf-8"))
+"""What the ends of the Rust crate send in the same runs: `src/wire/tests/traffic.rs` writes it."""
 U64 = 2**64 - 1
 LARGE_EVERY = 50
 """One body of so many goes in pieces."""
@@ -118,8 +127,9 @@ def body(number: int, size: int) -> ContextAppend:
     return ContextAppend((ContextItem(str(number), None, bytes(size)),))
 
 
-def run(seed: int, weather: Weather) -> int:
-    """Runs until both ends have everything, and returns how many milliseconds of virtual time that took."""
+def run(seed: int, weather: Weather, seen: Callable[[int, int, bytes], None] = lambda _now, _at, _packet: None) -> int:
+    """Runs until both ends have everything, and returns how many milliseconds of virtual time that took. `seen` is given
+    each packet that is sent, with when and by which end."""
     draw = Draw(seed)
     now = 0
     ends = (
@@ -144,6 +154,7 @@ def run(seed: int, weather: Weather) -> int:
             this.link.handle_timeout(now)
             while (transmit := this.link.poll_transmit(now)) is not None:
                 assert len(transmit.payload) <= FRAME_BYTES_MAX
+                seen(now, at, transmit.payload)
                 for _ in range(1 + draw.percent(weather.repeat_percent)):
                     if now < broken_until or draw.percent(weather.loss_percent):
                         continue
@@ -169,6 +180,23 @@ def run(seed: int, weather: Weather) -> int:
     assert ends[0].received == expected, f"seed {seed}"
     assert ends[1].received == expected, f"seed {seed}"
     return now
+
+
+@pytest.mark.parametrize("seed", TRAFFIC)
+def test_the_traffic_of_a_run_is_that_of_the_rust_crate(seed: str) -> None:
+    packets = 0
+    sent = hashlib.sha256()
+
+    def seen(now: int, at: int, packet: bytes) -> None:
+        nonlocal packets
+        packets += 1
+        sent.update(now.to_bytes(8, "little") + bytes([at]))
+        # A Reject repeats the words of the protobuf library.
+        if not isinstance(Frame.decode(packet).body, Reject):
+            sent.update(packet)
+
+    took_ms = run(int(seed), BAD, seen)
+    assert {"took_ms": took_ms, "packets": packets, "sha256": sent.hexdigest()} == TRAFFIC[seed]
 
 
 @pytest.mark.parametrize("seed", [*SEEDS, *range(1_000, 1_040)])

@@ -31,6 +31,9 @@ const GARBAGE_PERCENT: u64 = 3;
 const DELAY_MS_MAX: u64 = 400;
 const BREAKS: u64 = 3;
 
+/// When it arrives, which one it is, to whom it goes, and what it is.
+type Packet = (Instant, u64, usize, Vec<u8>);
+
 struct End {
     link: Link,
     limits: ChunkLimits,
@@ -138,7 +141,7 @@ fn run(seed: u64) -> Value {
         End::new(Side::Specialist, 900 + seed),
     ];
     let mut traffic = Traffic::default();
-    let mut channel: BinaryHeap<Reverse<(Instant, u64, usize, Vec<u8>)>> = BinaryHeap::new();
+    let mut channel: BinaryHeap<Reverse<Packet>> = BinaryHeap::new();
     let mut count = 0_u64;
     let mut broken_until = start;
     let mut breaks_left = BREAKS;
