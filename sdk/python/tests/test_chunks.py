@@ -56,12 +56,12 @@ def pair(call: str = "call-17") -> tuple[Link, Link]:
     return baton, specialist
 
 
-def carry(source: Link, to: Link) -> list[ContextChunk]:
+def carry(source: Link, to: Link, now: float = 0) -> list[ContextChunk]:
     """Brings all that is to be sent to the peer, and returns the chunks that it was given."""
     chunks = []
-    while (transmit := source.poll_transmit(0)) is not None:
+    while (transmit := source.poll_transmit(now)) is not None:
         assert len(transmit.payload) <= FRAME_BYTES_MAX
-        for event in to.handle_frame(0, transmit.payload):
+        for event in to.handle_frame(now, transmit.payload):
             assert isinstance(event, Received), event
             if isinstance(event.body, ContextChunk):
                 chunks.append(event.body)
@@ -164,6 +164,40 @@ def test_a_restarted_transfer_starts_at_its_first_piece() -> None:
     chunks.restart()
     assert chunks.send(0, Epoch(1), specialist)
     assert assemble(assembly(), carry(specialist, baton)) == sent
+
+
+def test_a_body_that_another_baton_process_has_half_of_is_sent_again() -> None:
+    first, specialist = pair()
+    sent = body(70_000)
+    chunks = Chunks(LIMITS, 1, sent)
+    assert chunks.send(0, Epoch(1), specialist)
+    # Two pieces arrive and are acked, then the process dies.
+    for _ in range(2):
+        transmit = specialist.poll_transmit(0)
+        assert transmit is not None
+        first.handle_frame(0, transmit.payload)
+    carry(first, specialist)
+    assert (specialist.acked, specialist.waiting) == (2, 3)
+    assert not chunks.is_acked(specialist)
+
+    second = Link(config(Side.ORCHESTRATOR, CallId("call-17"), StreamId(3)))
+    this = assembly()
+    specialist.hello(0, HELLO)
+    carry(specialist, second)
+    second.welcome(Epoch(2))
+    carry(second, specialist)
+    rest = carry(specialist, second)
+    with pytest.raises(AssemblyError, match="goes on at byte"):
+        this.take(rest[0])
+    assert [this.take(piece) for piece in rest[1:]] == [None, None]
+
+    chunks.restart()
+    chunks.send(0, Epoch(2), specialist)
+    assert not chunks.is_acked(specialist)
+    assert assemble(this, carry(specialist, second)) == sent
+    carry(second, specialist)
+    carry(second, specialist, now=50)
+    assert chunks.is_acked(specialist)
 
 
 def test_transfers_may_be_mixed() -> None:

@@ -414,6 +414,7 @@ def test_another_specialist_process_does_not_get_what_was_meant_for_the_first() 
     second = link(Side.SPECIALIST, 4_000)
     greet(0, baton, second)
     assert baton.waiting == 0
+    assert baton.acked == 0, "what was given up was not acked"
     baton.send(0, Epoch(2), grant(2))
     assert bodies(give(second, 0, transmits(baton, 0))) == [grant(2)]
 

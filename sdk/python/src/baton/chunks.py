@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from baton.bodies import Body, ContextChunk, Side
 from baton.errors import BatonError
 from baton.frame import FRAME_BYTES_MAX, encode_body
-from baton.ids import Epoch
+from baton.ids import Epoch, Seq
 from baton.link import BodyTooLargeError, Link
 
 _CHUNK_OVERHEAD_BYTES = 80
@@ -69,6 +69,7 @@ class Chunks:
         self._transfer = transfer
         self._sha256 = hashlib.sha256(self._bytes).digest()
         self._sent_bytes = 0
+        self._last: Seq | None = None
 
     def send(self, now: float, epoch: Epoch, link: Link) -> bool:
         """Puts as many pieces into the stream as have a place, and says whether the last one is among them. To be called
@@ -85,13 +86,19 @@ class Chunks:
                 return False
             data = self._bytes[self._sent_bytes : self._sent_bytes + data_bytes_max]
             chunk = ContextChunk(self._transfer, self._sent_bytes, len(self._bytes), self._sha256, data)
-            link.send(now, epoch, chunk)
+            self._last = link.send(now, epoch, chunk)
             self._sent_bytes += len(data)
         return True
 
     def restart(self) -> None:
-        """Starts again from the first piece: the peer is another process, which has none of them."""
+        """Starts again from the first piece: the peer is another process, which has none of them. To be called, for all
+        that is not acked, after a Hello or Welcome by which the link follows another stream."""
         self._sent_bytes = 0
+        self._last = None
+
+    def is_acked(self, link: Link) -> bool:
+        """Whether the peer has acked all of it: until then it is to be kept, for a restart."""
+        return self._sent_bytes == len(self._bytes) and self._last is not None and self._last <= link.acked
 
     @property
     def total_bytes(self) -> int:

@@ -327,6 +327,11 @@ class Link:
         return len(self._outbound)
 
     @property
+    def acked(self) -> Seq:
+        """The last of this side's frames that a peer has acked; 0 if none was."""
+        return self._outbound.last_acked
+
+    @property
     def window(self) -> int:
         """How many may wait."""
         return self._config.window_frames_max

@@ -23,6 +23,7 @@ class Outbound:
     def __init__(self, stream: StreamId) -> None:
         self.stream = stream
         self._next = 1
+        self._acked = Seq(0)
         self._waiting: deque[Waiting] = deque()
         self._waiting_since: float | None = None
 
@@ -37,6 +38,11 @@ class Outbound:
     def oldest(self) -> Seq:
         """The oldest frame that can still be sent."""
         return Seq(self._next - len(self._waiting))
+
+    @property
+    def last_acked(self) -> Seq:
+        """The last frame that was acked; one that was given up was not."""
+        return self._acked
 
     @property
     def next_due(self) -> float | None:
@@ -60,6 +66,7 @@ class Outbound:
         progress = False
         while self.oldest <= position.seq:
             self._waiting.popleft()
+            self._acked = position.seq
             progress = True
         if progress and self._waiting_since is not None:
             self._waiting_since = now if self._waiting else None
