@@ -31,7 +31,8 @@ use worker::{
 };
 
 use crate::{
-    config::{self, Audio, Config, Connection, Report},
+    config::{self, Audio, Config, Connection, Question, Report},
+    graph,
     room::{self, CallDeps, Faults, ServerApi},
     telemetry::{self, Hash, LogFormat, LogLevel},
 };
@@ -46,17 +47,21 @@ const FAULTS_VARIABLE: &str = "BATON_TEST_FAULTS";
 /// How long calls may tidy up after their slots are free, and listeners may finish their requests.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
-/// How a command ended; the number is the process's exit code. Clap exits with 2 for wrong usage.
+/// How a command ended; the number is the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Everything went as it should.
     Success = 0,
     /// The configuration has errors, or cannot be read.
     Configuration = 1,
+    /// Wrong usage, for which clap exits with the same number: an argument names what there is not.
+    Usage = 2,
     /// Baton could not start or not go on: missing credentials, a taken port, a broken listener.
     Failure = 3,
     /// Baton was stopped while calls were running, by a second signal or the end of the grace period.
     CutShort = 4,
+    /// The handoff that was asked about would be refused.
+    Refused = 5,
 }
 
 impl From<Exit> for ExitCode {
@@ -82,6 +87,73 @@ pub fn check(path: &Path) -> Exit {
             Exit::Success
         }
         Err(report) => refuse(&report),
+    }
+}
+
+/// `baton check --explain`: says which route decides over a handoff, and why.
+pub fn explain(path: &Path, question: &Question) -> Exit {
+    let loaded = match config::load(path) {
+        Ok(loaded) => loaded,
+        Err(report) => return refuse(&report),
+    };
+    tell(&loaded.report);
+    match config::explain(&loaded, question) {
+        Ok(explanation) => {
+            // Whoever closed standard output does not want to know.
+            let _ = write!(io::stdout(), "{explanation}");
+            if explanation.allowed() {
+                Exit::Success
+            } else {
+                Exit::Refused
+            }
+        }
+        Err(error) => {
+            tell(format_args!("error: --explain: {error}\n"));
+            Exit::Usage
+        }
+    }
+}
+
+/// `baton graph`: draws who may hand the baton to whom.
+pub fn graph(path: &Path, format: graph::Format) -> Exit {
+    let loaded = match config::load(path) {
+        Ok(loaded) => loaded,
+        Err(report) => return refuse(&report),
+    };
+    tell(&loaded.report);
+    let drawing = Plan::new(loaded.config.call)
+        .map_err(anyhow::Error::from)
+        .and_then(|plan| Ok(graph::draw(&plan, format)?));
+    match drawing {
+        Ok(drawing) => print(&drawing),
+        Err(error) => {
+            tell(format_args!("error: {error}\n"));
+            Exit::Failure
+        }
+    }
+}
+
+/// `baton schema`: writes the JSON Schema of the configuration.
+pub fn schema() -> Exit {
+    print(&format!("{:#}\n", config::schema()))
+}
+
+/// Writes a document to standard output, all of it or with an error.
+fn print(document: &str) -> Exit {
+    let mut out = io::stdout().lock();
+    match out
+        .write_all(document.as_bytes())
+        .and_then(|()| out.flush())
+    {
+        Ok(()) => Exit::Success,
+        // Whoever closed standard output has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+        Err(error) => {
+            tell(format_args!(
+                "error: cannot write to standard output: {error}\n"
+            ));
+            Exit::Failure
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod clock;
 pub mod config;
+pub mod graph;
 pub mod room;
 pub mod rtc;
 pub mod telemetry;

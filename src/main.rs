@@ -4,6 +4,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use baton::{
     app,
+    config::Question,
+    graph::Format,
     telemetry::{LogFormat, LogLevel},
 };
 use clap::{Args, Parser, Subcommand};
@@ -25,7 +27,8 @@ Exit codes:
   1  the configuration has errors
   2  wrong usage
   3  could not start, or not go on
-  4  stopped while calls were running";
+  4  stopped while calls were running
+  5  the handoff that `check --explain` asks about would be refused";
 
 const ENVIRONMENT: &str = "\
 Environment:
@@ -71,7 +74,30 @@ enum Command {
         /// The same as --config
         #[arg(value_name = "FILE|DIR", conflicts_with = "config")]
         path: Option<PathBuf>,
+        /// Say which route decides over a handoff, and why: "from=triage to=billing", or
+        /// "from=billing to=previous previous=triage"; exits with 5 if it would be refused
+        #[arg(long, value_name = "HANDOFF")]
+        explain: Option<Question>,
     },
+    /// Draw who may hand the baton to whom
+    ///
+    /// Writes the entry, the specialists, the routes, who may hand back, and what happens when a holder is lost to standard
+    /// output.
+    Graph {
+        #[command(flatten)]
+        configuration: Configuration,
+        /// The same as --config
+        #[arg(value_name = "FILE|DIR", conflicts_with = "config")]
+        path: Option<PathBuf>,
+        /// How to write it: mermaid, svg, dot
+        #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
+        format: Format,
+    },
+    /// Write the JSON Schema of the configuration, for editors
+    ///
+    /// An editor that speaks to the YAML language server completes and checks a file whose first line is
+    /// `# yaml-language-server: $schema=` and the place of the schema.
+    Schema,
 }
 
 #[derive(Args)]
@@ -96,7 +122,20 @@ fn main() -> ExitCode {
         Command::Check {
             configuration,
             path,
-        } => app::check(&path.unwrap_or(configuration.config)),
+            explain,
+        } => {
+            let path = path.unwrap_or(configuration.config);
+            match explain {
+                Some(question) => app::explain(&path, &question),
+                None => app::check(&path),
+            }
+        }
+        Command::Graph {
+            configuration,
+            path,
+            format,
+        } => app::graph(&path.unwrap_or(configuration.config), format),
+        Command::Schema => app::schema(),
     };
     exit.into()
 }

@@ -343,3 +343,113 @@ fn it_runs_on_three_threads_at_most() {
         "{threads} threads"
     );
 }
+
+const ROUTED: &str = "entry: triage\nspecialists: {triage: {}, billing: {}}\nroutes: [{from: triage, to: billing}]\nhand_back: false\n";
+
+#[test]
+fn explain_exits_with_0_for_a_handoff_that_a_route_allows_and_5_for_another() {
+    let folder = folder(ROUTED);
+    let explain = |handoff: &str| {
+        run(baton()
+            .args(["check", "baton.yaml", "--explain", handoff])
+            .current_dir(folder.path()))
+    };
+    let (code, out, err) = explain("from=triage to=billing");
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(
+        out.starts_with(
+            "routes[0] decides: triage may hand over to billing\n    baton.yaml:3:10: "
+        ),
+        "{out}"
+    );
+    let (code, out, err) = explain("from=billing to=triage");
+    assert_eq!((code, err.as_str()), (Some(5), ""));
+    assert!(
+        out.starts_with("refused: no route leads from billing to triage\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn explain_exits_with_2_for_a_question_that_makes_no_sense() {
+    let folder = folder(ROUTED);
+    for (handoff, message) in [
+        (
+            "from=triage to=biling",
+            "error: --explain: no specialist is named `biling`, did you mean `billing`; defined are: billing, triage\n",
+        ),
+        (
+            "form=triage to=billing",
+            "error: invalid value 'form=triage to=billing' for '--explain <HANDOFF>': `form` is not known here, did you mean `from`; allowed are: from, to, previous\n",
+        ),
+    ] {
+        let (code, out, err) = run(baton()
+            .args(["check", "baton.yaml", "--explain", handoff])
+            .current_dir(folder.path()));
+        assert_eq!((code, out.as_str()), (Some(2), ""));
+        assert!(err.starts_with(message), "{err}");
+    }
+}
+
+#[test]
+fn explain_and_graph_refuse_a_configuration_with_errors() {
+    let folder = folder("entry: triage\n");
+    let commands: [&[&str]; 2] = [
+        &["check", "--explain", "from=a to=b", "baton.yaml"],
+        &["graph", "baton.yaml"],
+    ];
+    for arguments in commands {
+        let (code, out, err) = run(baton().args(arguments).current_dir(folder.path()));
+        assert_eq!((code, out.as_str()), (Some(1), ""));
+        assert!(err.ends_with("1 error\n"), "{err}");
+    }
+}
+
+#[test]
+fn graph_writes_each_format_and_mermaid_when_none_is_named() {
+    let folder = folder(ROUTED);
+    let graph = |format: &[&str]| {
+        let (code, out, err) = run(baton()
+            .args(["graph", "--config", "baton.yaml"])
+            .args(format)
+            .current_dir(folder.path()));
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        out
+    };
+    assert!(graph(&[]).starts_with("flowchart LR\n"));
+    assert_eq!(graph(&["--format", "mermaid"]), graph(&[]));
+    assert!(graph(&["--format", "dot"]).starts_with("digraph baton {\n"));
+    let svg = graph(&["--format", "svg"]);
+    assert!(
+        svg.starts_with("<svg ") && svg.ends_with("</svg>\n"),
+        "{svg}"
+    );
+    let (code, _, err) = run(baton().args(["graph", "--format", "png"]));
+    assert_eq!(code, Some(2));
+    assert!(err.contains("expected one of: mermaid, svg, dot"), "{err}");
+}
+
+#[test]
+fn schema_writes_the_one_that_is_shipped() {
+    let (code, out, err) = run(baton().arg("schema"));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let shipped = include_str!("../config/schema.json");
+    let parsed = |text| serde_json::from_str::<Value>(text).expect("it is JSON");
+    assert_eq!(parsed(&out), parsed(shipped));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_drawing_that_cannot_be_written_is_an_error() {
+    let folder = folder(ROUTED);
+    let full = std::fs::File::create("/dev/full").expect("Linux has it");
+    let mut command = baton();
+    command.arg("graph").arg(folder.path()).stdout(full);
+    let output = command.stderr(Stdio::piped()).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(3));
+    let err = String::from_utf8(output.stderr).expect("output is UTF-8");
+    assert!(
+        err.starts_with("error: cannot write to standard output: "),
+        "{err}"
+    );
+}

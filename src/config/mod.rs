@@ -10,12 +10,14 @@
 
 mod audio;
 mod call_plan;
+mod explain;
 mod files;
 mod option;
 mod problem;
 mod reader;
 mod schema;
 mod server;
+pub(crate) mod words;
 mod yaml;
 
 #[cfg(test)]
@@ -28,6 +30,7 @@ use call::{CallConfig, SpecialistName};
 pub use self::{
     audio::Audio,
     call_plan::SpecialistNotes,
+    explain::{Explanation, Question, QuestionError, UnknownSpecialist, explain},
     files::FILE_BYTES_MAX,
     option::{Kind, OptionSpec},
     problem::{Finding, Place, Report, Severity},

@@ -111,7 +111,7 @@ impl Refusal {
 }
 
 /// The names in a message, cut where nobody would read on.
-fn listed(names: &[&str]) -> String {
+pub(super) fn listed(names: &[&str]) -> String {
     const NAMES_MAX: usize = 20;
     let shown = names[..names.len().min(NAMES_MAX)].join(", ");
     match names.len().saturating_sub(NAMES_MAX) {

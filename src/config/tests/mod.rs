@@ -1,5 +1,6 @@
 //! Tests of the configuration through its public face.
 
 mod broken;
+mod explain;
 mod schema;
 mod valid;

@@ -1,0 +1,287 @@
+//! Which route decides over a handoff, and why.
+//!
+//! The answer is the core's: [`call::Plan`] is asked in the order in which a call asks it. What only a running call knows, such
+//! as how many handoffs it has had, is left out.
+
+use std::{fmt, str::FromStr};
+
+use call::{CallConfig, Names, Route, SpecialistName};
+
+use super::{Loaded, option::listed, problem::near_match, words};
+
+/// How many routes an explanation lists.
+const ROUTES_SHOWN_MAX: usize = 10;
+const KEYS: [&str; 3] = ["from", "to", "previous"];
+
+/// A handoff to be explained: `from=triage to=billing`, or `from=billing to=previous previous=triage`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Who holds the baton.
+    from: String,
+    /// Who is to have it.
+    to: String,
+    /// It was asked for as `previous`.
+    back: bool,
+}
+
+/// Why a text is no [`Question`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionError {
+    /// It is not of the form `key=value`.
+    #[error("expected pairs such as from=triage to=billing, found `{word}`")]
+    NotAPair {
+        /// What was found.
+        word: String,
+    },
+    /// Nothing is known of this key.
+    #[error("`{key}` is not known here{}; allowed are: {}", suggestion(.near.as_deref()), KEYS.join(", "))]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The one that was probably meant.
+        near: Option<&'static str>,
+    },
+    /// A key was given more than once.
+    #[error("`{key}` is given twice")]
+    Twice {
+        /// The key.
+        key: &'static str,
+    },
+    /// A key is missing, or empty.
+    #[error("`{key}=NAME` is missing")]
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
+    /// Who held the baton before matters only for `to=previous`.
+    #[error("`previous` goes with `to=previous` only")]
+    PreviousUnused,
+}
+
+/// A name in a [`Question`] that no specialist has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no specialist is named `{name}`{}; defined are: {known}", suggestion(.near.as_deref()))]
+pub struct UnknownSpecialist {
+    /// The name.
+    name: String,
+    /// The one that was probably meant.
+    near: Option<String>,
+    /// The ones there are.
+    known: String,
+}
+
+fn suggestion(near: Option<&str>) -> String {
+    near.map(|near| format!(", did you mean `{near}`"))
+        .unwrap_or_default()
+}
+
+impl FromStr for Question {
+    type Err = QuestionError;
+
+    fn from_str(text: &str) -> Result<Self, QuestionError> {
+        let mut given: [Option<&str>; KEYS.len()] = [None; KEYS.len()];
+        for word in text.split_whitespace() {
+            let (key, value) = word
+                .split_once('=')
+                .ok_or_else(|| QuestionError::NotAPair {
+                    word: word.to_owned(),
+                })?;
+            let place = KEYS.iter().position(|known| *known == key).ok_or_else(|| {
+                QuestionError::UnknownKey {
+                    key: key.to_owned(),
+                    near: near_match(key, KEYS),
+                }
+            })?;
+            if given[place].replace(value).is_some() {
+                return Err(QuestionError::Twice { key: KEYS[place] });
+            }
+        }
+        let named = |place: usize| {
+            given[place]
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .ok_or(QuestionError::Missing { key: KEYS[place] })
+        };
+        let (from, to) = (named(0)?, named(1)?);
+        let back = to == "previous";
+        if given[2].is_some() && !back {
+            return Err(QuestionError::PreviousUnused);
+        }
+        let to = if back { named(2)? } else { to };
+        Ok(Self { from, to, back })
+    }
+}
+
+/// What becomes of a handoff, and why; its `Display` is the whole text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    allowed: bool,
+    lines: Vec<String>,
+}
+
+impl Explanation {
+    /// Whether the handoff may be made.
+    pub fn allowed(&self) -> bool {
+        self.allowed
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, line) in self.lines.iter().enumerate() {
+            let indent = if index == 0 { "" } else { "    " };
+            writeln!(f, "{indent}{line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Says which route decides over a handoff.
+///
+/// # Errors
+/// A name that no specialist has.
+pub fn explain(loaded: &Loaded, question: &Question) -> Result<Explanation, UnknownSpecialist> {
+    let call = &loaded.config.call;
+    let (from, to) = (defined(call, &question.from)?, defined(call, &question.to)?);
+    let fits = |route: &Route| route.from.contains(from) && route.to.contains(to);
+    let (allowed, lines) = if from == to {
+        let line = format!("refused: {from} cannot hand over to itself");
+        (false, vec![line])
+    } else if let Some(index) = call.routes.iter().position(fits) {
+        (true, decided(loaded, from, to, index))
+    } else if question.back && call.hand_back {
+        (true, handed_back(from, to))
+    } else {
+        (false, refused(loaded, from, to, question.back))
+    };
+    Ok(Explanation { allowed, lines })
+}
+
+fn defined<'a>(call: &'a CallConfig, name: &str) -> Result<&'a SpecialistName, UnknownSpecialist> {
+    let names = call.specialists.keys();
+    let mut matching = names.clone().filter(|known| known.as_str() == name);
+    matching.next().ok_or_else(|| {
+        let known: Vec<&str> = names.map(SpecialistName::as_str).collect();
+        UnknownSpecialist {
+            name: name.to_owned(),
+            near: near_match(name, known.iter().copied()).map(str::to_owned),
+            known: listed(&known),
+        }
+    })
+}
+
+fn decided(
+    loaded: &Loaded,
+    from: &SpecialistName,
+    to: &SpecialistName,
+    index: usize,
+) -> Vec<String> {
+    let routes = &loaded.config.call.routes;
+    let route = &routes[index];
+    let allowed = format!("{from} may hand over to {to}");
+    let Some(place) = loaded.routes_at.get(index) else {
+        let why = "without `routes`, anyone may hand over to anyone".to_owned();
+        return vec![format!("allowed: {allowed}"), why, way(route)];
+    };
+    let mut lines = vec![
+        format!("routes[{index}] decides: {allowed}"),
+        format!("{place}: {}", ends(route)),
+        way(route),
+    ];
+    if index > 0 {
+        let passed = (0..index).map(|index| {
+            let route = &routes[index];
+            format!("routes[{index}] {}", misfit(route, from, to))
+        });
+        lines.push(format!("before it: {}", shown(passed)));
+    }
+    let later = (index + 1..routes.len())
+        .filter(|later| routes[*later].from.contains(from) && routes[*later].to.contains(to))
+        .map(|later| format!("routes[{later}]"));
+    let later: Vec<String> = later.collect();
+    if !later.is_empty() {
+        let later = shown(later.into_iter());
+        lines.push(format!("also fitting, but the first one decides: {later}"));
+    }
+    lines
+}
+
+fn handed_back(from: &SpecialistName, to: &SpecialistName) -> Vec<String> {
+    vec![
+        format!("`hand_back` decides: {from} may hand back to {to}, who held the baton before"),
+        format!("no route leads from {from} to {to}, and none is needed"),
+        way(&Route::default()),
+    ]
+}
+
+fn refused(loaded: &Loaded, from: &SpecialistName, to: &SpecialistName, back: bool) -> Vec<String> {
+    let call = &loaded.config.call;
+    let mut lines = vec![format!("refused: no route leads from {from} to {to}")];
+    let leading = call
+        .routes
+        .iter()
+        .enumerate()
+        .filter(|(_, route)| route.from.contains(from))
+        .map(|(index, route)| {
+            let place = loaded.routes_at.get(index);
+            let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+            format!(
+                "{place}routes[{index}] leads to {}",
+                words::names(&route.to)
+            )
+        });
+    let leading: Vec<String> = leading.collect();
+    if leading.is_empty() {
+        lines.push(format!("no route leads from {from} at all"));
+    }
+    let more = leading.len().saturating_sub(ROUTES_SHOWN_MAX);
+    lines.extend(leading.into_iter().take(ROUTES_SHOWN_MAX));
+    if more > 0 {
+        lines.push(format!("and {more} more routes lead from {from}"));
+    }
+    lines.push(match (call.hand_back, back) {
+        (true, _) => format!(
+            "if {to} held the baton before, {from} may hand back to it: `to=previous previous={to}`"
+        ),
+        (false, true) => "`hand_back` is false, so handing back needs a route as well".to_owned(),
+        (false, false) => format!("add `- {{from: {from}, to: {to}}}` to `routes` to allow it"),
+    });
+    lines
+}
+
+fn ends(route: &Route) -> String {
+    format!(
+        "from {} to {}",
+        words::names(&route.from),
+        words::names(&route.to)
+    )
+}
+
+fn way(route: &Route) -> String {
+    format!(
+        "splice: {}; {}; opening: {}",
+        words::splice(route.splice),
+        words::fade(route),
+        words::opening(&route.opening)
+    )
+}
+
+/// Why a route further up does not decide.
+fn misfit(route: &Route, from: &SpecialistName, to: &SpecialistName) -> String {
+    let wrong = |names: &Names, name| !names.contains(name);
+    match (wrong(&route.from, from), wrong(&route.to, to)) {
+        (true, true) => format!("is {}", ends(route)),
+        (true, false) => format!("is from {}", words::names(&route.from)),
+        (false, _) => format!("is to {}", words::names(&route.to)),
+    }
+}
+
+fn shown(items: impl ExactSizeIterator<Item = String>) -> String {
+    let more = items.len().saturating_sub(ROUTES_SHOWN_MAX);
+    let shown: Vec<String> = items.take(ROUTES_SHOWN_MAX).collect();
+    let shown = shown.join(", ");
+    match more {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
