@@ -146,3 +146,25 @@ mod tests {
         assert_eq!(format!("{:?}", Ticket::from("hush")), "Ticket(..)");
     }
 }
+
+/// A key of a phone. Digits may be a card's or a PIN's: `Debug` does not show which one it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digit(char);
+
+impl Digit {
+    /// One of `0` to `9`, `*`, `#` and `A` to `D`; `None` for anything else.
+    pub fn new(key: char) -> Option<Self> {
+        matches!(key, '0'..='9' | '*' | '#' | 'A'..='D').then_some(Self(key))
+    }
+
+    /// The key as it is printed on a phone.
+    pub fn as_char(self) -> char {
+        self.0
+    }
+}
+
+impl fmt::Debug for Digit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digit(..)")
+    }
+}

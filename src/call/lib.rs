@@ -117,7 +117,8 @@ pub use config::{
 };
 pub use event::{Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, Target};
 pub use ids::{
-    AgentName, CallId, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName, Ticket,
+    AgentName, CallId, Digit, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName,
+    Ticket,
 };
 pub use outcome::{
     EndReason, FailReason, LossReason, Outcome, RefuseReason, RejectReason, RemoveReason,

@@ -337,7 +337,8 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
         | Body::Revoke(_)
         | Body::Leave
         | Body::HandoffResult(_)
-        | Body::StateResult(_) => None,
+        | Body::StateResult(_)
+        | Body::Dtmf(_) => None,
     }
 }
 

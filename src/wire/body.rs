@@ -1,7 +1,8 @@
 //! What a frame can say.
 
 use call::{
-    Epoch, HandoffId, Identity, Opening, PhaseName, RequestId, SpecialistName, Target, Ticket,
+    Digit, Epoch, HandoffId, Identity, Opening, PhaseName, RequestId, SpecialistName, Target,
+    Ticket,
 };
 
 use crate::frame::{Position, Seq, Version};
@@ -72,6 +73,8 @@ pub enum Body {
     StatePatch(StatePatch),
     /// Baton: what became of a patch.
     StateResult(StateResult),
+    /// Baton: the caller has pressed a key.
+    Dtmf(Dtmf),
 }
 
 impl Body {
@@ -97,6 +100,7 @@ impl Body {
             Self::ContextChunk(_) => "context_chunk",
             Self::StatePatch(_) => "state_patch",
             Self::StateResult(_) => "state_result",
+            Self::Dtmf(_) => "dtmf",
         }
     }
 }
@@ -135,6 +139,18 @@ pub struct Welcome {
     pub seen: Option<Position>,
     /// The oldest frame of its own stream that it can still send.
     pub oldest: Seq,
+    /// What holds in this call; set by [`Link::set_terms`](crate::Link::set_terms).
+    pub terms: Terms,
+}
+
+/// What Baton tells a specialist of how it is configured; what is `None` is left to the specialist.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How much of the caller is kept while the specialist prepares, in milliseconds.
+    pub preroll_ms: Option<u32>,
+    /// How long heartbeats and the program track's packets have to be away before the holder opens its track to the
+    /// caller, in milliseconds; 0 for never.
+    pub orchestrator_timeout_ms: Option<u32>,
 }
 
 /// A sign of life, and how the call stands.
@@ -346,4 +362,13 @@ pub enum StateOutcome {
         /// Why.
         reason: String,
     },
+}
+
+/// A key that the caller has pressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dtmf {
+    /// Counts the digits of the call from 1; a digit that comes again has the same.
+    pub number: u64,
+    /// Which key.
+    pub digit: Digit,
 }

@@ -4,12 +4,14 @@
 //! Revoke for Cut, an unknown reason for Unknown. What every version has must be there.
 
 use call::{
-    Epoch, HandoffId, Identity, Opening, PhaseName, RequestId, SpecialistName, Target, Ticket,
+    Digit, Epoch, HandoffId, Identity, Opening, PhaseName, RequestId, SpecialistName, Target,
+    Ticket,
 };
 
 use crate::body::{
-    Body, ContextChunk, HandoffOutcome, HandoffRequest, HandoffResult, Heartbeat, Hello, Packet,
-    Prepare, Ready, Reject, Revoke, RevokeMode, StateOutcome, StatePatch, StateResult, Welcome,
+    Body, ContextChunk, Dtmf, HandoffOutcome, HandoffRequest, HandoffResult, Heartbeat, Hello,
+    Packet, Prepare, Ready, Reject, Revoke, RevokeMode, StateOutcome, StatePatch, StateResult,
+    Terms, Welcome,
 };
 use crate::frame::{Position, Seq};
 use crate::items;
@@ -63,6 +65,10 @@ impl From<Body> for Generated {
             Body::ContextChunk(body) => Self::ContextChunk(context_chunk(body)),
             Body::StatePatch(body) => Self::StatePatch(state_patch(body)),
             Body::StateResult(body) => Self::StateResult(state_result(body)),
+            Body::Dtmf(Dtmf { number, digit }) => Self::Dtmf(pb::Dtmf {
+                number,
+                digit: digit.as_char().to_string(),
+            }),
         }
     }
 }
@@ -108,6 +114,7 @@ impl Body {
             Generated::ContextChunk(body) => Self::ContextChunk(read_context_chunk(body)),
             Generated::StatePatch(body) => Self::StatePatch(read_state_patch(body)),
             Generated::StateResult(body) => Self::StateResult(read_state_result(body)?),
+            Generated::Dtmf(body) => Self::Dtmf(read_dtmf(body)?),
         })
     }
 }
@@ -168,12 +175,19 @@ fn welcome(body: Welcome) -> pb::Welcome {
         version,
         seen,
         oldest,
+        terms,
     } = body;
+    let Terms {
+        preroll_ms,
+        orchestrator_timeout_ms,
+    } = terms;
     pb::Welcome {
         attempt,
         version: Some(version.into()),
         seen: seen.map(Into::into),
         oldest_seq: oldest.0,
+        preroll_ms,
+        orchestrator_timeout_ms,
     }
 }
 
@@ -183,6 +197,8 @@ fn read_welcome(body: pb::Welcome) -> Result<Welcome, Unreadable> {
         version,
         seen,
         oldest_seq,
+        preroll_ms,
+        orchestrator_timeout_ms,
     } = body;
     Ok(Welcome {
         attempt,
@@ -191,7 +207,22 @@ fn read_welcome(body: pb::Welcome) -> Result<Welcome, Unreadable> {
             .into(),
         seen: seen.map(Position::from),
         oldest: Seq(oldest_seq),
+        terms: Terms {
+            preroll_ms,
+            orchestrator_timeout_ms,
+        },
     })
+}
+
+fn read_dtmf(body: pb::Dtmf) -> Result<Dtmf, Unreadable> {
+    let pb::Dtmf { number, digit } = body;
+    let mut characters = digit.chars();
+    let digit = characters
+        .next()
+        .filter(|_| characters.next().is_none())
+        .and_then(Digit::new)
+        .ok_or(Unreadable::Missing("dtmf.digit"))?;
+    Ok(Dtmf { number, digit })
 }
 
 fn heartbeat(body: Heartbeat) -> pb::Heartbeat {

@@ -56,7 +56,8 @@ impl Direction {
             | Body::Revoke(_)
             | Body::Leave
             | Body::HandoffResult(_)
-            | Body::StateResult(_) => Self::ToSpecialist,
+            | Body::StateResult(_)
+            | Body::Dtmf(_) => Self::ToSpecialist,
             Body::Hello(_)
             | Body::Ready(_)
             | Body::Refuse { .. }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::body::{Body, Hello, Welcome};
+use crate::body::{Body, Hello, Terms, Welcome};
 use crate::frame::{Position, Seq, Version};
 use crate::link_config::LinkConfig;
 
@@ -28,13 +28,15 @@ pub(crate) enum Handshake {
 
 /// What a greeting tells the peer of the streams.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub(crate) struct Standing<'a> {
     /// What was delivered of the peer's stream.
     pub(crate) seen: Option<Position>,
     /// The oldest frame that can still be sent.
     pub(crate) oldest: Seq,
     /// The version that both speak.
     pub(crate) version: Version,
+    /// What a Welcome says beside that.
+    pub(crate) terms: &'a Terms,
 }
 
 impl Handshake {
@@ -92,12 +94,13 @@ impl Handshake {
         &mut self,
         now: Instant,
         config: &LinkConfig,
-        standing: Standing,
+        standing: Standing<'_>,
     ) -> Option<Body> {
         let Standing {
             seen,
             oldest,
             version,
+            terms,
         } = standing;
         match self {
             Self::Saying {
@@ -118,6 +121,7 @@ impl Handshake {
                     version,
                     seen,
                     oldest,
+                    terms: terms.clone(),
                 }))
             }
             Self::Nothing

@@ -42,9 +42,9 @@ pub use admission::{
 };
 pub use assembly::{Assembled, Assembly, AssemblyError};
 pub use body::{
-    Body, ContextChunk, ContextItem, HandoffOutcome, HandoffRequest, HandoffResult, Heartbeat,
-    Hello, Packet, Prepare, Ready, Reject, Revoke, RevokeMode, StateOutcome, StatePatch,
-    StateResult, Welcome,
+    Body, ContextChunk, ContextItem, Dtmf, HandoffOutcome, HandoffRequest, HandoffResult,
+    Heartbeat, Hello, Packet, Prepare, Ready, Reject, Revoke, RevokeMode, StateOutcome, StatePatch,
+    StateResult, Terms, Welcome,
 };
 pub use chunk_limits::ChunkLimits;
 pub use chunks::{ChunkError, Chunks, ChunksProgress};

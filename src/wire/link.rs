@@ -13,7 +13,7 @@ use std::time::Instant;
 use call::Epoch;
 use prost::Message;
 
-use crate::body::{Body, Heartbeat, Hello, Reject, Welcome};
+use crate::body::{Body, Heartbeat, Hello, Reject, Terms, Welcome};
 use crate::codec;
 use crate::direction::Side;
 use crate::frame::{Frame, Position, Seq, StreamId, Version};
@@ -41,6 +41,7 @@ pub struct Link {
     epoch: Epoch,
     version: Version,
     handshake: Handshake,
+    terms: Terms,
     outbound: Outbound,
     inbound: Option<Inbound>,
     retired: VecDeque<StreamId>,
@@ -66,6 +67,7 @@ impl Link {
             epoch: Epoch(0),
             version: VERSION,
             handshake: Handshake::Nothing,
+            terms: Terms::default(),
             inbound: None,
             retired: VecDeque::new(),
             ack: Ack::default(),
@@ -98,6 +100,11 @@ impl Link {
         );
         self.epoch = self.epoch.max(epoch);
         self.handshake.answer();
+    }
+
+    /// Baton: what every Welcome says from here on.
+    pub fn set_terms(&mut self, terms: Terms) {
+        self.terms = terms;
     }
 
     /// Baton: says that it is alive, once, on the lossy channel, if the peer was welcomed.
@@ -192,6 +199,7 @@ impl Link {
             seen: self.seen(),
             oldest: self.outbound.oldest(),
             version: self.version,
+            terms: &self.terms,
         };
         if let Some(body) = self.handshake.poll(now, &self.config, standing) {
             return Some(self.unsequenced(Some(&body), true));
@@ -374,7 +382,8 @@ impl Link {
             | Body::ContextAppend { .. }
             | Body::ContextChunk(_)
             | Body::StatePatch(_)
-            | Body::StateResult(_) => {
+            | Body::StateResult(_)
+            | Body::Dtmf(_) => {
                 let detail = format!("{} without a seq", body.name());
                 self.reject(now, RejectReason::Malformed, detail, None, events);
             }
@@ -605,7 +614,8 @@ pub(crate) fn is_sequenced(body: &Body) -> bool {
         | Body::ContextAppend { .. }
         | Body::ContextChunk(_)
         | Body::StatePatch(_)
-        | Body::StateResult(_) => true,
+        | Body::StateResult(_)
+        | Body::Dtmf(_) => true,
     }
 }
 

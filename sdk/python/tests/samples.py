@@ -10,6 +10,7 @@ from baton import (
     ContextItem,
     Continue,
     Cut,
+    Dtmf,
     Epoch,
     FailReason,
     Finish,
@@ -51,6 +52,7 @@ from baton import (
     StatePatch,
     StateResult,
     StreamId,
+    Terms,
     Ticket,
     ToPrevious,
     ToSpecialist,
@@ -84,6 +86,13 @@ def _patched(outcome: StateOutcome) -> StateResult:
 BODIES: dict[str, Body] = {
     "hello": HELLO,
     "welcome": Welcome(attempt=2, version=VERSION, seen=None, oldest=Seq(1)),
+    "welcome-terms": Welcome(
+        attempt=2,
+        version=VERSION,
+        seen=None,
+        oldest=Seq(1),
+        terms=Terms(preroll_ms=400, orchestrator_timeout_ms=0),
+    ),
     "heartbeat": Heartbeat(Identity("agent-AJ_billing"), Epoch(4), Phase.SWITCHING),
     "heartbeat-nobody": Heartbeat(None, Epoch(0), Phase.IDLE),
     "reject": Reject(RejectReason.STALE_EPOCH, "epoch 3 is not the current epoch 4", Seq(9)),
@@ -128,6 +137,7 @@ BODIES: dict[str, Body] = {
     "state_result-accepted": _patched(StateAccepted(120)),
     "state_result-conflict": _patched(StateConflict(121, b"{}")),
     "state_result-denied": _patched(StateDenied("/card/number", "billing may not write it")),
+    "dtmf": Dtmf(3, "#"),
 }
 
 

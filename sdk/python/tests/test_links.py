@@ -36,6 +36,7 @@ from baton import (
     Seq,
     Side,
     StreamId,
+    Terms,
     Unresponsive,
     Version,
     Welcome,
@@ -93,6 +94,17 @@ def greet(now: float, baton: Link, specialist: Link) -> None:
     baton.welcome(Epoch(0))
     assert isinstance(bodies(give(specialist, now, transmits(baton, now)))[0], Welcome)
     assert specialist.is_established and baton.is_established
+
+
+def test_a_welcome_says_what_holds_in_the_call() -> None:
+    baton, specialist = link(Side.ORCHESTRATOR, BATON), link(Side.SPECIALIST, SPECIALIST)
+    terms = Terms(preroll_ms=250, orchestrator_timeout_ms=0)
+    baton.set_terms(terms)
+    specialist.hello(0, HELLO)
+    give(baton, 0, transmits(specialist, 0))
+    baton.welcome(Epoch(0))
+    (welcome,) = bodies(give(specialist, 0, transmits(baton, 0)))
+    assert isinstance(welcome, Welcome) and welcome.terms == terms
 
 
 def pair(now: float) -> tuple[Link, Link]:

@@ -133,7 +133,8 @@ impl Standing {
             | Body::ContextAppend { .. }
             | Body::ContextChunk(_)
             | Body::StatePatch(_)
-            | Body::StateResult(_) => Step::Nothing,
+            | Body::StateResult(_)
+            | Body::Dtmf(_) => Step::Nothing,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use call::{CallId, Epoch, HandoffId, Identity, Opening};
 use wire::{
     Body, ContextItem, Frame, Heartbeat, Hello, Link, LinkConfig, LinkEvent, Position,
-    RejectReason, SendError, Seq, Side, StreamId, VERSION, Version,
+    RejectReason, SendError, Seq, Side, StreamId, Terms, VERSION, Version,
 };
 
 const BATON: StreamId = StreamId(1_000);
@@ -108,6 +108,28 @@ fn hello_is_said_again_until_it_is_welcomed() {
         times.push((now - start).as_millis());
     }
     assert_eq!(times, [0, 50, 150, 350, 750, 1_550, 2_550, 3_550]);
+}
+
+#[test]
+fn a_welcome_says_what_holds_in_the_call() {
+    let now = Instant::now();
+    let mut baton = link(Side::Orchestrator, BATON);
+    let mut specialist = link(Side::Specialist, SPECIALIST);
+    let terms = Terms {
+        preroll_ms: Some(250),
+        orchestrator_timeout_ms: Some(0),
+    };
+    baton.set_terms(terms.clone());
+    specialist.hello(now, crate::samples::hello());
+    let packets = transmits(&mut specialist, now);
+    give(&mut baton, now, &packets);
+    baton.welcome(Epoch(0));
+    let packets = transmits(&mut baton, now);
+    let events = give(&mut specialist, now, &packets);
+    assert!(
+        matches!(&bodies(&events)[..], [Body::Welcome(welcome)] if welcome.terms == terms),
+        "{events:?}"
+    );
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! One body of each kind, and more where a kind has several shapes.
 
 use call::{
-    Epoch, HandoffId, Identity, Opening, PhaseName, RequestId, SpecialistName, Target, Ticket,
+    Digit, Epoch, HandoffId, Identity, Opening, PhaseName, RequestId, SpecialistName, Target,
+    Ticket,
 };
 use wire::{
-    Body, ContextChunk, ContextItem, FailKind, HandoffOutcome, HandoffRequest, HandoffResult,
+    Body, ContextChunk, ContextItem, Dtmf, FailKind, HandoffOutcome, HandoffRequest, HandoffResult,
     Heartbeat, Hello, Packet, Position, Prepare, Ready, RefuseKind, Reject, RejectReason, Revoke,
-    RevokeMode, Seq, StateOutcome, StatePatch, StateResult, StreamId, VERSION, Welcome,
+    RevokeMode, Seq, StateOutcome, StatePatch, StateResult, StreamId, Terms, VERSION, Welcome,
 };
 
 pub(crate) fn hello() -> Hello {
@@ -44,6 +45,20 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 version: VERSION,
                 seen: None,
                 oldest: Seq(1),
+                terms: Terms::default(),
+            }),
+        ),
+        (
+            "welcome-terms",
+            Body::Welcome(Welcome {
+                attempt: 2,
+                version: VERSION,
+                seen: None,
+                oldest: Seq(1),
+                terms: Terms {
+                    preroll_ms: Some(400),
+                    orchestrator_timeout_ms: Some(0),
+                },
             }),
         ),
         (
@@ -250,6 +265,13 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
             patched(StateOutcome::Denied {
                 path: "/card/number".to_owned(),
                 reason: "billing may not write it".to_owned(),
+            }),
+        ),
+        (
+            "dtmf",
+            Body::Dtmf(Dtmf {
+                number: 3,
+                digit: Digit::new('#').expect("a key of a phone"),
             }),
         ),
     ]

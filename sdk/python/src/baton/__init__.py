@@ -13,6 +13,7 @@ job says of its call).
 
 from baton.assembly import Assembly, AssemblyError
 from baton.bodies import (
+    DTMF_DIGITS,
     Body,
     CancelPrepare,
     ContextAppend,
@@ -20,6 +21,7 @@ from baton.bodies import (
     ContextItem,
     Continue,
     Cut,
+    Dtmf,
     Finish,
     Grant,
     Granted,
@@ -53,6 +55,7 @@ from baton.bodies import (
     StatePatch,
     StateResult,
     Target,
+    Terms,
     ToPrevious,
     ToSpecialist,
     Version,
@@ -136,9 +139,11 @@ __all__ = [
     "ContextItem",
     "Continue",
     "Cut",
+    "DTMF_DIGITS",
     "DecodeError",
     "DispatchBinding",
     "DispatchMetadata",
+    "Dtmf",
     "EncodeError",
     "Epoch",
     "FRAME_BYTES_MAX",
@@ -213,6 +218,7 @@ __all__ = [
     "TOPIC",
     "Take",
     "Target",
+    "Terms",
     "Ticket",
     "ToPrevious",
     "ToSpecialist",

@@ -1,6 +1,6 @@
 """What a frame can say. Plain, immutable values; numbers are unsigned 64-bit unless said otherwise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
@@ -105,6 +105,17 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What Baton tells a specialist of how it is configured; what is `None` is left to the specialist."""
+
+    preroll_ms: int | None = None
+    """How much of the caller is kept while the specialist prepares, in milliseconds."""
+    orchestrator_timeout_ms: int | None = None
+    """How long heartbeats and the program track's packets have to be away before the holder opens its track to the
+    caller, in milliseconds; 0 for never."""
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome:
     """Baton: the answer to a Hello. See `Link.welcome`."""
 
@@ -120,6 +131,8 @@ class Welcome:
     """What Baton has seen of the specialist's stream."""
     oldest: Seq
     """The oldest frame of its own stream that it can still send."""
+    terms: Terms = Terms()
+    """What holds in this call; set by `Link.set_terms`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,6 +504,24 @@ class StateResult:
     outcome: StateOutcome
 
 
+DTMF_DIGITS = "0123456789*#ABCD"
+"""The keys of a phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dtmf:
+    """Baton: the caller has pressed a key."""
+
+    NAME: ClassVar = "dtmf"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+    number: int
+    """Counts the digits of the call from 1; a digit that comes again has the same."""
+    digit: str = field(repr=False)
+    """One of `DTMF_DIGITS`. It may be a card's or a PIN's, and is not shown."""
+
+
 Body = (
     Hello
     | Welcome
@@ -511,5 +542,6 @@ Body = (
     | ContextChunk
     | StatePatch
     | StateResult
+    | Dtmf
 )
 """What a frame says."""

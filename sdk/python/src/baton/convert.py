@@ -44,6 +44,10 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
             if body.seen is not None:
                 welcome.seen.CopyFrom(position_message(body.seen))
             welcome.oldest_seq = body.oldest
+            if body.terms.preroll_ms is not None:
+                welcome.preroll_ms = body.terms.preroll_ms
+            if body.terms.orchestrator_timeout_ms is not None:
+                welcome.orchestrator_timeout_ms = body.terms.orchestrator_timeout_ms
         case b.Heartbeat():
             heartbeat = envelope.heartbeat
             heartbeat.holder = body.holder or ""
@@ -127,6 +131,9 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
             patch.merge_patch = body.merge_patch
         case b.StateResult():
             _write_state_result(body, envelope.state_result)
+        case b.Dtmf():
+            envelope.dtmf.number = body.number
+            envelope.dtmf.digit = body.digit
         case _:
             assert_never(body)
 
@@ -161,6 +168,12 @@ def read_body(envelope: envelope_pb2.Envelope) -> b.Body | None:
                 version=read_version(welcome.version),
                 seen=read_position(welcome.seen) if welcome.HasField("seen") else None,
                 oldest=Seq(welcome.oldest_seq),
+                terms=b.Terms(
+                    preroll_ms=welcome.preroll_ms if welcome.HasField("preroll_ms") else None,
+                    orchestrator_timeout_ms=welcome.orchestrator_timeout_ms
+                    if welcome.HasField("orchestrator_timeout_ms")
+                    else None,
+                ),
             )
         case "heartbeat":
             heartbeat = envelope.heartbeat
@@ -218,6 +231,11 @@ def read_body(envelope: envelope_pb2.Envelope) -> b.Body | None:
             return b.StatePatch(patch.patch_id, patch.base_version, patch.merge_patch)
         case "state_result":
             return _read_state_result(envelope.state_result)
+        case "dtmf":
+            dtmf = envelope.dtmf
+            if len(dtmf.digit) != 1 or dtmf.digit not in b.DTMF_DIGITS:
+                raise MissingError("dtmf.digit")
+            return b.Dtmf(dtmf.number, dtmf.digit)
         case other:
             raise AssertionError(f"{other} is in the generated code and is not read")
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from baton.bodies import Body, Heartbeat, Hello, Position, Reject, Side, Version, Welcome
+from baton.bodies import Body, Heartbeat, Hello, Position, Reject, Side, Terms, Version, Welcome
 from baton.errors import BatonError
 from baton.frame import FRAME_BYTES_MAX, VERSION, DecodeError, Frame, envelope
 from baton.ids import U32_MAX, U64_MAX, CallId, Epoch, Seq, StreamId
@@ -194,6 +194,7 @@ class Link:
         self._epoch = Epoch(0)
         self._version = VERSION
         self._handshake: _Nothing | _Saying | _Welcomed | _Heard | _Answered = _Nothing()
+        self._terms = Terms()
         self._outbound = Outbound(config.stream)
         self._inbound: Inbound | None = None
         self._retired: deque[StreamId] = deque(maxlen=_RETIRED_MAX)
@@ -226,6 +227,10 @@ class Link:
         self._epoch = max(self._epoch, epoch)
         if isinstance(self._handshake, _Heard | _Answered):
             self._handshake = _Answered(self._handshake.attempt, due=True)
+
+    def set_terms(self, terms: Terms) -> None:
+        """Baton: what every Welcome says from here on."""
+        self._terms = terms
 
     def heartbeat(self, epoch: Epoch, heartbeat: Heartbeat) -> None:
         """Baton: says that it is alive, once, on the lossy channel, if the peer was welcomed.
@@ -503,7 +508,7 @@ class Link:
             return replace(handshake.hello, seen=self.seen, oldest=self._outbound.oldest)
         if isinstance(handshake, _Answered) and handshake.due:
             handshake.due = False
-            return Welcome(handshake.attempt, self._version, self.seen, self._outbound.oldest)
+            return Welcome(handshake.attempt, self._version, self.seen, self._outbound.oldest, self._terms)
         return None
 
     def _unresponsive_at(self) -> float | None:

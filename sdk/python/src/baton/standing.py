@@ -191,6 +191,7 @@ class Standing:
                 | b.ContextChunk()
                 | b.StatePatch()
                 | b.StateResult()
+                | b.Dtmf()
             ):
                 return None
             case _:

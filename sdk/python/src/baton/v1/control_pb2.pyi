@@ -146,6 +146,14 @@ class Leave(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class Dtmf(_message.Message):
+    __slots__ = ("number", "digit")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    DIGIT_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    digit: str
+    def __init__(self, number: _Optional[int] = ..., digit: _Optional[str] = ...) -> None: ...
+
 class HandoffRequest(_message.Message):
     __slots__ = ("request_id", "specialist", "previous", "reason")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]

@@ -78,7 +78,7 @@ class Position(_message.Message):
     def __init__(self, stream: _Optional[int] = ..., seq: _Optional[int] = ...) -> None: ...
 
 class Envelope(_message.Message):
-    __slots__ = ("version", "call_id", "epoch", "stream", "seq", "ack", "hello", "welcome", "heartbeat", "reject", "prepare", "cancel_prepare", "ready", "refuse", "grant", "granted", "revoke", "released", "leave", "handoff_request", "handoff_result", "context_append", "context_chunk", "state_patch", "state_result")
+    __slots__ = ("version", "call_id", "epoch", "stream", "seq", "ack", "hello", "welcome", "heartbeat", "reject", "prepare", "cancel_prepare", "ready", "refuse", "grant", "granted", "revoke", "released", "leave", "handoff_request", "handoff_result", "context_append", "context_chunk", "state_patch", "state_result", "dtmf")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +104,7 @@ class Envelope(_message.Message):
     CONTEXT_CHUNK_FIELD_NUMBER: _ClassVar[int]
     STATE_PATCH_FIELD_NUMBER: _ClassVar[int]
     STATE_RESULT_FIELD_NUMBER: _ClassVar[int]
+    DTMF_FIELD_NUMBER: _ClassVar[int]
     version: Version
     call_id: str
     epoch: int
@@ -129,7 +130,8 @@ class Envelope(_message.Message):
     context_chunk: _context_pb2.ContextChunk
     state_patch: _context_pb2.StatePatch
     state_result: _context_pb2.StateResult
-    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., call_id: _Optional[str] = ..., epoch: _Optional[int] = ..., stream: _Optional[int] = ..., seq: _Optional[int] = ..., ack: _Optional[_Union[Position, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reject: _Optional[_Union[Reject, _Mapping]] = ..., prepare: _Optional[_Union[_control_pb2.Prepare, _Mapping]] = ..., cancel_prepare: _Optional[_Union[_control_pb2.CancelPrepare, _Mapping]] = ..., ready: _Optional[_Union[_control_pb2.Ready, _Mapping]] = ..., refuse: _Optional[_Union[_control_pb2.Refuse, _Mapping]] = ..., grant: _Optional[_Union[_control_pb2.Grant, _Mapping]] = ..., granted: _Optional[_Union[_control_pb2.Granted, _Mapping]] = ..., revoke: _Optional[_Union[_control_pb2.Revoke, _Mapping]] = ..., released: _Optional[_Union[_control_pb2.Released, _Mapping]] = ..., leave: _Optional[_Union[_control_pb2.Leave, _Mapping]] = ..., handoff_request: _Optional[_Union[_control_pb2.HandoffRequest, _Mapping]] = ..., handoff_result: _Optional[_Union[_control_pb2.HandoffResult, _Mapping]] = ..., context_append: _Optional[_Union[_context_pb2.ContextAppend, _Mapping]] = ..., context_chunk: _Optional[_Union[_context_pb2.ContextChunk, _Mapping]] = ..., state_patch: _Optional[_Union[_context_pb2.StatePatch, _Mapping]] = ..., state_result: _Optional[_Union[_context_pb2.StateResult, _Mapping]] = ...) -> None: ...
+    dtmf: _control_pb2.Dtmf
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., call_id: _Optional[str] = ..., epoch: _Optional[int] = ..., stream: _Optional[int] = ..., seq: _Optional[int] = ..., ack: _Optional[_Union[Position, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reject: _Optional[_Union[Reject, _Mapping]] = ..., prepare: _Optional[_Union[_control_pb2.Prepare, _Mapping]] = ..., cancel_prepare: _Optional[_Union[_control_pb2.CancelPrepare, _Mapping]] = ..., ready: _Optional[_Union[_control_pb2.Ready, _Mapping]] = ..., refuse: _Optional[_Union[_control_pb2.Refuse, _Mapping]] = ..., grant: _Optional[_Union[_control_pb2.Grant, _Mapping]] = ..., granted: _Optional[_Union[_control_pb2.Granted, _Mapping]] = ..., revoke: _Optional[_Union[_control_pb2.Revoke, _Mapping]] = ..., released: _Optional[_Union[_control_pb2.Released, _Mapping]] = ..., leave: _Optional[_Union[_control_pb2.Leave, _Mapping]] = ..., handoff_request: _Optional[_Union[_control_pb2.HandoffRequest, _Mapping]] = ..., handoff_result: _Optional[_Union[_control_pb2.HandoffResult, _Mapping]] = ..., context_append: _Optional[_Union[_context_pb2.ContextAppend, _Mapping]] = ..., context_chunk: _Optional[_Union[_context_pb2.ContextChunk, _Mapping]] = ..., state_patch: _Optional[_Union[_context_pb2.StatePatch, _Mapping]] = ..., state_result: _Optional[_Union[_context_pb2.StateResult, _Mapping]] = ..., dtmf: _Optional[_Union[_control_pb2.Dtmf, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("attempt", "ticket", "specialist", "sdk_name", "sdk_version", "versions", "track_sid", "seen", "oldest_seq")
@@ -154,16 +156,20 @@ class Hello(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., ticket: _Optional[str] = ..., specialist: _Optional[str] = ..., sdk_name: _Optional[str] = ..., sdk_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[Version, _Mapping]]] = ..., track_sid: _Optional[str] = ..., seen: _Optional[_Union[Position, _Mapping]] = ..., oldest_seq: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("attempt", "version", "seen", "oldest_seq")
+    __slots__ = ("attempt", "version", "seen", "oldest_seq", "preroll_ms", "orchestrator_timeout_ms")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
     OLDEST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    PREROLL_MS_FIELD_NUMBER: _ClassVar[int]
+    ORCHESTRATOR_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     version: Version
     seen: Position
     oldest_seq: int
-    def __init__(self, attempt: _Optional[int] = ..., version: _Optional[_Union[Version, _Mapping]] = ..., seen: _Optional[_Union[Position, _Mapping]] = ..., oldest_seq: _Optional[int] = ...) -> None: ...
+    preroll_ms: int
+    orchestrator_timeout_ms: int
+    def __init__(self, attempt: _Optional[int] = ..., version: _Optional[_Union[Version, _Mapping]] = ..., seen: _Optional[_Union[Position, _Mapping]] = ..., oldest_seq: _Optional[int] = ..., preroll_ms: _Optional[int] = ..., orchestrator_timeout_ms: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("holder", "epoch", "phase")
