@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::chat::{Chat, Dialect};
 use crate::delta::{Misfit, apply, delta, only_in};
 use crate::grouping::{Group, group_calls};
+use crate::item::LIVEKIT;
 use crate::langchain::Langchain;
 use crate::livekit::{LivekitItem, NoLivekitItem};
 use crate::livekit_js::LivekitJs;
@@ -41,6 +43,14 @@ pub enum Format {
     Langchain,
     /// CrewAI's `LLMMessage`s.
     Crewai,
+}
+
+/// There is no such format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no format {name:?}; there are {}", Format::names())]
+pub struct NoFormat {
+    /// What was asked for.
+    pub name: String,
 }
 
 /// A conversation in another format.
@@ -112,7 +122,7 @@ pub struct Lost {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConvertError {
     /// The sidecar goes along with another format.
-    #[error("the sidecar belongs to {found:?}, not to {format:?}")]
+    #[error("the sidecar belongs to {}, not to {}", found.name(), format.name())]
     WrongSidecar {
         /// What is being read.
         format: Format,
@@ -155,6 +165,35 @@ pub(crate) trait Shape {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::LivekitJs,
+        Self::OpenaiChat,
+        Self::OpenaiResponses,
+        Self::OpenaiRealtime,
+        Self::Pipecat,
+        Self::Langchain,
+        Self::Crewai,
+    ];
+
+    /// Its name in packets and sidecars.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LivekitJs => "livekit_js",
+            Self::OpenaiChat => "openai_chat",
+            Self::OpenaiResponses => "openai_responses",
+            Self::OpenaiRealtime => "openai_realtime",
+            Self::Pipecat => "pipecat",
+            Self::Langchain => "langchain",
+            Self::Crewai => "crewai",
+        }
+    }
+
+    fn names() -> String {
+        let names = [LIVEKIT].into_iter().chain(Self::ALL.map(Self::name));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
     fn shape(self) -> Box<dyn Shape> {
         match self {
             Self::LivekitJs => Box::new(LivekitJs),
@@ -295,6 +334,17 @@ impl Format {
         Ok(Imported {
             items: order.finish(),
             lost,
+        })
+    }
+}
+
+impl FromStr for Format {
+    type Err = NoFormat;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|format| format.name() == name);
+        named.ok_or_else(|| NoFormat {
+            name: name.to_owned(),
         })
     }
 }

@@ -7,7 +7,7 @@
 //! tool calls that run when the baton moves. A [`Feed`] is what one specialist gets of it, by its [`FilterPlan`].
 //!
 //! A [`Format`] writes [`LivekitItem`]s as another framework's messages, and reads them back; a [`Sidecar`] keeps what
-//! those messages cannot carry. A [`Packet`] is all that a successor needs, as one JSON document.
+//! those messages cannot carry. A [`Packet`] is all that a successor needs, as one JSON document or as protobuf.
 //!
 //! # What this crate never does
 //! - It reads no clock, draws no random number and does no I/O: ids, times and texts come in.
@@ -29,6 +29,7 @@ mod mask;
 mod merge;
 mod order;
 mod packet;
+mod packet_protobuf;
 mod realtime;
 mod responses;
 mod schema;
@@ -37,7 +38,13 @@ mod stamp;
 mod state;
 mod tools;
 
-pub use convert::{ConvertError, Exported, Format, Imported, LeftOut, Lost, Sidecar};
+/// The generated types.
+#[allow(unreachable_pub, dead_code, clippy::all, missing_docs)]
+mod pb {
+    include!(concat!(env!("OUT_DIR"), "/baton.v1.rs"));
+}
+
+pub use convert::{ConvertError, Exported, Format, Imported, LeftOut, Lost, NoFormat, Sidecar};
 pub use feed::{Feed, FilterPlan, Window};
 pub use item::{ID_BYTES_MAX, Item, ItemError, ItemId, Kind, LIVEKIT, Native, Role, ToolCallId};
 pub use livekit::{LivekitItem, NoLivekitItem};

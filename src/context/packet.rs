@@ -1,22 +1,24 @@
 //! The portable handoff packet: all that a successor needs, in one JSON document, whatever framework it is written in.
 //!
 //! The conversation is in it as LiveKit's items, or in another format with its sidecar. Fields that are not known here
-//! are kept, so that a packet of a later minor version goes through unharmed. `packet.schema.json` is its JSON Schema.
+//! are kept, but for those right inside `context` and `opening`, so that a packet of a later minor version goes through
+//! unharmed. `proto/packet.schema.json` is its JSON Schema.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
-use crate::convert::{ConvertError, Format, LeftOut, Lost, Sidecar};
+use crate::convert::{ConvertError, Format, LeftOut, Lost, NoFormat, Sidecar};
+use crate::item::{ItemError, LIVEKIT};
 use crate::livekit::{LivekitItem, NoLivekitItem};
 
 /// The version of packets written here. Another one is refused.
 pub const PACKET_VERSION: u32 = 1;
 
 /// The JSON Schema of a packet.
-pub const PACKET_SCHEMA: &str = include_str!("packet.schema.json");
+pub const PACKET_SCHEMA: &str = include_str!("../../proto/packet.schema.json");
 
 /// A call that is handed over.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -49,7 +51,7 @@ pub struct Packet {
 }
 
 /// The conversation.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize)]
 #[serde(tag = "format", rename_all = "snake_case")]
 pub enum PacketContext {
     /// As LiveKit's items.
@@ -174,9 +176,36 @@ pub enum PacketError {
         /// The limit.
         max: usize,
     },
-    /// It is no JSON, or none of a packet.
-    #[error("a packet cannot be read")]
-    NoPacket(#[source] serde_json::Error),
+    /// It is no JSON.
+    #[error("a packet is no JSON")]
+    NoJson(#[source] serde_json::Error),
+    /// It is no JSON of a packet.
+    #[error("a packet cannot be read at {path}")]
+    NoPacket {
+        /// Where, as `context.format`; a dot if it is wrong as a whole.
+        path: String,
+        /// What is wrong there.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// It is no protobuf of a packet.
+    #[error("a packet cannot be read as protobuf")]
+    NoProtobuf(#[source] prost::DecodeError),
+    /// It is in a format that there is not.
+    #[error("the packet's conversation cannot be read")]
+    Format(#[source] NoFormat),
+    /// A part of its protobuf is missing, or is not the JSON that it should be.
+    #[error("the packet's {0} is missing or is no valid JSON")]
+    Part(&'static str),
+    /// One of its items is none that could be written.
+    #[error("item {index} of the packet cannot be written")]
+    Unwritable {
+        /// Which, from 0.
+        index: usize,
+        /// What is wrong with it.
+        #[source]
+        source: ItemError,
+    },
     /// It is of another version.
     #[error("a packet has version {found}, not {PACKET_VERSION}")]
     Version {
@@ -184,7 +213,7 @@ pub enum PacketError {
         found: u64,
     },
     /// One of its items is none.
-    #[error("item {index} of the packet cannot be used")]
+    #[error("item {index} of the packet is none")]
     Item {
         /// Which, from 0.
         index: usize,
@@ -221,14 +250,22 @@ impl Packet {
                 max: bytes_max,
             });
         }
-        let value: Value = serde_json::from_slice(json).map_err(PacketError::NoPacket)?;
+        let value: Value = serde_json::from_slice(json).map_err(PacketError::NoJson)?;
+        Self::from_value(value)
+    }
+
+    /// Reads a packet that has been parsed as JSON. Its version is looked at before the rest.
+    pub fn from_value(value: Value) -> Result<Self, PacketError> {
         match value.get("version").and_then(Value::as_u64) {
             Some(found) if found != u64::from(PACKET_VERSION) => {
                 return Err(PacketError::Version { found });
             }
             Some(_) | None => {}
         }
-        serde_json::from_value(value).map_err(PacketError::NoPacket)
+        serde_path_to_error::deserialize(value).map_err(|error| PacketError::NoPacket {
+            path: error.path().to_string(),
+            source: error.into_inner(),
+        })
     }
 
     /// The packet as JSON text.
@@ -288,8 +325,36 @@ impl Packet {
     }
 }
 
+impl<'de> Deserialize<'de> for PacketContext {
+    /// Says which format there is not, and which part is missing; a derived one would not.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Raw {
+            format: String,
+            items: Option<Vec<Value>>,
+            messages: Option<Vec<Value>>,
+            sidecar: Option<Sidecar>,
+        }
+        let Raw {
+            format,
+            items,
+            messages,
+            sidecar,
+        } = Raw::deserialize(deserializer)?;
+        if format == LIVEKIT {
+            let items = items.ok_or_else(|| de::Error::missing_field("items"))?;
+            return Ok(Self::Livekit { items });
+        }
+        Ok(Self::Foreign {
+            format: format.parse().map_err(de::Error::custom)?,
+            messages: messages.ok_or_else(|| de::Error::missing_field("messages"))?,
+            sidecar,
+        })
+    }
+}
+
 impl PacketContext {
-    fn of(items: Vec<LivekitItem>) -> Self {
+    pub(crate) fn of(items: Vec<LivekitItem>) -> Self {
         Self::Livekit {
             items: items.into_iter().map(LivekitItem::into_value).collect(),
         }

@@ -7,15 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::{Value, json};
 
-const FORMATS: [Format; 7] = [
-    Format::LivekitJs,
-    Format::OpenaiChat,
-    Format::OpenaiResponses,
-    Format::OpenaiRealtime,
-    Format::Pipecat,
-    Format::Langchain,
-    Format::Crewai,
-];
+const FORMATS: [Format; 7] = Format::ALL;
 
 fn items(values: Value) -> Vec<LivekitItem> {
     let Value::Array(values) = values else {

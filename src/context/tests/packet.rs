@@ -9,16 +9,6 @@ use context::{
 };
 use serde_json::{Value, json};
 
-const FORMATS: [Format; 7] = [
-    Format::LivekitJs,
-    Format::OpenaiChat,
-    Format::OpenaiResponses,
-    Format::OpenaiRealtime,
-    Format::Pipecat,
-    Format::Langchain,
-    Format::Crewai,
-];
-
 fn packet() -> Packet {
     let items = [
         json!({"id": "u", "type": "message", "role": "user", "content": ["hi"], "created_at": 1.25}),
@@ -72,7 +62,7 @@ fn a_packet_is_the_same_after_json() {
 #[test]
 fn a_packet_is_the_same_after_each_format() {
     let packet = packet();
-    for format in FORMATS {
+    for format in Format::ALL {
         let (foreign, left_out, _) = packet.in_format(Some(format), "in_").expect("readable");
         assert_fits_the_schema(&foreign);
         assert!(format == Format::LivekitJs || !left_out.is_empty());
@@ -82,6 +72,57 @@ fn a_packet_is_the_same_after_each_format() {
         assert!(back == packet, "{format:?}");
         assert_eq!(lost, []);
     }
+}
+
+#[test]
+fn a_packet_is_the_same_as_protobuf() {
+    let mut packet = packet();
+    packet
+        .other
+        .insert("new".into(), json!({"big": u64::MAX, "small": 1e-7}));
+    packet.turn.other.insert("mood".into(), "good".into());
+    let formats = Format::ALL.into_iter().map(Some).chain([None]);
+    for format in formats {
+        let (packet, ..) = packet.in_format(format, "in_").expect("readable");
+        let bytes = packet.to_protobuf().expect("writable");
+        let again = Packet::from_protobuf(&bytes, 10_000).expect("a packet");
+        assert!(again == packet, "{format:?}");
+        assert_eq!(again.to_json(), packet.to_json(), "{format:?}");
+    }
+}
+
+#[test]
+fn protobuf_that_is_no_packet_is_refused_with_the_reason() {
+    let bytes = packet().to_protobuf().expect("writable");
+    let error = |bytes: &[u8]| Packet::from_protobuf(bytes, 10_000).expect_err("no packet");
+    assert!(matches!(error(&bytes[..40]), PacketError::NoProtobuf(_)));
+    assert!(matches!(error(&[8, 2]), PacketError::Version { found: 2 }));
+    assert!(matches!(error(&[]), PacketError::Version { found: 0 }));
+    assert!(matches!(error(&[8, 1]), PacketError::Part("context")));
+    // A conversation of no messages in a format without a name.
+    assert!(matches!(error(&[8, 1, 34, 0]), PacketError::Format(_)));
+    // No items, and a state whose document is "x".
+    let no_document = [8, 1, 26, 0, 42, 3, 18, 1, b'x'];
+    assert!(matches!(
+        error(&no_document),
+        PacketError::Part("state.document")
+    ));
+    assert!(matches!(
+        Packet::from_protobuf(&bytes, 10),
+        Err(PacketError::TooLarge { max: 10, .. })
+    ));
+}
+
+#[test]
+fn an_item_without_its_json_is_read_from_its_protobuf() {
+    // Version 1, and one item: the id, and a ChatItem that is a message with that id and nothing else.
+    let item = [10, 1, b'u', 26, 5, 10, 3, 10, 1, b'u'];
+    let length = u8::try_from(item.len()).expect("short");
+    let bytes = [&[8, 1, 26, length + 2, 10, length], &item[..]].concat();
+    let packet = Packet::from_protobuf(&bytes, 100).expect("a packet");
+    let (items, _) = packet.items("in_").expect("readable");
+    assert_eq!((items.len(), items[0].id()), (1, "u"));
+    assert_eq!(items[0].fields()["role"], "developer");
 }
 
 #[test]
@@ -106,17 +147,31 @@ fn what_is_no_packet_is_refused_with_the_reason() {
         parse(&json!({"version": 2, "context": {}})),
         Err(PacketError::Version { found: 2 })
     ));
-    assert!(matches!(
-        parse(&json!({"context": context})),
-        Err(PacketError::NoPacket(_))
-    ));
-    assert!(matches!(
-        parse(&json!({"version": 1, "context": {"format": "cobol", "messages": []}})),
-        Err(PacketError::NoPacket(_))
-    ));
+    let said = |json: Value| {
+        let error = parse(&json).expect_err("no packet");
+        let source = error.source().map(ToString::to_string);
+        format!("{error}: {}", source.unwrap_or_default())
+    };
+    assert_eq!(
+        said(json!({"context": context})),
+        "a packet cannot be read at .: missing field `version`"
+    );
+    assert_eq!(
+        said(json!({"version": 1, "context": {"format": "cobol", "messages": []}})),
+        "a packet cannot be read at context: there is no format \"cobol\"; there are livekit, livekit_js, openai_chat, \
+         openai_responses, openai_realtime, pipecat, langchain, crewai"
+    );
+    assert_eq!(
+        said(json!({"version": 1, "context": {"format": "livekit"}})),
+        "a packet cannot be read at context: missing field `items`"
+    );
+    assert_eq!(
+        said(json!({"version": 1, "context": context, "turn": {"epoch": "three"}})),
+        "a packet cannot be read at turn.epoch: invalid type: string \"three\", expected u64"
+    );
     assert!(matches!(
         Packet::parse(b"{", 10),
-        Err(PacketError::NoPacket(_))
+        Err(PacketError::NoJson(_))
     ));
     assert!(matches!(
         Packet::parse(b"{}", 1),
