@@ -8,6 +8,7 @@ pub mod token;
 pub mod bridge;
 pub mod probe;
 pub mod report;
+pub mod survey;
 pub mod timeline;
 pub mod tone;
 pub mod wav;

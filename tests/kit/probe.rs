@@ -25,6 +25,8 @@ const LEAK_WINDOWS: usize = 2;
 const NEAR_MS: u64 = 1_000;
 /// Windows that a fade may seem longer than it is: it may start and end within a window.
 const FADE_SLACK_WINDOWS: usize = 2;
+/// Who is heard alone for this many windows holds, where nobody says who does.
+const HOLDER_WINDOWS: u32 = 10;
 /// Tones that one recording may have; a window's tones are bits of a byte.
 const TONES_MAX: usize = 8;
 
@@ -57,7 +59,9 @@ pub enum ProbeError {
     #[error("{0} samples a second are no multiple of 100")]
     SampleRate(u32),
     /// Two tones that a window cannot tell apart, or one off the grid.
-    #[error("{0} Hz is no tone of its own: tones are multiples of 100 Hz, 200 Hz apart")]
+    #[error(
+        "{0} Hz is no tone of its own: tones are multiples of 100 Hz, 200 Hz apart, below half the sample rate"
+    )]
     Tone(u32),
     /// More tones than can be told apart.
     #[error("{0} voices are more than {TONES_MAX}")]
@@ -140,8 +144,19 @@ pub fn judge(
     sample_rate_hz: u32,
     expected: &Expected,
 ) -> Result<Verdict, ProbeError> {
-    check(sample_rate_hz, expected)?;
-    let windows = masks(samples, sample_rate_hz, expected);
+    let unknown = expected
+        .holders
+        .iter()
+        .any(|&holder| holder >= expected.voices.len());
+    if unknown || expected.holders.is_empty() {
+        return Err(ProbeError::Holders);
+    }
+    let windows = hear(
+        samples,
+        sample_rate_hz,
+        &expected.voices,
+        expected.full_dbfs,
+    )?;
     let first = windows.iter().position(|&mask| mask != 0).unwrap_or(0);
     let last = windows
         .iter()
@@ -165,8 +180,63 @@ pub fn judge(
     .verdict(&windows))
 }
 
-fn check(sample_rate_hz: u32, expected: &Expected) -> Result<(), ProbeError> {
-    let voices = &expected.voices;
+/// For every window of 10 ms the tones heard in it, a bit per voice; `full_dbfs` is the peak level at which they sound.
+///
+/// # Errors
+/// [`ProbeError`] when the voices cannot be told apart at this rate.
+pub fn hear(
+    samples: &[i16],
+    sample_rate_hz: u32,
+    voices: &[Voice],
+    full_dbfs: f64,
+) -> Result<Vec<u8>, ProbeError> {
+    check(sample_rate_hz, voices)?;
+    let threshold = peak_of(full_dbfs) * HEARD_SHARE;
+    let bits = |shaped: &[f64]| {
+        let heard = |voice: &Voice| amplitude(shaped, voice.hz, sample_rate_hz) >= threshold;
+        voices
+            .iter()
+            .enumerate()
+            .filter(|(_, voice)| heard(voice))
+            .fold(0, |mask, (index, _)| mask | 1 << index)
+    };
+    Ok(each_window(samples, sample_rate_hz, bits))
+}
+
+/// The peak amplitude at which a voice sounds where it sounds, in 16 bit units; 0 if it never does.
+///
+/// # Errors
+/// As [`hear`].
+pub fn loudness(samples: &[i16], sample_rate_hz: u32, voice: &Voice) -> Result<f64, ProbeError> {
+    check(sample_rate_hz, std::slice::from_ref(voice))?;
+    let mut peaks = each_window(samples, sample_rate_hz, |shaped| {
+        amplitude(shaped, voice.hz, sample_rate_hz)
+    });
+    let top = peaks.iter().copied().fold(0.0, f64::max);
+    peaks.retain(|&peak| peak >= top / 2.0);
+    peaks.sort_by(f64::total_cmp);
+    Ok(peaks.get(peaks.len() / 2).copied().unwrap_or(0.0))
+}
+
+/// The order of holders that windows show by themselves: whoever is heard alone for 100 ms and more.
+pub fn order(windows: &[u8]) -> Vec<usize> {
+    let mut order = Vec::new();
+    let mut run = (0, 0);
+    for &mask in windows {
+        run = if mask == run.0 {
+            (mask, run.1 + 1)
+        } else {
+            (mask, 1)
+        };
+        let voice = mask.trailing_zeros() as usize;
+        if mask.count_ones() == 1 && run.1 == HOLDER_WINDOWS && order.last() != Some(&voice) {
+            order.push(voice);
+        }
+    }
+    order
+}
+
+fn check(sample_rate_hz: u32, voices: &[Voice]) -> Result<(), ProbeError> {
     if sample_rate_hz == 0 || !sample_rate_hz.is_multiple_of(100) {
         return Err(ProbeError::SampleRate(sample_rate_hz));
     }
@@ -182,20 +252,16 @@ fn check(sample_rate_hz: u32, expected: &Expected) -> Result<(), ProbeError> {
             return Err(ProbeError::Tone(voice.hz));
         }
     }
-    let unknown = expected
-        .holders
-        .iter()
-        .any(|&holder| holder >= voices.len());
-    if unknown || expected.holders.is_empty() {
-        return Err(ProbeError::Holders);
-    }
     Ok(())
 }
 
-/// For every window the tones heard in it, a bit per voice.
-fn masks(samples: &[i16], sample_rate_hz: u32, expected: &Expected) -> Vec<u8> {
+/// Asks every whole window of 10 ms, under a Hann window.
+fn each_window<T>(
+    samples: &[i16],
+    sample_rate_hz: u32,
+    mut ask: impl FnMut(&[f64]) -> T,
+) -> Vec<T> {
     let length = (sample_rate_hz / 100) as usize;
-    let threshold = peak_of(expected.full_dbfs) * HEARD_SHARE;
     let hann: Vec<f64> = (0..length)
         .map(|index| 0.5 - 0.5 * (TAU * index as f64 / length as f64).cos())
         .collect();
@@ -206,10 +272,7 @@ fn masks(samples: &[i16], sample_rate_hz: u32, expected: &Expected) -> Vec<u8> {
             for ((shaped, &sample), weight) in shaped.iter_mut().zip(window).zip(&hann) {
                 *shaped = f64::from(sample) * weight;
             }
-            let heard = |voice: &Voice| amplitude(&shaped, voice.hz, sample_rate_hz) >= threshold;
-            let bits = expected.voices.iter().enumerate();
-            bits.filter(|(_, voice)| heard(voice))
-                .fold(0, |mask, (index, _)| mask | 1 << index)
+            ask(&shaped)
         })
         .collect()
 }

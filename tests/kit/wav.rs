@@ -22,13 +22,21 @@ pub enum WavError {
         /// Why.
         source: hound::Error,
     },
-    /// A WAV of a kind that is not taken.
-    #[error("{path} has {what}, 16 bit PCM is needed", path = path.display())]
-    Kind {
+    /// A WAV without a channel or a rate.
+    #[error("{path} has no channel", path = path.display())]
+    Empty {
         /// The file.
         path: PathBuf,
-        /// What it has instead.
-        what: String,
+    },
+    /// A channel that it does not have.
+    #[error("{path} has no channel {channel}, it has {channels}", path = path.display())]
+    Channel {
+        /// The file.
+        path: PathBuf,
+        /// Which one was asked for, from 1.
+        channel: u16,
+        /// How many it has.
+        channels: u16,
     },
     /// The folder is missing or closed, or the disk is full.
     #[error("{path} cannot be written", path = path.display())]
@@ -41,35 +49,62 @@ pub enum WavError {
 }
 
 impl Wav {
-    /// Reads a 16 bit WAV; several channels become their mean.
+    /// Reads a PCM or floating point WAV; several channels become their mean.
     ///
     /// # Errors
-    /// [`WavError::Read`] and [`WavError::Kind`], which name the file.
+    /// [`WavError::Read`] and [`WavError::Empty`], which name the file.
     pub fn read(path: &Path) -> Result<Self, WavError> {
+        Self::read_channel(path, None)
+    }
+
+    /// Reads one channel, counted from 1, or the mean of all.
+    ///
+    /// # Errors
+    /// As [`Wav::read`], and [`WavError::Channel`].
+    pub fn read_channel(path: &Path, channel: Option<u16>) -> Result<Self, WavError> {
         let failed = |source| WavError::Read {
             path: path.to_owned(),
             source,
         };
         let mut reader = hound::WavReader::open(path).map_err(failed)?;
         let spec = reader.spec();
-        let kind = |what| WavError::Kind {
-            path: path.to_owned(),
-            what,
-        };
-        if spec.sample_format != hound::SampleFormat::Int || spec.bits_per_sample != 16 {
-            let form = match spec.sample_format {
-                hound::SampleFormat::Int => "PCM",
-                hound::SampleFormat::Float => "floating point",
-            };
-            return Err(kind(format!("{} bit {form}", spec.bits_per_sample)));
-        }
         if spec.channels == 0 || spec.sample_rate == 0 {
-            return Err(kind("no channel".to_owned()));
+            return Err(WavError::Empty {
+                path: path.to_owned(),
+            });
         }
-        let interleaved: Vec<i16> = reader.samples().collect::<Result<_, _>>().map_err(failed)?;
+        if let Some(channel) = channel.filter(|&channel| channel == 0 || channel > spec.channels) {
+            return Err(WavError::Channel {
+                path: path.to_owned(),
+                channel,
+                channels: spec.channels,
+            });
+        }
+        let bits = u32::from(spec.bits_per_sample);
+        let interleaved: Vec<i16> = match spec.sample_format {
+            hound::SampleFormat::Float => {
+                let sixteen_bit = |sample: f32| (sample * 32_768.0) as i16;
+                let samples = reader.samples::<f32>();
+                samples
+                    .map(|sample| sample.map(sixteen_bit))
+                    .collect::<Result<_, _>>()
+                    .map_err(failed)?
+            }
+            hound::SampleFormat::Int => {
+                let sixteen_bit = |sample: i32| ((i64::from(sample) << 16) >> bits) as i16;
+                let samples = reader.samples::<i32>();
+                samples
+                    .map(|sample| sample.map(sixteen_bit))
+                    .collect::<Result<_, _>>()
+                    .map_err(failed)?
+            }
+        };
         let samples = interleaved
             .chunks_exact(usize::from(spec.channels))
-            .map(mean)
+            .map(|frame| match channel {
+                Some(channel) => frame[usize::from(channel) - 1],
+                None => mean(frame),
+            })
             .collect();
         Ok(Self {
             sample_rate_hz: spec.sample_rate,
@@ -151,10 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn channels_become_their_mean_and_floats_are_refused() -> anyhow::Result<()> {
+    fn channels_become_their_mean_or_are_chosen() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("stereo.wav");
-        let mut spec = hound::WavSpec {
+        let spec = hound::WavSpec {
             channels: 2,
             sample_rate: 48_000,
             bits_per_sample: 16,
@@ -166,14 +201,42 @@ mod tests {
         }
         writer.finalize()?;
         assert_eq!(Wav::read(&path)?.samples, [200, -100]);
-        spec.bits_per_sample = 32;
-        spec.sample_format = hound::SampleFormat::Float;
-        hound::WavWriter::create(&path, spec)?.finalize()?;
-        let error = Wav::read(&path).expect_err("it has floats").to_string();
+        assert_eq!(Wav::read_channel(&path, Some(2))?.samples, [300, -150]);
+        let error = Wav::read_channel(&path, Some(3)).expect_err("there are two");
         assert!(
-            error.ends_with("has 32 bit floating point, 16 bit PCM is needed"),
+            error.to_string().ends_with("has no channel 3, it has 2"),
             "{error}"
         );
+        Ok(())
+    }
+
+    #[test]
+    fn every_width_becomes_sixteen_bit() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("wide.wav");
+        let mut spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 8_000,
+            bits_per_sample: 24,
+            sample_format: hound::SampleFormat::Int,
+        };
+        for (bits, half) in [(8, 64), (16, 16_384), (24, 1 << 22), (32, 1 << 30)] {
+            spec.bits_per_sample = bits;
+            let mut writer = hound::WavWriter::create(&path, spec)?;
+            for sample in [half, -half, 0] {
+                writer.write_sample(sample)?;
+            }
+            writer.finalize()?;
+            assert_eq!(Wav::read(&path)?.samples, [16_384, -16_384, 0], "{bits}");
+        }
+        spec.bits_per_sample = 32;
+        spec.sample_format = hound::SampleFormat::Float;
+        let mut writer = hound::WavWriter::create(&path, spec)?;
+        for sample in [0.5_f32, -0.5, 3.0] {
+            writer.write_sample(sample)?;
+        }
+        writer.finalize()?;
+        assert_eq!(Wav::read(&path)?.samples, [16_384, -16_384, i16::MAX]);
         Ok(())
     }
 }

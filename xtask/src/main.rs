@@ -9,6 +9,7 @@ mod engine_sources;
 mod engine_tests;
 mod outcome;
 mod paths;
+mod probe;
 mod process;
 mod python;
 mod server;
@@ -30,6 +31,9 @@ cargo xtask COMMAND
   test               run everything: all tests, the engine's, the interop tests, a short demo
   engine-tests [--only FILE] [--repeat N]
                      run the tests that ship inside the livekit package on our engine
+  probe FILE.wav [--tone NAME=HZ ...] [--holders NAMES]
+                     judge a recording of what a caller heard, of a test or of a phone line: who was heard when, silence,
+                     overlap, leaks, clicks, levels; `--json`, `--help`
   sim wire [--seeds N] [--from N] [--threads N]
                      run both ends of the protocol over a bad channel, once per seed, on every core; a seed that
                      fails is kept in src/wire/tests/seeds.txt
@@ -59,6 +63,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "demo" => demo::run(rest),
         "test" => no_more(rest).and_then(|()| suite::run()),
         "engine-tests" => engine_tests::run(rest),
+        "probe" => probe::run(rest),
         "sim" => sim::run(rest),
         "setup" => no_more(rest).and_then(|()| setup::run()),
         "help" | "--help" | "-h" => {
