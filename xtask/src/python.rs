@@ -1,6 +1,7 @@
-//! The tests of `sdk/python`, and its types, with the interpreter that set-up has made for them.
+//! The tests of `sdk/python`, and its types, with the interpreters that set-up has made for them.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -12,27 +13,67 @@ use crate::setup::Environment;
 
 /// Made from `tests/python/requirements.txt`.
 const INTERPRETER: &str = "BATON_PYTHON_PYTHON";
+/// What runs on a real server with the real Baton: a folder of `room_tests`, the interpreter whose packages it needs, and
+/// what of the package is checked for its types with them.
+const ROOM_TESTS: [(&str, &str, Option<&str>); 1] = [("by_hand", INTERPRETER, None)];
 
 /// Runs pytest and mypy, and says what they came to.
 pub(crate) fn sdk_tests(environment: &Environment) -> Result<String> {
-    let interpreter = environment
-        .iter()
-        .find_map(|(name, value)| (name == INTERPRETER).then_some(value))
-        .context("set-up has made no environment for them")?;
-    let mut counts = None;
-    let tested = streamed(&mut module(interpreter, &["pytest", "-q"]), |line| {
-        counts = in_line(line).or(counts);
-    })?;
-    let counts = counts.context("pytest did not come to an end")?;
-    let mut said = String::new();
-    let typed = streamed(&mut module(interpreter, &["mypy", "--strict"]), |line| {
-        said = line.to_owned();
-    })?;
-    let said = format!("{counts}; mypy: {}", said.to_lowercase());
-    if !tested.success() || !typed.success() {
+    let interpreter = found(environment, INTERPRETER)?;
+    let (counts, passed) = tested(&mut module(interpreter, &["pytest", "-q"]))?;
+    let (types, sound) = typed(&mut module(interpreter, &["mypy", "--strict"]))?;
+    let said = format!("{counts}; mypy: {types}");
+    if !passed || !sound {
         bail!("{said}");
     }
     Ok(said)
+}
+
+/// Runs what needs a server, Baton's program and the frameworks, and says what it came to.
+pub(crate) fn room_tests(environment: &Environment, baton: &Path) -> Result<String> {
+    let mut counts = Counts::default();
+    let mut failed = Vec::new();
+    for (folder, interpreter, package) in ROOM_TESTS {
+        let interpreter = found(environment, interpreter)?;
+        let tests = format!("room_tests/{folder}");
+        let mut pytest = module(interpreter, &["pytest", "-q", &tests]);
+        pytest.env("BATON_PROGRAM", baton);
+        let (more, passed) = tested(&mut pytest)?;
+        counts += more;
+        if !passed {
+            failed.push(folder.to_owned());
+        }
+        if let Some(package) = package {
+            let mut mypy = module(interpreter, &["mypy", "--strict", "--package", package]);
+            if !typed(&mut mypy)?.1 {
+                failed.push(format!("types of {package}"));
+            }
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{counts}; failed: {}", failed.join(", "));
+    }
+    Ok(counts.to_string())
+}
+
+fn found<'a>(environment: &'a Environment, interpreter: &str) -> Result<&'a OsStr> {
+    environment
+        .iter()
+        .find_map(|(name, value)| (name == interpreter).then_some(value.as_os_str()))
+        .with_context(|| format!("set-up has made no environment for them: {interpreter}"))
+}
+
+fn tested(pytest: &mut Command) -> Result<(Counts, bool)> {
+    let mut counts = None;
+    let status = streamed(pytest, |line| counts = in_line(line).or(counts))?;
+    let counts = counts.context("pytest did not come to an end")?;
+    Ok((counts, status.success()))
+}
+
+fn typed(mypy: &mut Command) -> Result<(String, bool)> {
+    let mut said = String::new();
+    let status = streamed(mypy, |line| said = line.to_lowercase())?;
+    Ok((said, status.success()))
 }
 
 fn module(interpreter: &OsStr, arguments: &[&str]) -> Command {

@@ -82,6 +82,14 @@ pub(crate) fn run() -> Result<ExitCode> {
     } else {
         suite.skip("cargo test", "the build failed");
     }
+    let baton = paths::target().join("debug/baton");
+    if built {
+        suite.step("python specialists", || {
+            python::room_tests(&environment, &baton)
+        });
+    } else {
+        suite.skip("python specialists", "the build failed");
+    }
     suite.step("outside crate", outside_crate);
     suite.step("engine tests", engine);
     if !built {

@@ -1,0 +1,1 @@
+"""Drives a specialist through the protocol."""

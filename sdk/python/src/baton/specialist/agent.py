@@ -1,0 +1,256 @@
+"""What an agent is told, and what it can do."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from livekit import rtc
+
+from baton.bodies import (
+    HandoffAccepted,
+    HandoffDone,
+    HandoffFailed,
+    HandoffOutcome,
+    HandoffRefused,
+    Opening,
+    Target,
+    ToPrevious,
+    ToSpecialist,
+)
+from baton.errors import BatonError
+from baton.ids import Epoch, HandoffId, SpecialistName
+from baton.reasons import FailReason, RefuseReason
+from baton.specialist.caller import Listener
+from baton.specialist.voice import Voice
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is known of a handoff before it happens."""
+
+    handoff: HandoffId
+    """Its number in the call."""
+    source: SpecialistName | None
+    """Who has the baton, if anybody does."""
+    reason: str
+    """Why it moves."""
+    opening: Opening
+    """Whether this specialist is to speak first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granting:
+    """The baton."""
+
+    epoch: Epoch
+    """The epoch that starts with it."""
+    opening: Opening
+    """Whether this specialist is to speak first."""
+    handoff: HandoffId | None
+    """The handoff it comes from; `None` if the specialist had the baton before, and has it again."""
+
+
+class Agent:
+    """What a specialist does in one call. Every hook has a default that does nothing.
+
+    Hooks run one at a time. A hook whose reason is gone is cancelled where it awaits; work that must go on has a task of
+    its own. An exception of a hook but `RefusalError` ends the specialist's part in the call.
+    """
+
+    async def joined(self, call: "Call") -> None:
+        """The specialist is in the room and has said Hello."""
+
+    async def prepare(self, call: "Call", preparation: Preparation) -> None:
+        """The baton may come soon: load what is needed, and return when the first word could be said. Cancelled if the
+        handoff is called off. Raise `RefusalError` to leave the baton where it is."""
+
+    async def granted(self, call: "Call", grant: Granting) -> None:
+        """The baton is here: from now on the caller hears this specialist, and it hears the caller. Cancelled when the
+        baton goes."""
+
+    def digit(self, call: "Call", digit: str) -> None:
+        """The caller has pressed a key of the phone: one of `baton.DTMF_DIGITS`. Only the holder is told, each once."""
+
+    def finishing(self, call: "Call") -> None:
+        """The baton will be taken at the end of the utterance: nothing new can be said from here on."""
+
+    async def revoked(self, call: "Call") -> None:
+        """The baton is gone. The specialist stays in the room until it is told to leave."""
+
+    async def left(self, call: "Call") -> None:
+        """The specialist's part in the call is over. Given two seconds."""
+
+
+class RefusalError(BatonError):
+    """The specialist does not want to be prepared: raise it in `Agent.prepare`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        """Why, in a sentence; at most 512 characters of it are kept."""
+
+
+class HandoffError(BatonError):
+    """A handoff did not happen. The specialist has the baton as before, but for `CallOverError`."""
+
+
+class NotHolderError(HandoffError):
+    """Only who has the baton can hand it off."""
+
+    def __init__(self) -> None:
+        super().__init__("the specialist does not have the baton, and only who has it can hand it off")
+
+
+class HandoffRefusedError(HandoffError):
+    """It was not tried."""
+
+    def __init__(self, refused: HandoffRefused) -> None:
+        super().__init__(f"the handoff was refused: {refused.detail}")
+        self.reason: RefuseReason = refused.reason
+        """Why."""
+        self.detail = refused.detail
+        """The same as a sentence."""
+
+
+class UnknownTargetError(HandoffRefusedError):
+    """No specialist has that name in Baton's configuration, or no route leads there."""
+
+
+class HandoffFailedError(HandoffError):
+    """It was tried in vain."""
+
+    def __init__(self, failed: HandoffFailed) -> None:
+        super().__init__(f"the handoff failed: {failed.detail}")
+        self.reason: FailReason = failed.reason
+        """Why."""
+        self.detail = failed.detail
+        """The same as a sentence."""
+
+
+class TooManyRequestsError(HandoffError):
+    """Too many requests of this specialist are open."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} requests are open, which is the limit: await one of them first")
+        self.limit = limit
+        """The limit."""
+
+
+class NotSentError(HandoffError):
+    """The request cannot be sent."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"the request cannot be sent: {detail}")
+
+
+class CallOverError(HandoffError):
+    """The call is over for this specialist."""
+
+    def __init__(self) -> None:
+        super().__init__("the call is over for this specialist")
+
+
+def outcome_error(outcome: HandoffRefused | HandoffFailed) -> HandoffError:
+    """The exception for an outcome that is none."""
+    match outcome:
+        case HandoffRefused(RefuseReason.UNKNOWN_TARGET | RefuseReason.NO_ROUTE):
+            return UnknownTargetError(outcome)
+        case HandoffRefused():
+            return HandoffRefusedError(outcome)
+        case HandoffFailed():
+            return HandoffFailedError(outcome)
+
+
+class Request(Protocol):
+    """A handoff that was asked for."""
+
+    async def accepted(self) -> HandoffAccepted:
+        """Returns when it is being tried. Raises `HandoffError` if it is not."""
+
+    async def done(self) -> HandoffDone:
+        """Returns when the baton has moved. Raises `HandoffError` if it will not."""
+
+
+class Wishes(Protocol):
+    """What a call asks of its job."""
+
+    def request(self, target: Target, reason: str) -> Request:
+        """Asks for a handoff. Raises `HandoffError`."""
+
+    def leave(self) -> None:
+        """Leaves the call."""
+
+    def on_outcome(self, told: Callable[[HandoffOutcome], None]) -> None:
+        """Tells of every outcome."""
+
+
+class Call:
+    """One call, as a specialist sees it."""
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        specialist: SpecialistName,
+        metadata: Any,
+        room: rtc.Room,
+        voice: Voice,
+        listen: Callable[[], Listener],
+        wishes: Wishes,
+        holds: Callable[[], bool],
+        caller: Callable[[], str | None],
+    ) -> None:
+        self.id = id
+        """Baton's id of the call."""
+        self.specialist = specialist
+        """This specialist's name in Baton's configuration."""
+        self.metadata = metadata
+        """The operator's own metadata for this specialist, as JSON gives it; `None` if there is none."""
+        self.room = room
+        """LiveKit's room. What is published here besides the voice is closed to everybody but Baton too."""
+        self.voice = voice
+        """What says things to the caller."""
+        self._listen = listen
+        self._wishes = wishes
+        self._holds = holds
+        self._caller = caller
+
+    @property
+    def holds(self) -> bool:
+        """Whether the baton is here."""
+        return self._holds()
+
+    @property
+    def caller(self) -> str | None:
+        """The caller's identity, once known."""
+        return self._caller()
+
+    def listen(self) -> Listener:
+        """What hears the caller, from now on."""
+        return self._listen()
+
+    async def handoff(self, to: str, reason: str = "") -> HandoffDone:
+        """Asks for the baton to be handed to another specialist, and waits for what becomes of it. When it is done, this
+        specialist no longer has the baton, and `Agent.granted` may be cancelled before it learns of it.
+
+        Raises a `HandoffError`; a handoff that fails changes nothing.
+        """
+        return await self.request(to, reason).done()
+
+    async def hand_back(self, reason: str = "") -> HandoffDone:
+        """Asks for the baton to be handed back to whoever had it before; as `handoff`."""
+        return await self.request(None, reason).done()
+
+    def request(self, to: str | None, reason: str = "") -> Request:
+        """Asks for a handoff, to whoever had the baton before if `to` is `None`, and waits for nothing. Raises
+        `HandoffError` if it cannot be asked for."""
+        target: Target = ToPrevious() if to is None else ToSpecialist(SpecialistName(to))
+        return self._wishes.request(target, reason)
+
+    def leave(self) -> None:
+        """Leaves the call. If the baton is here, it is lost, and Baton goes on with the route's fallback."""
+        self._wishes.leave()
+
+
+MakeAgent = Callable[[Call], Agent | Awaitable[Agent]]
+"""Makes the agent of a call."""

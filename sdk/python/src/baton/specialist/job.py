@@ -1,0 +1,526 @@
+"""One call: the room, the link to Baton, the agent, and the baton between them.
+
+Everything runs in one event loop. What Baton says takes effect on the gates in the step in which it arrives; the agent
+learns of it after that, on a task of its own.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from livekit import rtc
+
+from baton import __version__
+from baton.bodies import (
+    Body,
+    Dtmf,
+    Granted,
+    HandoffAccepted,
+    HandoffDone,
+    HandoffFailed,
+    HandoffOutcome,
+    HandoffRefused,
+    HandoffRequest,
+    HandoffResult,
+    Hello,
+    Ready,
+    Refuse,
+    Reject,
+    Released,
+    Side,
+    Target,
+    Welcome,
+)
+from baton.errors import BatonError
+from baton.frame import VERSION
+from baton.ids import HandoffId, RequestId, StreamId
+from baton.link import Link, LinkConfig, LinkEvent, Received, Rejected, SendError, Unresponsive
+from baton.metadata import DispatchMetadata
+from baton.reasons import RejectReason
+from baton.specialist.agent import (
+    Agent,
+    Call,
+    CallOverError,
+    Granting,
+    HandoffError,
+    NotHolderError,
+    NotSentError,
+    Preparation,
+    TooManyRequestsError,
+    outcome_error,
+)
+from baton.specialist.caller import CallerAudio, Hearing, Listener
+from baton.specialist.hooks import Hooks
+from baton.specialist.room import Connection, ConnectionLostError
+from baton.specialist.tasks import Tasks
+from baton.specialist.voice import Voice
+from baton.standing import (
+    Answer,
+    CallOff,
+    Complaint,
+    FinishUtterance,
+    GiveUp,
+    GoOn,
+    LeaveRoom,
+    SayNotHere,
+    SayReadyAgain,
+    Standing,
+    StartPreparing,
+    Step,
+    Take,
+)
+
+REQUESTS_MAX = 8
+"""Handoffs that an agent may ask for at the same time."""
+WELCOME_MAX_SECS = 60.0
+"""The longest that Baton may take to welcome a specialist that has just joined."""
+FAREWELL_MAX_SECS = 1.0
+"""How long the last acks are waited for before the room is left."""
+LEFT_MAX_SECS = 2.0
+"""How long an agent may take to put its things away."""
+TEXT_CHARS_MAX = 512
+"""The longest reason that is sent, in characters."""
+
+logger = logging.getLogger("baton")
+
+
+class NotWelcomedError(BatonError):
+    """Baton did not answer."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Baton did not welcome the specialist: {why}")
+
+
+class VersionMismatchError(NotWelcomedError):
+    """Baton speaks another version of the protocol."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"{detail}; install a version of baton-livekit that speaks Baton's own")
+
+
+class AgentFailedError(BatonError):
+    """A hook of the agent raised an exception: it is the cause of this one."""
+
+
+class _Request:
+    """A handoff that was asked for."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.first: asyncio.Future[HandoffAccepted] = loop.create_future()
+        self.last: asyncio.Future[HandoffDone] = loop.create_future()
+        for future in (self.first, self.last):
+            # Who asked may have gone away, and nobody is told then.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def accepted(self) -> HandoffAccepted:
+        return await asyncio.shield(self.first)
+
+    async def done(self) -> HandoffDone:
+        return await asyncio.shield(self.last)
+
+    def answered(self, outcome: HandoffOutcome) -> bool:
+        """Whether it was the last word."""
+        match outcome:
+            case HandoffAccepted():
+                if not self.first.done():
+                    self.first.set_result(outcome)
+                return False
+            case HandoffDone():
+                if not self.first.done():
+                    self.first.set_result(HandoffAccepted(outcome.handoff))
+                if not self.last.done():
+                    self.last.set_result(outcome)
+            case HandoffRefused() | HandoffFailed():
+                self.fail(outcome_error(outcome))
+        return True
+
+    def fail(self, error: HandoffError) -> None:
+        for future in (self.first, self.last):
+            if not future.done():
+                future.set_exception(error)
+
+
+class Job:
+    """A specialist's part in one call. `run` it once."""
+
+    def __init__(
+        self,
+        room: rtc.Room,
+        metadata: DispatchMetadata,
+        *,
+        sample_rate: int = 48_000,
+        hearing: Hearing | None = None,
+        sdk_name: str = "baton-livekit",
+    ) -> None:
+        binding = metadata.baton
+        self.voice = Voice(sample_rate)
+        """What is said."""
+        self.caller = CallerAudio(hearing or Hearing())
+        """What is heard."""
+        self.connection = Connection(room, binding.orchestrator, self)
+        """The room."""
+        self.call = Call(
+            id=binding.call,
+            specialist=binding.specialist,
+            metadata=metadata.metadata,
+            room=room,
+            voice=self.voice,
+            listen=self._listen,
+            wishes=self,
+            holds=lambda: self._standing.holds,
+            caller=lambda: self.connection.caller,
+        )
+        """The call, as the agent sees it."""
+        self._hello = Hello(
+            ticket=binding.ticket,
+            specialist=binding.specialist,
+            sdk_name=sdk_name,
+            sdk_version=__version__,
+            versions=(VERSION,),
+        )
+        stream = StreamId(random.SystemRandom().getrandbits(64) or 1)
+        self._link = Link(LinkConfig(side=Side.SPECIALIST, call=binding.call, stream=stream))
+        self._standing = Standing()
+        self._connected = True
+        self._sid = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._finish: asyncio.Task[Any] | None = None
+        self._requests: dict[RequestId, _Request] = {}
+        self._last_request = 0
+        self._outcomes: list[Callable[[HandoffOutcome], None]] = []
+        self._extra_tracks: list[rtc.LocalTrack] = []
+        self._tasks = Tasks()
+        self._hooks: Hooks | None = None
+        self._welcomed = asyncio.Event()
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def join(self) -> None:
+        """Closes the permission and publishes the voice, in this order: a track that is published open is heard by the
+        caller at once. The room is joined already, subscribed to nothing. Raises `ConnectionLostError`."""
+        await self.connection.close_permission()
+        await self.connection.publish(self.voice.source)
+
+    async def run(self, agent: Agent) -> None:
+        """Takes part in the call until it is over; `join` comes before. Raises `NotWelcomedError`,
+        `ConnectionLostError` or `AgentFailedError`."""
+        self._hooks = Hooks(agent, self.call, self._prepared, self._agent_failed)
+        try:
+            self._say_hello()
+            logger.info("joined as %s", self._hello.specialist)
+            await self._wait_for_welcome()
+            await asyncio.shield(self._ended)
+        finally:
+            await self._leave(agent)
+
+    def leave(self) -> None:
+        """Ends the part in the call."""
+        self._end(None)
+
+    def on_outcome(self, told: Callable[[HandoffOutcome], None]) -> None:
+        """Tells of every outcome of a request."""
+        self._outcomes.append(told)
+
+    def request(self, target: Target, reason: str) -> _Request:
+        """Asks for a handoff. Raises `HandoffError`."""
+        if self._ended.done():
+            raise CallOverError
+        if not self._standing.may_hand_off:
+            raise NotHolderError
+        if len(self._requests) >= REQUESTS_MAX:
+            raise TooManyRequestsError(REQUESTS_MAX)
+        number = RequestId(self._last_request + 1)
+        try:
+            self._send(HandoffRequest(number, target, reason[:TEXT_CHARS_MAX]))
+        except SendError as error:
+            raise NotSentError(str(error)) from error
+        self._last_request = number
+        request = self._requests[number] = _Request()
+        self._pump()
+        return request
+
+    # What the room tells.
+
+    def packet(self, data: bytes) -> None:
+        for event in self._link.handle_frame(time.monotonic(), data):
+            self._said(event)
+        self._pump()
+
+    def caller_track(self, sid: str, track: rtc.Track) -> None:
+        if self._standing.wants_caller:
+            self.caller.hear(sid, track)
+
+    def caller_track_gone(self, sid: str) -> None:
+        self.caller.forget(sid)
+
+    def extra_track(self, track: rtc.LocalTrack) -> None:
+        self._extra_tracks.append(track)
+        self._apply_gate()
+
+    def reconnecting(self) -> None:
+        logger.info("reconnecting")
+        self._connected = False
+        self._apply_gate()
+
+    def reconnected(self) -> None:
+        self._tasks.start(self._greet_again(), "baton: reconnect")
+
+    def ended(self, broken: str | None) -> None:
+        self._connected = False
+        self._end(None if broken is None else ConnectionLostError(f"the connection was lost: {broken}"))
+
+    # What comes of it.
+
+    async def _greet_again(self) -> None:
+        # After a full reconnect the track was published anew, and the server may not have been told yet who may
+        # subscribe. Only silence has left since.
+        try:
+            await self.connection.close_permission()
+        except ConnectionLostError as error:
+            self._end(error)
+            return
+        anew = self.connection.sid != self._sid
+        logger.info("reconnected, %s", "as a new participant" if anew else "as before")
+        if anew and self._standing.lose():
+            self._put_down()
+        self._connected = True
+        self._say_hello()
+        self._apply_gate()
+
+    def _say_hello(self) -> None:
+        self._sid = self.connection.sid
+        self._hello = replace(self._hello, track_sid=self.connection.track_sid)
+        self._link.hello(time.monotonic(), self._hello)
+        self._pump()
+
+    async def _wait_for_welcome(self) -> None:
+        waiting = asyncio.ensure_future(self._welcomed.wait())
+        try:
+            await asyncio.wait(
+                (waiting, self._ended), timeout=WELCOME_MAX_SECS, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            waiting.cancel()
+        if not self._welcomed.is_set() and not self._ended.done():
+            raise NotWelcomedError(f"no answer within {WELCOME_MAX_SECS:g} s, see Baton's log for this call")
+
+    def _said(self, event: LinkEvent) -> None:
+        match event:
+            case Received(_, body):
+                self._heard(body)
+            case Rejected(reason, detail):
+                logger.warning("frame rejected, %s: %s", reason.name, detail)
+            case Unresponsive():
+                logger.warning("Baton does not answer")
+
+    def _heard(self, body: Body) -> None:
+        logger.debug("received %s", body.NAME)
+        if isinstance(body, Dtmf):
+            self._cue(lambda hooks: hooks.digit(body.number, body.digit))
+            return
+        step = self._standing.hear(body)
+        if isinstance(body, Welcome):
+            self._welcomed.set()
+            self.caller.keep(body.terms.preroll_ms or 0)
+            self._apply_gate()
+            self.connection.repeat_wish()
+        if step is not None:
+            self._carry_out(step)
+
+    def _carry_out(self, step: Step) -> None:
+        match step:
+            case StartPreparing(handoff, source, reason, opening):
+                logger.info("preparing for handoff %d", handoff)
+                self._apply_gate()
+                preparation = Preparation(handoff, source, reason, opening)
+                self._cue(lambda hooks: hooks.prepare(preparation))
+            case SayReadyAgain(handoff):
+                self._send_ready(handoff)
+            case CallOff():
+                logger.info("preparation called off")
+                self._cue(lambda hooks: hooks.cancel())
+                self._apply_gate()
+            case Take(epoch, opening, handoff):
+                logger.info("granted, epoch %d", epoch)
+                self._stop_finishing()
+                self.voice.open()
+                self._apply_gate()
+                self._send(Granted(epoch))
+                grant = Granting(epoch, opening, handoff)
+                self._cue(lambda hooks: hooks.granted(grant))
+            case GoOn(epoch):
+                self._send(Granted(epoch))
+            case FinishUtterance(deadline_ms):
+                self.voice.finish()
+                self._cue(lambda hooks: hooks.finishing())
+                self._stop_finishing()
+                self._finish = self._tasks.start(self._finish_within(deadline_ms / 1000), "baton: last utterance")
+            case GiveUp(epoch):
+                self._give_up(Released(epoch))
+            case SayNotHere(epoch):
+                self._send(Released(epoch))
+            case LeaveRoom():
+                self._end(None)
+            case Answer(result):
+                self._answered(result)
+            case Complaint(reject):
+                self._complained(reject)
+
+    async def _finish_within(self, limit_secs: float) -> None:
+        try:
+            await asyncio.wait_for(self.voice.finished(), limit_secs)
+        except TimeoutError:
+            logger.debug("the utterance is cut")
+        self._finish = None
+        epoch = self._standing.finished()
+        if epoch is not None:
+            self._give_up(Released(epoch))
+            self._pump()
+
+    def _give_up(self, released: Released) -> None:
+        logger.info("revoked, epoch %d", released.epoch)
+        self._put_down()
+        self._send(released)
+
+    def _put_down(self) -> None:
+        """Silences and deafens the agent, and tells it."""
+        self._stop_finishing()
+        self.voice.close()
+        self._apply_gate()
+        self._cue(lambda hooks: hooks.revoked())
+
+    def _stop_finishing(self) -> None:
+        if self._finish is not None and self._finish is not asyncio.current_task():
+            self._finish.cancel()
+        self._finish = None
+
+    def _apply_gate(self) -> None:
+        """Sound passes, either way, only while the connection stands and Baton has greeted us on it. A subscription takes
+        longer than a grant may, so it is made while the agent prepares."""
+        stands = self._connected and self._link.is_established
+        holds = self._standing.holds
+        self.voice.set_audible(stands)
+        self.caller.set_audible(stands and holds)
+        wants = self._standing.wants_caller
+        self.connection.want_caller(wants)
+        if not wants:
+            self.caller.forget_all()
+        for track in self._extra_tracks:
+            if isinstance(track, rtc.LocalAudioTrack):
+                if stands and holds:
+                    track.unmute()
+                else:
+                    track.mute()
+
+    def _prepared(self, handoff: HandoffId, refusal: str | None) -> None:
+        if refusal is None and self._standing.ready(handoff):
+            logger.info("ready for handoff %d", handoff)
+            self._send_ready(handoff)
+        elif refusal is not None and self._standing.refused(handoff):
+            logger.info("preparation refused")
+            self._apply_gate()
+            self._send(Refuse(handoff, refusal[:TEXT_CHARS_MAX]))
+        # Else it was called off meanwhile.
+        self._pump()
+
+    def _agent_failed(self, error: BaseException) -> None:
+        failed = AgentFailedError(f"the agent failed: {error!r}")
+        failed.__cause__ = error
+        self._end(failed)
+
+    def _answered(self, result: HandoffResult) -> None:
+        request = self._requests.get(result.request)
+        if request is not None and request.answered(result.outcome):
+            del self._requests[result.request]
+        for told in self._outcomes:
+            told(result.outcome)
+
+    def _complained(self, reject: Reject) -> None:
+        logger.warning("Baton rejected a frame, %s: %s", reject.reason.name, reject.detail)
+        if self._welcomed.is_set():
+            return
+        if reject.reason is RejectReason.UNSUPPORTED_VERSION:
+            self._end(VersionMismatchError(reject.detail))
+        elif reject.reason in (RejectReason.UNBOUND, RejectReason.IDENTITY_TAKEN):
+            self._end(NotWelcomedError(f"{reject.detail}; the ticket is good for one job of one dispatch"))
+
+    def _send_ready(self, handoff: HandoffId) -> None:
+        self._send(Ready(handoff, context_items=0, context_hash=b""))
+
+    def _send(self, body: Body) -> None:
+        """A window that is full with these few words means that Baton has not answered for long."""
+        try:
+            self._link.send(time.monotonic(), self._standing.epoch, body)
+        except SendError as error:
+            if isinstance(body, HandoffRequest):
+                raise
+            self._end(ConnectionLostError(f"Baton does not answer: {error}"))
+
+    def _pump(self) -> None:
+        """Sends what is due, and sees to it that the next thing is done when it is due."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._connected:
+            return
+        now = time.monotonic()
+        while (transmit := self._link.poll_transmit(now)) is not None:
+            self.connection.send(transmit.payload, transmit.reliable)
+        due = self._link.poll_timeout()
+        if due is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(due - now, 0.001), self._time_passed)
+
+    def _time_passed(self) -> None:
+        self._timer = None
+        for event in self._link.handle_timeout(time.monotonic()):
+            self._said(event)
+        self._pump()
+
+    def _listen(self) -> Listener:
+        return self.caller.listener()
+
+    def _cue(self, cue: Callable[[Hooks], None]) -> None:
+        if self._hooks is not None:
+            cue(self._hooks)
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._ended.done():
+            return
+        if error is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(error)
+
+    async def _leave(self, agent: Agent) -> None:
+        """Lets Baton's last words be acked, and leaves."""
+        self.voice.close()
+        self.voice.set_audible(False)
+        for request in self._requests.values():
+            request.fail(CallOverError())
+        self._requests.clear()
+        if self._hooks is not None:
+            await self._hooks.stop()
+            self._hooks = None
+        try:
+            await asyncio.wait_for(agent.left(self.call), LEFT_MAX_SECS)
+        except TimeoutError:
+            logger.warning("the agent took longer than %g s to put its things away", LEFT_MAX_SECS)
+        deadline = time.monotonic() + FAREWELL_MAX_SECS
+        while self._connected and time.monotonic() < deadline:
+            self._pump()
+            if not self._link.waiting and self._link.poll_timeout() is None:
+                break
+            await asyncio.sleep(0.01)
+        self._connected = False
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.caller.end()
+        await self._tasks.stop()
+        await self.connection.close()
+        await self.voice.source.aclose()
+        if self._ended.done() and not self._ended.cancelled():
+            self._ended.exception()

@@ -1,0 +1,281 @@
+"""The room as LiveKit presents it: the only module that knows of `rtc.Room`.
+
+A `Connection` closes its tracks to everybody but Baton before it publishes, hands on the packets of Baton alone, and
+hears the caller alone. It decides nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from livekit import rtc
+
+from baton.errors import BatonError
+from baton.frame import TOPIC
+from baton.ids import Identity
+from baton.specialist.tasks import Tasks
+
+JOIN_MAX_SECS = 15.0
+"""The longest that joining may take."""
+SEND_MAX_SECS = 5.0
+"""The longest that one packet, or one request to the server, may take."""
+CLOSE_MAX_SECS = 2.0
+"""The longest that leaving may take."""
+PACKETS_MAX = 256
+"""Packets that may wait to be sent; beyond them one is lost, as in the network, and sent again by the link."""
+
+logger = logging.getLogger("baton")
+
+_T = TypeVar("_T")
+
+_OVER = frozenset(
+    {
+        rtc.DisconnectReason.CLIENT_INITIATED,
+        rtc.DisconnectReason.PARTICIPANT_REMOVED,
+        rtc.DisconnectReason.ROOM_DELETED,
+        rtc.DisconnectReason.ROOM_CLOSED,
+    }
+)
+_CALLER_RANKS = {
+    rtc.ParticipantKind.PARTICIPANT_KIND_SIP: 0,
+    rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD: 1,
+}
+
+
+class ConnectionLostError(BatonError):
+    """The room cannot be joined, or the connection to it has ended."""
+
+
+class Observer(Protocol):
+    """Whom a `Connection` tells what happens."""
+
+    def packet(self, data: bytes) -> None:
+        """Baton has sent a packet."""
+
+    def caller_track(self, sid: str, track: rtc.Track) -> None:
+        """A track of the caller's can be heard."""
+
+    def caller_track_gone(self, sid: str) -> None:
+        """It no longer can."""
+
+    def reconnecting(self) -> None:
+        """The connection is being restored."""
+
+    def reconnected(self) -> None:
+        """The connection is back."""
+
+    def ended(self, broken: str | None) -> None:
+        """The connection has ended for good, and why if that was not meant to be."""
+
+    def extra_track(self, track: rtc.LocalTrack) -> None:
+        """The agent has published another track."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    payload: bytes
+    reliable: bool
+
+
+class Connection:
+    """Our participant in a room, with one audio track."""
+
+    def __init__(self, room: rtc.Room, orchestrator: Identity, observer: Observer) -> None:
+        self._room = room
+        self._orchestrator = orchestrator
+        self._observer = observer
+        self._caller: str | None = None
+        self._wants_caller = False
+        self._voice_sid = ""
+        self._outbox: asyncio.Queue[_Packet] = asyncio.Queue(PACKETS_MAX)
+        self._tasks = Tasks()
+        self._handlers: dict[str, Callable[..., None]] = {
+            "data_received": self._on_data,
+            "participant_connected": self._on_change,
+            "track_published": self._on_change,
+            "track_subscribed": self._on_subscribed,
+            "track_unsubscribed": self._on_unsubscribed,
+            "local_track_published": self._on_local_track,
+            "reconnecting": self._on_reconnecting,
+            "reconnected": self._on_reconnected,
+            "disconnected": self._on_disconnected,
+        }
+
+    @property
+    def room(self) -> rtc.Room:
+        """The room itself."""
+        return self._room
+
+    async def join(self, url: str, token: str) -> None:
+        """Joins, subscribed to nothing. Raises `ConnectionLostError`."""
+        options = rtc.RoomOptions(auto_subscribe=False)
+        await _within("joining the room", JOIN_MAX_SECS, self._room.connect(url, token, options))
+
+    async def close_permission(self) -> None:
+        """Closes our tracks to everybody but Baton. To be done before anything is published, and after each reconnect."""
+        permission = rtc.ParticipantTrackPermission(participant_identity=self._orchestrator, allow_all=True)
+        self._room.local_participant.set_track_subscription_permissions(
+            allow_all_participants=False, participant_permissions=[permission]
+        )
+        # LiveKit does not answer this request. One behind it that it does answer says that both have been taken.
+        behind = self._room.local_participant.set_attributes({"baton.orchestrator": self._orchestrator})
+        await _within("closing the track permission", SEND_MAX_SECS, behind)
+
+    async def publish(self, source: rtc.AudioSource) -> None:
+        """Publishes the voice. DTX is off, so that Baton's buffers are filled before the first word."""
+        track = rtc.LocalAudioTrack.create_audio_track("voice", source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False, red=False)
+        for event, handler in self._handlers.items():
+            self._room.on(event, handler)  # type: ignore[arg-type]
+        publishing = self._room.local_participant.publish_track(track, options)
+        publication = await _within("publishing the audio track", SEND_MAX_SECS, publishing)
+        self._voice_sid = publication.sid
+        self._tasks.start(self._send_all(), "baton: outbox")
+
+    @property
+    def sid(self) -> str:
+        """The sid of our participant; another one after a full reconnect."""
+        return self._room.local_participant.sid
+
+    @property
+    def track_sid(self) -> str:
+        """The sid of our voice, as published last."""
+        publications = self._room.local_participant.track_publications
+        for sid, publication in publications.items():
+            if publication.name == "voice":
+                return sid
+        return self._voice_sid
+
+    @property
+    def caller(self) -> str | None:
+        """The caller's identity, once known; it stays when the caller is away."""
+        return self._caller
+
+    def pin_caller(self, identity: str) -> None:
+        """Baton has said who the caller is."""
+        if self._caller != identity:
+            self._caller = identity
+            self._apply_wish()
+
+    def find_caller(self) -> str | None:
+        """The caller's identity: as Baton has said, else the phone that has been here longest, else the web client."""
+        if self._caller is None:
+            found = [
+                (rank, participant.joined_at, identity)
+                for identity, participant in self._room.remote_participants.items()
+                if (rank := _CALLER_RANKS.get(participant.kind)) is not None
+            ]
+            self._caller = min(found, key=lambda each: (each[0], str(each[1]), each[2]))[2] if found else None
+        return self._caller
+
+    def send(self, payload: bytes, reliable: bool) -> None:
+        """Sends a packet to Baton, soon. A full outbox loses it."""
+        try:
+            self._outbox.put_nowait(_Packet(payload, reliable))
+        except asyncio.QueueFull:
+            logger.debug("packet lost, the outbox is full")
+
+    def want_caller(self, wanted: bool) -> None:
+        """Subscribes to the caller, or no longer."""
+        if wanted != self._wants_caller:
+            self._wants_caller = wanted
+            self._apply_wish()
+
+    def repeat_wish(self) -> None:
+        """Says once more that the caller is wanted: Baton keeps the caller from a specialist until it has said Hello, and
+        LiveKit loses such a request while a full reconnect is under way."""
+        for publication in self._caller_tracks():
+            if self._wants_caller:
+                publication.set_subscribed(True)
+
+    async def close(self) -> None:
+        """Stops to listen and to send, and leaves the room."""
+        self.detach()
+        await self._tasks.stop()
+        try:
+            await asyncio.wait_for(self._room.disconnect(), CLOSE_MAX_SECS)
+        except TimeoutError:
+            logger.debug("leaving the room took too long")
+
+    def detach(self) -> None:
+        """Stops to follow the room's events."""
+        for event, handler in self._handlers.items():
+            self._room.off(event, handler)  # type: ignore[arg-type]
+
+    def _apply_wish(self) -> None:
+        if self._wants_caller:
+            self.find_caller()
+        for publication in self._caller_tracks():
+            if publication.subscribed != self._wants_caller:
+                publication.set_subscribed(self._wants_caller)
+
+    def _caller_tracks(self) -> list[rtc.RemoteTrackPublication]:
+        if self._caller is None:
+            return []
+        caller = self._room.remote_participants.get(self._caller)
+        if caller is None:
+            return []
+        return [each for each in caller.track_publications.values() if each.kind == rtc.TrackKind.KIND_AUDIO]
+
+    def _on_data(self, packet: rtc.DataPacket) -> None:
+        sender = packet.participant
+        # The server stamps the sender; nobody but Baton is listened to.
+        if (
+            packet.topic == TOPIC
+            and sender is not None
+            and sender.identity == self._orchestrator
+            and sender.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        ):
+            self._observer.packet(packet.data)
+
+    def _on_change(self, *_: object) -> None:
+        self._apply_wish()
+
+    def _on_subscribed(
+        self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        if participant.identity == self._caller and publication.kind == rtc.TrackKind.KIND_AUDIO:
+            self._observer.caller_track(publication.sid, track)
+
+    def _on_unsubscribed(self, _: rtc.Track, publication: rtc.RemoteTrackPublication, *__: object) -> None:
+        self._observer.caller_track_gone(publication.sid)
+
+    def _on_local_track(self, publication: rtc.LocalTrackPublication, track: rtc.LocalTrack) -> None:
+        if publication.kind == rtc.TrackKind.KIND_AUDIO and publication.name != "voice":
+            self._observer.extra_track(track)
+
+    def _on_reconnecting(self) -> None:
+        self._observer.reconnecting()
+
+    def _on_reconnected(self) -> None:
+        self._apply_wish()
+        self._observer.reconnected()
+
+    def _on_disconnected(self, reason: object = None) -> None:
+        over = reason in _OVER
+        self._observer.ended(None if over else f"livekit says {reason}")
+
+    async def _send_all(self) -> None:
+        while True:
+            packet = await self._outbox.get()
+            sending = self._room.local_participant.publish_data(
+                packet.payload,
+                reliable=packet.reliable,
+                destination_identities=[self._orchestrator],
+                topic=TOPIC,
+            )
+            try:
+                await _within("sending a packet", SEND_MAX_SECS, sending)
+            except ConnectionLostError as error:
+                logger.debug("packet not sent: %s", error)
+
+
+async def _within(what: str, limit_secs: float, work: Coroutine[Any, Any, _T]) -> _T:
+    try:
+        return await asyncio.wait_for(work, limit_secs)
+    except TimeoutError:
+        raise ConnectionLostError(f"{what} took longer than {limit_secs:g} s") from None
+    except Exception as error:
+        raise ConnectionLostError(f"{what} failed: {error}") from error
