@@ -10,8 +10,9 @@ use crate::event::{Event, ParticipantKind};
 use crate::gates::Gates;
 use crate::ids::{CallId, DispatchId, Epoch, HandoffId, Identity, SpecialistName};
 use crate::outcome::{EndReason, RejectReason};
-use crate::phase::{Phase, ReadyWait, SwitchStep};
+use crate::phase::{Phase, SwitchStep};
 use crate::plan::Plan;
+use crate::ready::Awaited;
 use crate::recovery::Recovery;
 use crate::roster::Roster;
 use crate::snapshot::{Counts, Snapshot};
@@ -183,7 +184,11 @@ impl Call {
                 self.specialist_joined(turn, dispatch, identity)
             }
             Event::Hello { identity } => self.hello(turn, identity),
-            Event::Ready { identity, handoff } => self.ready(turn, identity, handoff),
+            Event::Ready {
+                identity,
+                handoff,
+                applied,
+            } => self.ready(turn, identity, handoff, applied),
             Event::PrepareRefused {
                 identity,
                 handoff,
@@ -194,7 +199,9 @@ impl Call {
             Event::Granted { identity, epoch } => self.granted(turn, identity, epoch),
             Event::Released { identity, epoch } => self.released(turn, identity, epoch),
             Event::HandoffRequested(request) => self.requested(turn, request),
-            Event::SpliceReached { handoff } => self.splice_reached(turn, handoff),
+            Event::ToolsSettled { handoff } => self.has_come(turn, handoff, Awaited::Tools),
+            Event::TailApplied { handoff } => self.has_come(turn, handoff, Awaited::Tail),
+            Event::SpliceReached { handoff } => self.has_come(turn, handoff, Awaited::Splice),
             Event::FirstFrame { identity, epoch } => self.first_frame(turn, &identity, epoch),
             Event::FadeDone { epoch } => self.fade_done(turn, epoch),
             Event::Unresponsive { identity } => self.unresponsive(turn, &identity),
@@ -209,7 +216,9 @@ impl Call {
             Timer::CallerJoin => self.end(turn, EndReason::NoCaller),
             Timer::CallerListen => self.caller_listens(turn),
             Timer::CallerReturn => self.end(turn, EndReason::CallerGone),
-            Timer::Splice => self.start_switch(turn),
+            Timer::Tools => self.await_no_longer(turn, &[Awaited::Tools]),
+            Timer::Splice => self.await_no_longer(turn, &[Awaited::Splice]),
+            Timer::Tail => self.await_no_longer(turn, &[Awaited::Tail]),
             Timer::Switch => self.switch_timed_out(turn),
             Timer::Fade => self.finish_switch(turn),
             Timer::Hold => self.recover(turn),
@@ -227,10 +236,7 @@ impl Call {
     fn phase_timeout(&self) -> Option<(Instant, Timer)> {
         match &self.phase {
             Phase::Idle { retry_at } => retry_at.map(|until| (until, Timer::Hold)),
-            Phase::Ready {
-                wait: ReadyWait::Splice { until },
-                ..
-            } => Some((*until, Timer::Splice)),
+            Phase::Ready { wait, .. } => wait.poll_timeout(),
             Phase::Switching {
                 step: SwitchStep::AwaitSound { until },
                 ..
@@ -239,12 +245,7 @@ impl Call {
                 step: SwitchStep::Fading { until },
                 ..
             } => Some((*until, Timer::Fade)),
-            Phase::Preparing { .. }
-            | Phase::Ready {
-                wait: ReadyWait::Caller,
-                ..
-            }
-            | Phase::Active { .. } => None,
+            Phase::Preparing { .. } | Phase::Active { .. } => None,
         }
     }
 

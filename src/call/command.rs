@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{Opening, Splice};
+use crate::config::{Opening, RouteNumber, Splice};
 use crate::event::{Asker, Misbehaviour, ParticipantKind};
 use crate::ids::{AgentName, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
 use crate::outcome::{EndReason, FailReason, LossReason, Outcome, RejectReason, RemoveReason};
@@ -50,6 +50,32 @@ pub enum Command {
         reason: String,
         /// Whether it will speak first.
         opening: Opening,
+        /// By which route, if a route was asked.
+        route: Option<RouteNumber>,
+    },
+    /// Report [`Event::ToolsSettled`](crate::Event::ToolsSettled) when no tool call of the holder runs that is to be
+    /// waited for on this route. The call bounds the wait itself; what still runs at the grant is cancelled or adopted.
+    AwaitTools {
+        /// Whose tools.
+        identity: Identity,
+        /// The call's epoch.
+        epoch: Epoch,
+        /// For which handoff.
+        handoff: HandoffId,
+        /// By which route, if a route was asked.
+        route: Option<RouteNumber>,
+        /// The tool call that is not waited for.
+        except: Option<String>,
+    },
+    /// Report [`Event::TailApplied`](crate::Event::TailApplied) when the target has applied all of the conversation. The
+    /// call bounds the wait itself.
+    AwaitTail {
+        /// The target.
+        identity: Identity,
+        /// The call's epoch.
+        epoch: Epoch,
+        /// For which handoff.
+        handoff: HandoffId,
     },
     /// Report [`Event::SpliceReached`](crate::Event::SpliceReached) when this source may be cut. The grant's journal
     /// record is made durable meanwhile.

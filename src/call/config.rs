@@ -128,7 +128,13 @@ pub struct Route {
     pub fade_ms: u32,
     /// Whether the new one speaks first.
     pub opening: Opening,
+    /// How long a ready target waits for the holder's tools, in milliseconds; 0 does not wait.
+    pub tools_wait_ms: u64,
 }
+
+/// A route's place among [`CallConfig::routes`], from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteNumber(pub usize);
 
 impl Default for Route {
     /// Anyone to anyone.
@@ -139,6 +145,7 @@ impl Default for Route {
             splice: Splice::default(),
             fade_ms: 120,
             opening: Opening::Continue,
+            tools_wait_ms: 5_000,
         }
     }
 }
@@ -208,6 +215,8 @@ pub struct Timers {
     pub hello_timeout_ms: u64,
     /// From Prepare until Ready.
     pub ready_timeout_ms: u64,
+    /// From the splice point until the target has applied the end of the conversation.
+    pub tail_timeout_ms: u64,
     /// From the grant until the new one's first frame.
     pub switch_timeout_ms: u64,
     /// How much longer than its length a crossfade may take.
@@ -231,6 +240,7 @@ impl Default for Timers {
             join_timeout_ms: 10_000,
             hello_timeout_ms: 5_000,
             ready_timeout_ms: 10_000,
+            tail_timeout_ms: 500,
             switch_timeout_ms: 2_000,
             fade_slack_ms: 500,
             revoke_timeout_ms: 1_000,
@@ -243,7 +253,7 @@ impl Default for Timers {
 
 impl Timers {
     /// Every timer with its name in the configuration.
-    pub fn named(&self) -> [(&'static str, u64); 12] {
+    pub fn named(&self) -> [(&'static str, u64); 13] {
         let Self {
             caller_join_timeout_ms,
             caller_listen_timeout_ms,
@@ -251,6 +261,7 @@ impl Timers {
             join_timeout_ms,
             hello_timeout_ms,
             ready_timeout_ms,
+            tail_timeout_ms,
             switch_timeout_ms,
             fade_slack_ms,
             revoke_timeout_ms,
@@ -265,6 +276,7 @@ impl Timers {
             ("join_timeout_ms", join_timeout_ms),
             ("hello_timeout_ms", hello_timeout_ms),
             ("ready_timeout_ms", ready_timeout_ms),
+            ("tail_timeout_ms", tail_timeout_ms),
             ("switch_timeout_ms", switch_timeout_ms),
             ("fade_slack_ms", fade_slack_ms),
             ("revoke_timeout_ms", revoke_timeout_ms),

@@ -62,6 +62,8 @@ pub enum Event {
         identity: Identity,
         /// What it was prepared for.
         handoff: HandoffId,
+        /// Whether it has applied the conversation that it was given; it is not ready without.
+        applied: bool,
     },
     /// A specialist does not want to be prepared.
     PrepareRefused {
@@ -88,6 +90,16 @@ pub enum Event {
     },
     /// Somebody asks to move the baton.
     HandoffRequested(HandoffRequest),
+    /// The holder's tools are done, see [`Command::AwaitTools`](crate::Command::AwaitTools).
+    ToolsSettled {
+        /// For which handoff.
+        handoff: HandoffId,
+    },
+    /// The target has applied all of the conversation, see [`Command::AwaitTail`](crate::Command::AwaitTail).
+    TailApplied {
+        /// For which handoff.
+        handoff: HandoffId,
+    },
     /// The old voice may be cut, see [`Command::WatchSplice`](crate::Command::WatchSplice).
     SpliceReached {
         /// For which handoff.
@@ -134,6 +146,9 @@ pub struct HandoffRequest {
     pub target: Target,
     /// Why; at most [`TEXT_CHARS_MAX`](crate::TEXT_CHARS_MAX) characters are kept.
     pub reason: String,
+    /// The asker's tool call by which it asks: its result comes with the handoff's, so it is not waited for. At most
+    /// [`TEXT_CHARS_MAX`](crate::TEXT_CHARS_MAX) characters are kept.
+    pub tool_call: Option<String>,
     /// Overrides the route's splice point. A wait is bounded by the longest timer there is.
     pub splice: Option<Splice>,
 }

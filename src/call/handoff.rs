@@ -5,11 +5,19 @@ use std::time::Instant;
 
 use crate::call::{Call, Turn, clip};
 use crate::command::{Command, Fact};
-use crate::config::{Opening, Route, Splice, TIMER_MS_MAX};
+use crate::config::{Opening, Route, RouteNumber, Splice};
 use crate::ids::{DispatchId, HandoffId, Identity, SpecialistName};
 use crate::outcome::{FailReason, Outcome, RejectReason};
-use crate::phase::{Cause, Handoff, Holder, Phase, ReadyWait};
+use crate::phase::{Cause, Handoff, Holder, Phase};
 use crate::snapshot::{Stage, WasAt};
+
+/// What is known of a handoff that was asked for, beside its route.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) route: Option<RouteNumber>,
+    pub(crate) splice: Option<Splice>,
+    pub(crate) tool_call: Option<String>,
+}
 
 impl Call {
     /// Starts a handoff. `from` is the holder, who keeps the baton until the switch.
@@ -25,7 +33,7 @@ impl Call {
         to: SpecialistName,
         reason: String,
         route: Route,
-        splice: Option<Splice>,
+        asked: Asked,
     ) {
         let Route {
             from: _,
@@ -33,6 +41,7 @@ impl Call {
             splice: routed,
             fade_ms,
             opening,
+            tools_wait_ms,
         } = route;
         self.newest_handoff = self.newest_handoff.next();
         let id = self.newest_handoff;
@@ -47,9 +56,12 @@ impl Call {
             cause,
             to,
             reason,
-            splice: splice.unwrap_or(routed),
+            splice: asked.splice.unwrap_or(routed),
             fade_ms,
             opening,
+            route: asked.route,
+            tools_wait_ms,
+            tool_call: asked.tool_call,
         };
         match self.acquire(turn, &handoff.to) {
             Ok(target) => {
@@ -147,59 +159,29 @@ impl Call {
             from: from.as_ref().map(|holder| holder.specialist.clone()),
             reason: handoff.reason.clone(),
             opening: handoff.opening.clone(),
+            route: handoff.route,
         });
         self.roster.set_stage(dispatch, Stage::Preparing { until });
     }
 
-    pub(crate) fn ready(&mut self, turn: &mut Turn<'_>, identity: Identity, handoff: HandoffId) {
+    pub(crate) fn ready(
+        &mut self,
+        turn: &mut Turn<'_>,
+        identity: Identity,
+        handoff: HandoffId,
+        applied: bool,
+    ) {
         let Some((dispatch, until)) = self.preparing(turn, &identity, handoff) else {
             return;
         };
+        if !applied {
+            // It is prepared as before, and may say so again once it has all of it.
+            self.reject(turn, Some(&identity), RejectReason::ContextNotApplied);
+            return;
+        }
         self.roster.set_stage(dispatch, Stage::Ready { until });
         turn.record(Fact::HandoffReady { handoff });
-        let Phase::Preparing {
-            from,
-            target,
-            handoff,
-        } = &self.phase
-        else {
-            return;
-        };
-        let (from, target, handoff) = (from.clone(), *target, handoff.clone());
-        let sounding = from.as_ref().filter(|holder| self.holds(holder));
-        let wait_ms = match (sounding, handoff.splice) {
-            (Some(_), Splice::EndOfUtterance { max_wait_ms }) => max_wait_ms.min(TIMER_MS_MAX),
-            (Some(_), Splice::Now) | (None, _) => 0,
-        };
-        let watch = sounding
-            .filter(|_| wait_ms > 0)
-            .map(|holder| Command::WatchSplice {
-                identity: holder.identity.clone(),
-                epoch: self.epoch,
-                handoff: handoff.id,
-                splice: handoff.splice,
-            });
-        let for_caller = from.is_none() && !self.caller.hears();
-        let wait = match for_caller {
-            true => ReadyWait::Caller,
-            false => ReadyWait::Splice {
-                until: turn.after(wait_ms),
-            },
-        };
-        self.enter(
-            turn,
-            Phase::Ready {
-                from,
-                target,
-                handoff,
-                wait,
-            },
-        );
-        if let Some(watch) = watch {
-            turn.push(watch);
-        } else if !for_caller {
-            self.start_switch(turn);
-        }
+        self.await_switch(turn);
     }
 
     pub(crate) fn prepare_refused(
@@ -226,50 +208,6 @@ impl Call {
         let after_ms = self.plan.timers().ready_timeout_ms;
         self.release(turn, dispatch);
         self.fail_handoff(turn, FailReason::NeverReady { after_ms });
-    }
-
-    pub(crate) fn splice_reached(&mut self, turn: &mut Turn<'_>, reached: HandoffId) {
-        match &self.phase {
-            Phase::Ready {
-                handoff,
-                wait: ReadyWait::Splice { .. },
-                ..
-            } if handoff.id == reached => {
-                self.start_switch(turn);
-            }
-            Phase::Idle { .. }
-            | Phase::Preparing { .. }
-            | Phase::Ready { .. }
-            | Phase::Switching { .. }
-            | Phase::Active { .. } => {
-                self.reject(turn, None, RejectReason::StaleHandoff { got: reached })
-            }
-        }
-    }
-
-    /// The holder no longer sounds: a splice point in its speech is not waited for.
-    pub(crate) fn no_splice_to_await(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
-        if let Phase::Ready {
-            from: Some(from),
-            wait: ReadyWait::Splice { .. },
-            ..
-        } = &self.phase
-            && from.dispatch == dispatch
-        {
-            self.start_switch(turn);
-        }
-    }
-
-    /// The caller hears now: an entry specialist that is ready may start.
-    pub(crate) fn caller_may_hear(&mut self, turn: &mut Turn<'_>) {
-        if let Phase::Ready {
-            wait: ReadyWait::Caller,
-            ..
-        } = &self.phase
-            && self.caller.hears()
-        {
-            self.start_switch(turn);
-        }
     }
 
     /// A handoff failed before its switch: back to the holder, or on to the next fallback. The target has been seen to.

@@ -16,7 +16,7 @@
 //! | `Idle` | nobody has the baton, the call holds | `Timer::Hold`, or a request by an operator or rule | `Preparing`, or the end |
 //! | `Preparing` | the target is dispatched if absent, joins, says Hello, gets Prepare; the holder goes on as before | `Ready` | `Ready` |
 //! | | | refusal, loss, `Timer::Join`, `Hello`, `Ready`, `Return` of the target | `Active` with the old holder, else the next fallback |
-//! | `Ready` | a splice point in the holder's speech is awaited; from nobody, a caller that hears | `SpliceReached`, `Timer::Splice`, the holder away or lost; the caller hears, `Timer::CallerListen` | `Switching` |
+//! | `Ready` | what the switch needs is awaited, see below | nothing of it is left | `Switching` |
 //! | | | the target reconnects | `Preparing` |
 //! | | | loss of the target | as in `Preparing` |
 //! | `Switching`, await sound | the epoch is raised, the new one admitted and granted; the old one is still heard | `FirstFrame`; `Granted` if there is no old one or the opening is to wait; `Timer::Switch` if the grant was taken | fade, or `Active` if there is no old one |
@@ -29,6 +29,21 @@
 //!
 //! The call's start is a handoff from nobody to the entry specialist, and so is the attempt of a fallback. In every
 //! phase `Stop`, `RoomClosed` and the caller's loss end the call.
+//!
+//! # What a ready target waits for
+//!
+//! Three steps, each begun when nothing of the one before is open. Everything in them has a bound of its own, and a wait
+//! that is over by its bound is over like any other.
+//!
+//! | step | what is awaited | until | bound |
+//! |---|---|---|---|
+//! | work | from nobody: a caller that hears | the caller hears | `Timer::CallerListen` |
+//! | | the holder's tools, if the route waits for any | `ToolsSettled`, the holder away or lost | `Timer::Tools` |
+//! | moment | a splice point in the holder's speech | `SpliceReached`, the holder away or lost | `Timer::Splice` |
+//! | tail | the target has applied all of the conversation | `TailApplied` | `Timer::Tail` |
+//!
+//! `Ready` itself counts only from a target that has applied the conversation up to where it was when it was prepared;
+//! so the tail is what has been said since.
 //!
 //! # A request
 //!
@@ -102,6 +117,7 @@ mod near;
 mod outcome;
 mod phase;
 mod plan;
+mod ready;
 mod recovery;
 mod request;
 mod roster;
@@ -113,7 +129,7 @@ pub use call::Call;
 pub use command::{Command, Fact};
 pub use config::{
     After, CallConfig, FADE_MS_MAX, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX, Route,
-    SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
+    RouteNumber, SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
 };
 pub use event::{Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, Target};
 pub use ids::{
@@ -123,8 +139,9 @@ pub use ids::{
 pub use outcome::{
     EndReason, FailReason, LossReason, Outcome, RefuseReason, RejectReason, RemoveReason,
 };
-pub use phase::{Cause, Handoff, Holder, Phase, PhaseName, ReadyWait, SwitchStep};
+pub use phase::{Cause, Handoff, Holder, Phase, PhaseName, SwitchStep};
 pub use plan::{ConfigError, Plan};
+pub use ready::{Awaited, ReadyStep, ReadyWait};
 pub use snapshot::{CallerView, Counts, Snapshot, SpecialistView, Stage, WasAt};
 pub use timer::Timer;
 

@@ -7,7 +7,7 @@ use crate::command::{Command, Fact};
 use crate::event::Departure;
 use crate::ids::{DispatchId, Epoch, Identity, SpecialistName};
 use crate::outcome::{FailReason, LossReason, RejectReason, RemoveReason};
-use crate::phase::{Phase, ReadyWait};
+use crate::phase::Phase;
 use crate::roster::Instance;
 use crate::snapshot::{Stage, WasAt};
 
@@ -231,7 +231,7 @@ impl Call {
                 self.outgoing_gone(turn);
             }
             Stage::Settling { .. } => self.rest_away(turn, dispatch, back_by),
-            Stage::Holding { .. } => self.no_splice_to_await(turn, dispatch),
+            Stage::Holding { .. } => self.no_holder_to_await(turn, dispatch),
             Stage::Dispatched { .. }
             | Stage::Joined { .. }
             | Stage::Waiting
@@ -262,7 +262,7 @@ impl Call {
             from,
             target,
             handoff,
-            wait: ReadyWait::Caller | ReadyWait::Splice { .. },
+            wait: _,
         } = &self.phase
         {
             let (from, target, handoff) = (from.clone(), *target, handoff.clone());

@@ -189,6 +189,9 @@ pub enum RejectReason {
     /// The request was made before and is being worked on.
     #[error("the request is a repetition")]
     Duplicate,
+    /// It is not ready before it has applied the conversation that it was given.
+    #[error("the conversation that was given is not applied")]
+    ContextNotApplied,
     /// It makes no sense at this point.
     #[error("not expected now")]
     Unexpected,

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use crate::config::{Opening, Splice};
+use crate::config::{Opening, RouteNumber, Splice};
 use crate::event::Asker;
 use crate::ids::{DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
+use crate::ready::ReadyWait;
 
 /// Where a call stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub enum Phase {
         /// How.
         handoff: Handoff,
     },
-    /// The target is ready; the moment is awaited.
+    /// The target is ready; what else the switch needs is awaited.
     Ready {
         /// Who has the baton.
         from: Option<Holder>,
@@ -49,18 +50,6 @@ pub enum Phase {
     Active {
         /// Who.
         holder: Holder,
-    },
-}
-
-/// For what a ready target waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadyWait {
-    /// For a caller that hears; the caller's timers bound it.
-    Caller,
-    /// For the old voice to come to a splice point.
-    Splice {
-        /// When it is cut regardless.
-        until: Instant,
     },
 }
 
@@ -109,6 +98,12 @@ pub struct Handoff {
     pub fade_ms: u32,
     /// Whether the target speaks first.
     pub opening: Opening,
+    /// By which route, if a route was asked.
+    pub route: Option<RouteNumber>,
+    /// How long the holder's tools may take, in milliseconds.
+    pub tools_wait_ms: u64,
+    /// The holder's tool call that asks for the handoff, which therefore is not waited for.
+    pub tool_call: Option<String>,
 }
 
 /// What started a handoff.

@@ -1,8 +1,8 @@
 //! A configuration that has been checked.
 
 use crate::config::{
-    After, CallConfig, FADE_MS_MAX, Fallback, Limits, Names, ROUTES_MAX, Route, SPECIALISTS_MAX,
-    SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
+    After, CallConfig, FADE_MS_MAX, Fallback, Limits, Names, ROUTES_MAX, Route, RouteNumber,
+    SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
 };
 use crate::ids::SpecialistName;
 use crate::near::near_match;
@@ -119,10 +119,19 @@ impl Plan {
 
     /// The first route from `from` to `to`.
     pub fn route(&self, from: &SpecialistName, to: &SpecialistName) -> Option<&Route> {
-        self.config
-            .routes
-            .iter()
-            .find(|route| route.from.contains(from) && route.to.contains(to))
+        self.numbered_route(from, to).map(|(_, route)| route)
+    }
+
+    /// The first route from `from` to `to`, and its number.
+    pub(crate) fn numbered_route(
+        &self,
+        from: &SpecialistName,
+        to: &SpecialistName,
+    ) -> Option<(RouteNumber, &Route)> {
+        let mut routes = self.config.routes.iter().enumerate();
+        routes
+            .find(|(_, route)| route.from.contains(from) && route.to.contains(to))
+            .map(|(index, route)| (RouteNumber(index), route))
     }
 
     /// The first `max` specialists that `from` may hand off to.

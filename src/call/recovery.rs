@@ -6,9 +6,11 @@
 use crate::call::{Call, Turn};
 use crate::command::{Command, Fact};
 use crate::config::{Fallback, Lifetime, Opening};
+use crate::handoff::Asked;
 use crate::ids::SpecialistName;
 use crate::outcome::{EndReason, FailReason, LossReason, Outcome};
 use crate::phase::{Cause, Phase};
+use crate::ready::Awaited;
 use crate::roster::Instance;
 use crate::snapshot::Stage;
 
@@ -51,7 +53,7 @@ impl Call {
             entry.clone(),
             "entry".to_owned(),
             route,
-            None,
+            Asked::default(),
         );
         for (name, specialist) in &plan.config().specialists {
             // Those beyond the limit are dispatched when they are needed, as if they were on demand.
@@ -86,7 +88,7 @@ impl Call {
             Phase::Preparing { from, .. } => *from = None,
             Phase::Ready { from, .. } => {
                 *from = None;
-                self.start_switch(turn);
+                self.await_no_longer(turn, &[Awaited::Tools, Awaited::Splice]);
             }
             Phase::Idle { .. } | Phase::Switching { .. } | Phase::Active { .. } => {
                 self.recover(turn)
@@ -101,7 +103,8 @@ impl Call {
             self.recovery.tried.push(next.clone());
             let route = Self::unrouted(Opening::Continue);
             let reason = format!("fallback for {}", self.recovery.lost);
-            return self.begin(turn, None, Cause::Recovery, next, reason, route, None);
+            let asked = Asked::default();
+            return self.begin(turn, None, Cause::Recovery, next, reason, route, asked);
         }
         self.recovery.round += 1;
         self.recovery.tried.clear();

@@ -2,8 +2,9 @@
 
 use crate::call::{Call, Turn, clip};
 use crate::command::Command;
-use crate::config::Route;
+use crate::config::{Route, RouteNumber};
 use crate::event::{Asker, HandoffRequest, Target};
+use crate::handoff::Asked;
 use crate::ids::{RequestId, SpecialistName};
 use crate::outcome::{Outcome, RefuseReason, RejectReason};
 use crate::phase::{Cause, Handoff, Phase};
@@ -12,6 +13,9 @@ use crate::snapshot::Stage;
 /// How many names a refusal lists.
 const REACHABLE_MAX: usize = 8;
 
+/// A route and its number; without one, what is used where no route says otherwise.
+type Routed = (Option<RouteNumber>, Route);
+
 impl Call {
     pub(crate) fn requested(&mut self, turn: &mut Turn<'_>, request: HandoffRequest) {
         let HandoffRequest {
@@ -19,6 +23,7 @@ impl Call {
             request,
             target,
             reason,
+            tool_call,
             splice,
         } = request;
         if let Some(reason) = self.not_entitled(&asker, request) {
@@ -31,7 +36,7 @@ impl Call {
             self.reject(turn, identity, reason);
             return;
         }
-        let (to, route) = match self.resolve(target) {
+        let (to, routed) = match self.resolve(target) {
             Ok(resolved) => resolved,
             Err(reason) => {
                 self.counts.refused += 1;
@@ -54,7 +59,13 @@ impl Call {
             | Phase::Switching { .. } => None,
         };
         let cause = Cause::Request { asker, request };
-        self.begin(turn, from, cause, to, clip(reason), route, splice);
+        let (number, route) = routed;
+        let asked = Asked {
+            route: number,
+            splice,
+            tool_call: tool_call.map(clip),
+        };
+        self.begin(turn, from, cause, to, clip(reason), route, asked);
     }
 
     /// Why an asker may not ask, if so.
@@ -95,7 +106,7 @@ impl Call {
     }
 
     /// Whom a request means, and by which route.
-    fn resolve(&self, target: Target) -> Result<(SpecialistName, Route), RefuseReason> {
+    fn resolve(&self, target: Target) -> Result<(SpecialistName, Routed), RefuseReason> {
         let (to, back) = match target {
             Target::Specialist(name) => (name, false),
             Target::Previous => (self.previous.clone().ok_or(RefuseReason::NoPrevious)?, true),
@@ -117,15 +128,15 @@ impl Call {
             return Err(RefuseReason::TooMany { max });
         }
         let Some(holder) = self.phase.holder() else {
-            return Ok((to, Route::default()));
+            return Ok((to, Routed::default()));
         };
         let from = &holder.specialist;
         if *from == to {
             return Err(RefuseReason::AlreadyHolder { name: to });
         }
-        match self.plan.route(from, &to) {
-            Some(route) => Ok((to, route.clone())),
-            None if back && self.plan.config().hand_back => Ok((to, Route::default())),
+        match self.plan.numbered_route(from, &to) {
+            Some((number, route)) => Ok((to, (Some(number), route.clone()))),
+            None if back && self.plan.config().hand_back => Ok((to, Routed::default())),
             None => Err(RefuseReason::NoRoute {
                 reachable: self.plan.reachable(from, REACHABLE_MAX),
                 from: from.clone(),

@@ -11,8 +11,12 @@ pub enum Timer {
     CallerListen,
     /// The caller did not come back: the call ends.
     CallerReturn,
+    /// The holder's tools are not done: they are waited for no longer.
+    Tools,
     /// No splice point came: the old voice is cut.
     Splice,
+    /// The target has not said that it applied the end of the conversation: it is granted anyway.
+    Tail,
     /// The new holder did not sound: it goes on if it took its grant, else the old one takes the baton back.
     Switch,
     /// The crossfade was not reported done: it is taken for done.

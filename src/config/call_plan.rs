@@ -163,6 +163,11 @@ fn read_routes(section: &mut Section<'_, '_>, known: &[&str], fade_ms: u32) -> O
                     parse_opening,
                 )
                 .unwrap_or(Opening::Continue),
+            tools_wait_ms: section.integer(
+                "tools_wait_ms",
+                0..=TIMER_MS_MAX,
+                Route::default().tools_wait_ms,
+            ),
         }
     })
 }
@@ -246,6 +251,7 @@ fn read_timers(section: &mut Section<'_, '_>) -> Timers {
         join_timeout_ms: millis("join_timeout_ms", default.join_timeout_ms),
         hello_timeout_ms: millis("hello_timeout_ms", default.hello_timeout_ms),
         ready_timeout_ms: millis("ready_timeout_ms", default.ready_timeout_ms),
+        tail_timeout_ms: millis("tail_timeout_ms", default.tail_timeout_ms),
         switch_timeout_ms: millis("switch_timeout_ms", default.switch_timeout_ms),
         fade_slack_ms: millis("fade_slack_ms", default.fade_slack_ms),
         revoke_timeout_ms: millis("revoke_timeout_ms", default.revoke_timeout_ms),

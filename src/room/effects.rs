@@ -39,6 +39,7 @@ impl Task {
                 from,
                 reason,
                 opening,
+                route: _,
             } => {
                 let prepare = Prepare {
                     handoff,
@@ -50,6 +51,9 @@ impl Task {
                 self.peers
                     .send(now, &identity, epoch, &Body::Prepare(prepare));
             }
+            // No conversation is in the call yet: no tool runs, and nothing is to be applied.
+            Command::AwaitTools { handoff, .. } => self.tell(Event::ToolsSettled { handoff }),
+            Command::AwaitTail { handoff, .. } => self.tell(Event::TailApplied { handoff }),
             Command::WatchSplice {
                 identity,
                 epoch: _,

@@ -307,6 +307,7 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
         Body::Ready(ready) => Some(Event::Ready {
             identity,
             handoff: ready.handoff,
+            applied: true,
         }),
         Body::Refuse { handoff, reason } => Some(Event::PrepareRefused {
             identity,
@@ -320,6 +321,7 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
             request: request.request,
             target: request.target,
             reason: request.reason,
+            tool_call: None,
             splice: None,
         })),
         Body::Reject(reject) => {

@@ -86,6 +86,8 @@ reasons! {
         Unexpected => "unexpected",
         /// The call is over.
         CallOver => "call_over",
+        /// It is not ready before it has applied the conversation that it was given.
+        ContextNotApplied => "context_not_applied",
     }
 }
 
@@ -142,6 +144,7 @@ impl From<&call::RejectReason> for RejectReason {
             call::RejectReason::Unbound => Self::Unbound,
             call::RejectReason::IdentityTaken => Self::IdentityTaken,
             call::RejectReason::Duplicate => Self::Duplicate,
+            call::RejectReason::ContextNotApplied => Self::ContextNotApplied,
             call::RejectReason::Unexpected => Self::Unexpected,
         }
     }

@@ -26,6 +26,7 @@ class RejectReason(StrEnum):
     DUPLICATE = "duplicate"
     UNEXPECTED = "unexpected"
     CALL_OVER = "call_over"
+    CONTEXT_NOT_APPLIED = "context_not_applied"
 
 
 class RefuseReason(StrEnum):

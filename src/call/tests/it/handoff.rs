@@ -245,6 +245,7 @@ fn a_repeated_request_is_not_taken_for_a_second_one() {
         request: RequestId(7),
         target: target("billing"),
         reason: String::new(),
+        tool_call: None,
         splice: None,
     };
     bench.on(Event::HandoffRequested(request.clone()));
@@ -434,10 +435,18 @@ fn events_of_old_epochs_and_handoffs_change_nothing() {
         Event::Ready {
             identity: billing.clone(),
             handoff: HandoffId(2),
+            applied: true,
         },
         Event::Ready {
             identity: triage,
             handoff: HandoffId(1),
+            applied: true,
+        },
+        Event::ToolsSettled {
+            handoff: HandoffId(2),
+        },
+        Event::TailApplied {
+            handoff: HandoffId(2),
         },
         Event::PrepareRefused {
             identity: billing,
@@ -454,7 +463,7 @@ fn events_of_old_epochs_and_handoffs_change_nothing() {
         );
     }
     let mut after = bench.call.snapshot();
-    assert_eq!(after.counts.rejected, before.counts.rejected + 14);
+    assert_eq!(after.counts.rejected, before.counts.rejected + 16);
     after.counts = before.counts;
     assert_eq!(after, before);
 }

@@ -34,6 +34,8 @@ pub(crate) struct Bench {
     /// What was put in, and what came out, as text.
     pub(crate) text: Vec<String>,
     requests: u64,
+    /// Whether tools are done and the target has all of the conversation as soon as it is asked for.
+    pub(crate) settles: bool,
 }
 
 impl Bench {
@@ -49,6 +51,7 @@ impl Bench {
             log: Vec::new(),
             text: Vec::new(),
             requests: 0,
+            settles: true,
         };
         bench.keep("start", out);
         bench
@@ -84,7 +87,22 @@ impl Bench {
         let mut out = Vec::new();
         let input = format!("{event:?}");
         self.call.handle_event(self.now, event, &mut out);
-        self.keep(&input, out)
+        let out = self.keep(&input, out);
+        self.settle(out)
+    }
+
+    /// Answers what an idle shell can answer at once.
+    fn settle(&mut self, mut out: Vec<Command>) -> Vec<Command> {
+        let asked = out.iter().filter_map(|command| match command {
+            Command::AwaitTools { handoff, .. } => Some(Event::ToolsSettled { handoff: *handoff }),
+            Command::AwaitTail { handoff, .. } => Some(Event::TailApplied { handoff: *handoff }),
+            _ => None,
+        });
+        let asked: Vec<Event> = asked.filter(|_| self.settles).collect();
+        for event in asked {
+            out.extend(self.on(event));
+        }
+        out
     }
 
     /// Steps to the next timer and fires it.
@@ -94,7 +112,8 @@ impl Bench {
         let mut out = Vec::new();
         self.call.handle_timeout(self.now, &mut out);
         let input = format!("{timer:?}");
-        Some((timer, self.keep(&input, out)))
+        let out = self.keep(&input, out);
+        Some((timer, self.settle(out)))
     }
 
     /// Fires timers until this one has fired.
@@ -232,7 +251,12 @@ impl Bench {
 
     pub(crate) fn gets_ready(&mut self, name: &str) -> Vec<Command> {
         let (identity, handoff) = (self.identity(name), self.handoff());
-        self.on(Event::Ready { identity, handoff })
+        let applied = true;
+        self.on(Event::Ready {
+            identity,
+            handoff,
+            applied,
+        })
     }
 
     pub(crate) fn splices(&mut self) -> Vec<Command> {
@@ -277,6 +301,7 @@ impl Bench {
             request,
             target,
             reason,
+            tool_call: None,
             splice: None,
         }))
     }

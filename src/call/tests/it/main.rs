@@ -6,6 +6,7 @@ mod handoff;
 mod harness;
 mod plan;
 mod random;
+mod ready;
 mod recovery;
 mod rollback;
 mod specialists;

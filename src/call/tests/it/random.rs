@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use call::{
-    After, Asker, CallConfig, Command, Departure, DispatchId, Epoch, Event, HandoffId,
+    After, Asker, Awaited, CallConfig, Command, Departure, DispatchId, Epoch, Event, HandoffId,
     HandoffRequest, Identity, Misbehaviour, Names, Opening, ParticipantKind, Phase, RequestId,
     Route, Snapshot, Splice, Stage, SwitchStep, Target,
 };
@@ -47,6 +47,13 @@ enum Step {
     },
     Ready {
         who: usize,
+        handoff: u64,
+        applied: bool,
+    },
+    Settled {
+        handoff: u64,
+    },
+    Applied {
         handoff: u64,
     },
     Refuse {
@@ -117,7 +124,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (who.clone(), kind).prop_map(|(who, kind)| Step::Participant { who, kind }),
         6 => (who.clone(), departure).prop_map(|(who, departure)| Step::Left { who, departure }),
         6 => who.clone().prop_map(|who| Step::Hello { who }),
-        3 => (who.clone(), back.clone()).prop_map(|(who, handoff)| Step::Ready { who, handoff }),
+        3 => (who.clone(), back.clone(), prop::bool::weighted(0.8))
+            .prop_map(|(who, handoff, applied)| Step::Ready { who, handoff, applied }),
+        2 => back.clone().prop_map(|handoff| Step::Settled { handoff }),
+        2 => back.clone().prop_map(|handoff| Step::Applied { handoff }),
         2 => (who.clone(), back.clone()).prop_map(|(who, handoff)| Step::Refuse { who, handoff }),
         3 => (who.clone(), back.clone()).prop_map(|(who, epoch)| Step::Granted { who, epoch }),
         3 => (who.clone(), back.clone()).prop_map(|(who, epoch)| Step::Released { who, epoch }),
@@ -168,6 +178,8 @@ fn configs() -> impl Strategy<Value = CallConfig> {
                     to,
                     splice,
                     opening,
+                    // Half of them: those that do not splice at once.
+                    tools_wait_ms: if splice == Splice::Now { 0 } else { 5_000 },
                     ..Route::default()
                 }];
                 config.limits.instances_max = instances_max;
@@ -210,6 +222,7 @@ impl Watch {
             running: None,
             requests: 0,
         };
+        watch.bench.settles = false;
         watch.check();
         watch
     }
@@ -315,6 +328,8 @@ impl Watch {
             Command::HandoffResult { request, .. } => *self.asked.entry(*request).or_default() += 1,
             Command::Welcome { .. }
             | Command::Prepare { .. }
+            | Command::AwaitTools { .. }
+            | Command::AwaitTail { .. }
             | Command::WatchSplice { .. }
             | Command::Revoke { .. }
             | Command::Release { .. }
@@ -520,6 +535,7 @@ impl Watch {
                     request,
                     target,
                     reason,
+                    tool_call: None,
                     splice: None,
                 })
             }
@@ -538,8 +554,19 @@ impl Watch {
             Step::Hello { who } => Event::Hello {
                 identity: self.who(who),
             },
-            Step::Ready { who, handoff } => Event::Ready {
+            Step::Ready {
+                who,
+                handoff,
+                applied,
+            } => Event::Ready {
                 identity: self.who(who),
+                handoff: self.handoff(handoff),
+                applied,
+            },
+            Step::Settled { handoff } => Event::ToolsSettled {
+                handoff: self.handoff(handoff),
+            },
+            Step::Applied { handoff } => Event::TailApplied {
                 handoff: self.handoff(handoff),
             },
             Step::Refuse { who, handoff } => Event::PrepareRefused {
@@ -622,7 +649,11 @@ impl Watch {
                     identity,
                 },
                 Stage::Joined { .. } | Stage::Away { back: true, .. } => Event::Hello { identity },
-                Stage::Preparing { .. } => Event::Ready { identity, handoff },
+                Stage::Preparing { .. } => Event::Ready {
+                    identity,
+                    handoff,
+                    applied: true,
+                },
                 Stage::Holding {
                     take_until: Some(_),
                 } => Event::Granted {
@@ -647,9 +678,16 @@ impl Watch {
             return self.on(event);
         }
         match &snapshot.phase {
-            Phase::Ready { handoff, .. } => self.on(Event::SpliceReached {
-                handoff: handoff.id,
-            }),
+            Phase::Ready { handoff, wait, .. } => {
+                let handoff = handoff.id;
+                match wait.awaited().next() {
+                    Some(Awaited::Tools) => self.on(Event::ToolsSettled { handoff }),
+                    Some(Awaited::Splice) => self.on(Event::SpliceReached { handoff }),
+                    Some(Awaited::Tail) => self.on(Event::TailApplied { handoff }),
+                    // The caller hears already.
+                    Some(Awaited::Caller) | None => {}
+                }
+            }
             Phase::Switching {
                 to,
                 step: SwitchStep::AwaitSound { .. },
@@ -707,6 +745,8 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
     match command {
         Command::Welcome { epoch, .. }
         | Command::Prepare { epoch, .. }
+        | Command::AwaitTools { epoch, .. }
+        | Command::AwaitTail { epoch, .. }
         | Command::WatchSplice { epoch, .. }
         | Command::Grant { epoch, .. }
         | Command::Revoke { epoch, .. }

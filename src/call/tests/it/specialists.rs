@@ -230,6 +230,7 @@ fn strangers_and_the_caller_are_not_heard() {
             Event::Ready {
                 identity: identity.clone(),
                 handoff: call::HandoffId(1),
+                applied: true,
             },
             Event::Released {
                 identity: identity.clone(),

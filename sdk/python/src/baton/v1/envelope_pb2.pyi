@@ -37,6 +37,7 @@ class RejectReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REJECT_REASON_DUPLICATE: _ClassVar[RejectReason]
     REJECT_REASON_UNEXPECTED: _ClassVar[RejectReason]
     REJECT_REASON_CALL_OVER: _ClassVar[RejectReason]
+    REJECT_REASON_CONTEXT_NOT_APPLIED: _ClassVar[RejectReason]
 PHASE_UNSPECIFIED: Phase
 PHASE_IDLE: Phase
 PHASE_PREPARING: Phase
@@ -60,6 +61,7 @@ REJECT_REASON_IDENTITY_TAKEN: RejectReason
 REJECT_REASON_DUPLICATE: RejectReason
 REJECT_REASON_UNEXPECTED: RejectReason
 REJECT_REASON_CALL_OVER: RejectReason
+REJECT_REASON_CONTEXT_NOT_APPLIED: RejectReason
 
 class Version(_message.Message):
     __slots__ = ("major", "minor")

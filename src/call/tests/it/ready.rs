@@ -1,0 +1,149 @@
+//! What a ready target waits for before the switch.
+
+use call::{
+    Awaited, Command, Departure, Event, Phase, PhaseName, RejectReason, Route, Splice, Timer,
+};
+
+use crate::harness::{Bench, config, grant, target};
+
+/// A call in which billing has said that it is ready, and nothing is answered by itself.
+fn ready() -> Bench {
+    let mut bench = Bench::active(config());
+    bench.settles = false;
+    bench.asks("triage", target("billing"));
+    bench.comes("billing");
+    bench.gets_ready("billing");
+    bench
+}
+
+fn awaited(bench: &Bench) -> Vec<Awaited> {
+    match bench.call.phase() {
+        Phase::Ready { wait, .. } => wait.awaited().collect(),
+        Phase::Idle { .. }
+        | Phase::Preparing { .. }
+        | Phase::Switching { .. }
+        | Phase::Active { .. } => Vec::new(),
+    }
+}
+
+fn tools_settled(bench: &mut Bench) -> Vec<Command> {
+    let handoff = bench.handoff();
+    bench.on(Event::ToolsSettled { handoff })
+}
+
+fn tail_applied(bench: &mut Bench) -> Vec<Command> {
+    let handoff = bench.handoff();
+    bench.on(Event::TailApplied { handoff })
+}
+
+#[test]
+fn tools_then_the_splice_point_then_the_tail_are_awaited() {
+    let mut bench = ready();
+    assert_eq!(awaited(&bench), [Awaited::Tools]);
+    let out = tools_settled(&mut bench);
+    assert!(matches!(out[..], [Command::WatchSplice { .. }]), "{out:?}");
+    assert_eq!(awaited(&bench), [Awaited::Splice]);
+    let out = bench.splices();
+    assert!(
+        matches!(&out[..], [Command::AwaitTail { identity, .. }] if identity.as_str() == "agent-billing-2"),
+        "{out:?}"
+    );
+    assert_eq!(awaited(&bench), [Awaited::Tail]);
+    let out = tail_applied(&mut bench);
+    assert_eq!(grant(&out), Some(("agent-billing-2".to_owned(), 2)));
+}
+
+#[test]
+fn each_wait_has_a_bound_of_its_own() {
+    let mut bench = ready();
+    let mut at = bench.at_ms();
+    for (timer, ms) in [
+        (Timer::Tools, 5_000),
+        (Timer::Splice, 3_000),
+        (Timer::Tail, 500),
+    ] {
+        assert_eq!(bench.fire().map(|(fired, _)| fired), Some(timer));
+        assert_eq!(bench.at_ms() - at, ms);
+        at = bench.at_ms();
+    }
+    assert_eq!(bench.phase(), PhaseName::Switching);
+}
+
+#[test]
+fn what_is_not_awaited_yet_or_any_more_is_rejected() {
+    let mut bench = ready();
+    let stale = |out: Vec<Command>| {
+        matches!(
+            out[..],
+            [Command::Reject {
+                reason: RejectReason::StaleHandoff { .. },
+                ..
+            }]
+        )
+    };
+    assert!(stale(bench.splices()));
+    assert!(stale(tail_applied(&mut bench)));
+    assert!(!stale(tools_settled(&mut bench)));
+    assert!(stale(tools_settled(&mut bench)));
+    assert_eq!(awaited(&bench), [Awaited::Splice]);
+}
+
+#[test]
+fn a_target_that_has_not_applied_the_conversation_is_not_ready() {
+    let mut bench = Bench::active(config());
+    bench.asks("triage", target("billing"));
+    bench.comes("billing");
+    let (identity, handoff) = (bench.identity("billing"), bench.handoff());
+    let out = bench.on(Event::Ready {
+        identity,
+        handoff,
+        applied: false,
+    });
+    assert!(
+        matches!(
+            out[..],
+            [Command::Reject {
+                reason: RejectReason::ContextNotApplied,
+                ..
+            }]
+        ),
+        "{out:?}"
+    );
+    assert_eq!(bench.phase(), PhaseName::Preparing);
+    bench.gets_ready("billing");
+    assert_eq!(bench.phase(), PhaseName::Ready);
+}
+
+#[test]
+fn tools_and_splice_point_of_a_holder_that_is_gone_are_not_awaited() {
+    for departure in [Departure::MayReturn, Departure::Final] {
+        let mut bench = ready();
+        let triage = bench.identity("triage");
+        let out = bench.leaves(triage, departure);
+        assert!(
+            out.iter()
+                .any(|command| matches!(command, Command::AwaitTail { .. })),
+            "{out:?}"
+        );
+        assert_eq!(
+            grant(&tail_applied(&mut bench)),
+            Some(("agent-billing-2".to_owned(), 2))
+        );
+    }
+}
+
+#[test]
+fn a_route_may_wait_for_no_tools() {
+    let mut config = config();
+    config.routes = vec![Route {
+        tools_wait_ms: 0,
+        splice: Splice::Now,
+        ..Route::default()
+    }];
+    let mut bench = Bench::active(config);
+    bench.settles = false;
+    bench.asks("triage", target("billing"));
+    bench.comes("billing");
+    bench.gets_ready("billing");
+    assert_eq!(awaited(&bench), [Awaited::Tail]);
+}
