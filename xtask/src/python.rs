@@ -15,7 +15,14 @@ use crate::setup::Environment;
 const INTERPRETER: &str = "BATON_PYTHON_PYTHON";
 /// What runs on a real server with the real Baton: a folder of `room_tests`, the interpreter whose packages it needs, and
 /// what of the package is checked for its types with them.
-const ROOM_TESTS: [(&str, &str, Option<&str>); 1] = [("by_hand", INTERPRETER, None)];
+const ROOM_TESTS: [(&str, &str, Option<&str>); 2] = [
+    ("by_hand", INTERPRETER, None),
+    (
+        "with_livekit_agents",
+        "BATON_PYTHON_LIVEKIT_AGENTS",
+        Some("baton.livekit_agents"),
+    ),
+];
 
 /// Runs pytest and mypy, and says what they came to.
 pub(crate) fn sdk_tests(environment: &Environment) -> Result<String> {

@@ -17,8 +17,10 @@ from baton.bodies import (
     ToPrevious,
     ToSpecialist,
 )
+from baton.bodies import ContextItem
 from baton.errors import BatonError
 from baton.ids import Epoch, HandoffId, SpecialistName
+from baton.memory import Memory
 from baton.reasons import FailReason, RefuseReason
 from baton.specialist.caller import Listener
 from baton.specialist.voice import Voice
@@ -70,6 +72,12 @@ class Agent:
 
     def digit(self, call: "Call", digit: str) -> None:
         """The caller has pressed a key of the phone: one of `baton.DTMF_DIGITS`. Only the holder is told, each once."""
+
+    def items(self, call: "Call", items: tuple[ContextItem, ...]) -> None:
+        """Others have said or done this; `Call.memory` has it already."""
+
+    def state_changed(self, call: "Call", patch: dict[str, Any]) -> None:
+        """The shared state was changed by somebody else; `Call.memory` has it already."""
 
     def finishing(self, call: "Call") -> None:
         """The baton will be taken at the end of the utterance: nothing new can be said from here on."""
@@ -171,8 +179,52 @@ class Request(Protocol):
         """Returns when the baton has moved. Raises `HandoffError` if it will not."""
 
 
+class StateError(BatonError):
+    """A change of the shared state was not accepted; the state is as it was."""
+
+
+class StateConflictError(StateError):
+    """Somebody else has changed what the patch touches."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"somebody else has changed the state meanwhile, to version {version}: look at `call.memory.state`, which is "
+            "up to date, and decide again"
+        )
+        self.version = version
+        """The version as it is."""
+
+
+class StateForbiddenError(StateError):
+    """The specialist may not write that."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path or '/'} may not be written: {reason}; see the scopes of this specialist in Baton's configuration")
+        self.path = path
+        """A JSON pointer to the field."""
+        self.reason = reason
+        """Why, in Baton's words."""
+
+
+class UnserialisableError(StateError):
+    """Something is no JSON."""
+
+    def __init__(self, what: str, detail: str) -> None:
+        super().__init__(
+            f"{what} cannot be shared, it is no json: {detail}; mark it as local if it is not for the other specialists"
+        )
+        self.what = what
+        """The field."""
+
+
 class Wishes(Protocol):
     """What a call asks of its job."""
+
+    def append(self, items: tuple[ContextItem, ...]) -> None:
+        """Adds to the conversation."""
+
+    async def patch(self, merge_patch: dict[str, Any], base_version: int | None) -> int:
+        """Changes the state."""
 
     def request(self, target: Target, reason: str) -> Request:
         """Asks for a handoff. Raises `HandoffError`."""
@@ -195,6 +247,7 @@ class Call:
         metadata: Any,
         room: rtc.Room,
         voice: Voice,
+        memory: Memory,
         listen: Callable[[], Listener],
         wishes: Wishes,
         holds: Callable[[], bool],
@@ -210,6 +263,8 @@ class Call:
         """LiveKit's room. What is published here besides the voice is closed to everybody but Baton too."""
         self.voice = voice
         """What says things to the caller."""
+        self.memory = memory
+        """The conversation and the shared state, as far as they have come."""
         self._listen = listen
         self._wishes = wishes
         self._holds = holds
@@ -246,6 +301,16 @@ class Call:
         `HandoffError` if it cannot be asked for."""
         target: Target = ToPrevious() if to is None else ToSpecialist(SpecialistName(to))
         return self._wishes.request(target, reason)
+
+    def append(self, *items: ContextItem) -> None:
+        """Adds to the conversation, or replaces items by their ids. Whoever takes over has them."""
+        self._wishes.append(items)
+
+    async def patch(self, merge_patch: dict[str, Any], base_version: int | None = None) -> int:
+        """Changes the shared state by a JSON merge patch (RFC 7396), made against `base_version`, by default the newest
+        that is known here; returns the version that it makes. Raises `StateConflictError`, `StateForbiddenError`,
+        `UnserialisableError` or `CallOverError`."""
+        return await self._wishes.patch(merge_patch, base_version)
 
     def leave(self) -> None:
         """Leaves the call. If the baton is here, it is lost, and Baton goes on with the route's fallback."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from baton.bodies import ContextItem
 from baton.ids import HandoffId
 from baton.specialist.agent import Agent, Call, Granting, Preparation, RefusalError
 
@@ -85,6 +86,15 @@ class Hooks:
         if number > self._digit:
             self._digit = number
             self._told(lambda: self._agent.digit(self._call, digit))
+
+    def items(self, items: tuple[ContextItem, ...]) -> None:
+        """Tells it what others have said."""
+        if items:
+            self._told(lambda: self._agent.items(self._call, items))
+
+    def state_changed(self, patch: dict[str, Any]) -> None:
+        """Tells it of a change."""
+        self._told(lambda: self._agent.state_changed(self._call, patch))
 
     def cancel(self) -> None:
         """The preparation was called off."""

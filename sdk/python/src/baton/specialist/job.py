@@ -5,6 +5,7 @@ learns of it after that, on a task of its own.
 """
 
 import asyncio
+import json
 import logging
 import random
 import time
@@ -15,8 +16,12 @@ from typing import Any
 from livekit import rtc
 
 from baton import __version__
+from baton.assembly import Assembly, AssemblyError
 from baton.bodies import (
     Body,
+    ContextAppend,
+    ContextChunk,
+    ContextItem,
     Dtmf,
     Granted,
     HandoffAccepted,
@@ -28,17 +33,26 @@ from baton.bodies import (
     HandoffResult,
     Hello,
     Ready,
+    Packet,
+    Prepare,
     Refuse,
     Reject,
     Released,
     Side,
+    StateAccepted,
+    StateConflict,
+    StateDenied,
+    StatePatch,
+    StateResult,
     Target,
     Welcome,
 )
+from baton.chunks import ChunkLimits
 from baton.errors import BatonError
 from baton.frame import VERSION
 from baton.ids import HandoffId, RequestId, StreamId
 from baton.link import Link, LinkConfig, LinkEvent, Received, Rejected, SendError, Unresponsive
+from baton.memory import Memory, MemoryMismatchError
 from baton.metadata import DispatchMetadata
 from baton.reasons import RejectReason
 from baton.specialist.agent import (
@@ -50,11 +64,16 @@ from baton.specialist.agent import (
     NotHolderError,
     NotSentError,
     Preparation,
+    StateConflictError,
+    StateError,
+    StateForbiddenError,
     TooManyRequestsError,
+    UnserialisableError,
     outcome_error,
 )
 from baton.specialist.caller import CallerAudio, Hearing, Listener
 from baton.specialist.hooks import Hooks
+from baton.specialist.outlet import Outlet
 from baton.specialist.room import Connection, ConnectionLostError
 from baton.specialist.tasks import Tasks
 from baton.specialist.voice import Voice
@@ -76,6 +95,8 @@ from baton.standing import (
 
 REQUESTS_MAX = 8
 """Handoffs that an agent may ask for at the same time."""
+PATCHES_MAX = 64
+"""Changes of the state that may wait for their answer."""
 WELCOME_MAX_SECS = 60.0
 """The longest that Baton may take to welcome a specialist that has just joined."""
 FAREWELL_MAX_SECS = 1.0
@@ -100,6 +121,13 @@ class VersionMismatchError(NotWelcomedError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"{detail}; install a version of baton-livekit that speaks Baton's own")
+
+
+class StateBusyError(StateError):
+    """Too many changes of the state wait for their answer."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} changes of the state wait for their answer, which is the limit: await some of them first")
 
 
 class AgentFailedError(BatonError):
@@ -162,6 +190,8 @@ class Job:
         """What is said."""
         self.caller = CallerAudio(hearing or Hearing())
         """What is heard."""
+        self.memory = Memory()
+        """What was said and done."""
         self.connection = Connection(room, binding.orchestrator, self)
         """The room."""
         self.call = Call(
@@ -170,6 +200,7 @@ class Job:
             metadata=metadata.metadata,
             room=room,
             voice=self.voice,
+            memory=self.memory,
             listen=self._listen,
             wishes=self,
             holds=lambda: self._standing.holds,
@@ -186,6 +217,12 @@ class Job:
         stream = StreamId(random.SystemRandom().getrandbits(64) or 1)
         self._link = Link(LinkConfig(side=Side.SPECIALIST, call=binding.call, stream=stream))
         self._standing = Standing()
+        limits = ChunkLimits(side=Side.SPECIALIST)
+        self._outlet = Outlet(self._link, limits)
+        self._assembly = Assembly(limits)
+        self._patches: dict[int, asyncio.Future[int]] = {}
+        self._last_patch = 0
+        self._waiting_for: tuple[Preparation, Packet | None] | None = None
         self._connected = True
         self._sid = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -243,11 +280,47 @@ class Job:
         self._pump()
         return request
 
+    def append(self, items: tuple[ContextItem, ...]) -> None:
+        """Adds to the conversation."""
+        for item in items:
+            self.memory.wrote(item)
+        self._outlet.put(ContextAppend(items))
+        self._pump()
+
+    async def patch(self, merge_patch: dict[str, Any], base_version: int | None) -> int:
+        """Changes the state. Raises `StateError` or `CallOverError`."""
+        if self._ended.done():
+            raise CallOverError
+        try:
+            encoded = json.dumps(merge_patch, allow_nan=False, separators=(",", ":")).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UnserialisableError("the patch", str(error)) from None
+        if len(self._patches) >= PATCHES_MAX:
+            raise StateBusyError(PATCHES_MAX)
+        self._last_patch = number = self._last_patch + 1
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._patches[number] = future
+        base = self.memory.state_version if base_version is None else base_version
+        self._outlet.put(StatePatch(number, base, encoded))
+        self._pump()
+        try:
+            version = await future
+        finally:
+            self._patches.pop(number, None)
+        self.memory.merge(encoded, version)
+        return version
+
     # What the room tells.
 
     def packet(self, data: bytes) -> None:
+        followed = self._link.seen
         for event in self._link.handle_frame(time.monotonic(), data):
             self._said(event)
+        now_followed = self._link.seen
+        if followed is not None and now_followed is not None and followed.stream != now_followed.stream:
+            # Another process of Baton's, which has no piece of what was under way.
+            self._assembly.clear()
+            self._outlet.restart()
         self._pump()
 
     def caller_track(self, sid: str, track: rtc.Track) -> None:
@@ -322,7 +395,14 @@ class Job:
         if isinstance(body, Dtmf):
             self._cue(lambda hooks: hooks.digit(body.number, body.digit))
             return
+        if isinstance(body, ContextAppend | ContextChunk | StatePatch | StateResult):
+            self._remember(body)
+            return
         step = self._standing.hear(body)
+        if isinstance(step, StartPreparing):
+            packet = body.packet if isinstance(body, Prepare) else None
+            self._prepare_when_told(Preparation(step.handoff, step.source, step.reason, step.opening), packet)
+            return
         if isinstance(body, Welcome):
             self._welcomed.set()
             self.caller.keep(body.terms.preroll_ms or 0)
@@ -333,15 +413,14 @@ class Job:
 
     def _carry_out(self, step: Step) -> None:
         match step:
-            case StartPreparing(handoff, source, reason, opening):
-                logger.info("preparing for handoff %d", handoff)
-                self._apply_gate()
-                preparation = Preparation(handoff, source, reason, opening)
-                self._cue(lambda hooks: hooks.prepare(preparation))
+            case StartPreparing():
+                # It has a packet, see `_prepare_when_told`.
+                pass
             case SayReadyAgain(handoff):
                 self._send_ready(handoff)
             case CallOff():
                 logger.info("preparation called off")
+                self._waiting_for = None
                 self._cue(lambda hooks: hooks.cancel())
                 self._apply_gate()
             case Take(epoch, opening, handoff):
@@ -356,6 +435,7 @@ class Job:
                 self._send(Granted(epoch))
             case FinishUtterance(deadline_ms):
                 self.voice.finish()
+                self._apply_gate()
                 self._cue(lambda hooks: hooks.finishing())
                 self._stop_finishing()
                 self._finish = self._tasks.start(self._finish_within(deadline_ms / 1000), "baton: last utterance")
@@ -369,6 +449,57 @@ class Job:
                 self._answered(result)
             case Complaint(reject):
                 self._complained(reject)
+
+    def _prepare_when_told(self, preparation: Preparation, packet: Packet | None) -> None:
+        """Has the agent prepare when it has been told all that the packet promises."""
+        logger.info("preparing for handoff %d", preparation.handoff)
+        self._apply_gate()
+        self._waiting_for = (preparation, packet)
+        self._prepare_if_told()
+
+    def _prepare_if_told(self) -> None:
+        if self._waiting_for is None:
+            return
+        preparation, packet = self._waiting_for
+        if packet is not None and (
+            self.memory.position < packet.context_items or self.memory.state_version < packet.state_version
+        ):
+            return
+        self._waiting_for = None
+        self._cue(lambda hooks: hooks.prepare(preparation))
+
+    def _remember(self, body: ContextAppend | ContextChunk | StatePatch | StateResult) -> None:
+        try:
+            match body:
+                case ContextChunk():
+                    whole = self._assembly.take(body)
+                    if whole is not None:
+                        self._heard(whole)
+                case ContextAppend(items):
+                    taken = self.memory.take(items)
+                    self._cue(lambda hooks: hooks.items(taken))
+                case StatePatch():
+                    patch = self.memory.merge(body.merge_patch, max(body.patch, body.base_version))
+                    self._cue(lambda hooks: hooks.state_changed(patch))
+                case StateResult():
+                    self._state_answered(body)
+        except (AssemblyError, MemoryMismatchError) as error:
+            logger.error("what Baton sent cannot be used: %s", error)
+        self._prepare_if_told()
+
+    def _state_answered(self, result: StateResult) -> None:
+        future = self._patches.get(result.patch)
+        match result.outcome:
+            case StateAccepted(version):
+                if future is not None and not future.done():
+                    future.set_result(version)
+            case StateConflict(version, current):
+                self.memory.replace_state(current, version)
+                if future is not None and not future.done():
+                    future.set_exception(StateConflictError(version))
+            case StateDenied(path, reason):
+                if future is not None and not future.done():
+                    future.set_exception(StateForbiddenError(path, reason))
 
     async def _finish_within(self, limit_secs: float) -> None:
         try:
@@ -404,7 +535,8 @@ class Job:
         stands = self._connected and self._link.is_established
         holds = self._standing.holds
         self.voice.set_audible(stands)
-        self.caller.set_audible(stands and holds)
+        # Who is to finish hears no more: the next one does.
+        self.caller.set_audible(stands and self._standing.may_hand_off)
         wants = self._standing.wants_caller
         self.connection.want_caller(wants)
         if not wants:
@@ -449,7 +581,7 @@ class Job:
             self._end(NotWelcomedError(f"{reject.detail}; the ticket is good for one job of one dispatch"))
 
     def _send_ready(self, handoff: HandoffId) -> None:
-        self._send(Ready(handoff, context_items=0, context_hash=b""))
+        self._send(Ready(handoff, context_items=self.memory.position, context_hash=self.memory.hash))
 
     def _send(self, body: Body) -> None:
         """A window that is full with these few words means that Baton has not answered for long."""
@@ -468,6 +600,7 @@ class Job:
         if not self._connected:
             return
         now = time.monotonic()
+        self._outlet.pump(now, self._standing.epoch)
         while (transmit := self._link.poll_transmit(now)) is not None:
             self.connection.send(transmit.payload, transmit.reliable)
         due = self._link.poll_timeout()
@@ -502,6 +635,9 @@ class Job:
         for request in self._requests.values():
             request.fail(CallOverError())
         self._requests.clear()
+        for patch in self._patches.values():
+            if not patch.done():
+                patch.set_exception(CallOverError())
         if self._hooks is not None:
             await self._hooks.stop()
             self._hooks = None
@@ -512,7 +648,7 @@ class Job:
         deadline = time.monotonic() + FAREWELL_MAX_SECS
         while self._connected and time.monotonic() < deadline:
             self._pump()
-            if not self._link.waiting and self._link.poll_timeout() is None:
+            if not self._outlet.waiting and not self._link.waiting and self._link.poll_timeout() is None:
                 break
             await asyncio.sleep(0.01)
         self._connected = False

@@ -1,0 +1,111 @@
+"""A model, a voice and an ear that follow a script, in place of the services that no test can reach.
+
+The voice speaks in a tone, as long as its text takes to say; the ear tells the committed clips apart by their length.
+"""
+
+import json
+import math
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import APIConnectOptions, llm, stt, tts, utils
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
+
+SAMPLE_RATE = 24_000
+CHAR_SECS = 0.05
+"""How long a character takes to say."""
+
+Answer = str | tuple[str, dict[str, Any]] | list[Any]
+"""A text; or the name of a tool and its arguments; or several of them."""
+Script = Callable[[llm.ChatContext], Answer]
+
+
+class ScriptedLLM(llm.LLM[Any]):
+    """Answers as the script says."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__()
+        self.script = script
+        self.asked: list[llm.ChatContext] = []
+
+    def chat(
+        self,
+        *,
+        chat_ctx: llm.ChatContext,
+        tools: list[llm.Tool] | None = None,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+        **_: Any,
+    ) -> llm.LLMStream:
+        self.asked.append(chat_ctx)
+        return _Stream(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
+
+
+class _Stream(llm.LLMStream):
+    async def _run(self) -> None:
+        assert isinstance(self._llm, ScriptedLLM)
+        answer = self._llm.script(self._chat_ctx)
+        for part in answer if isinstance(answer, list) else [answer]:
+            delta = llm.ChoiceDelta(role="assistant")
+            if isinstance(part, str):
+                delta.content = part
+            else:
+                name, arguments = part
+                delta.tool_calls = [
+                    llm.FunctionToolCall(
+                        name=name, arguments=json.dumps(arguments), call_id=utils.shortuuid("call_")
+                    )
+                ]
+            self._event_ch.send_nowait(llm.ChatChunk(id=utils.shortuuid("chunk_"), delta=delta))
+
+
+class ToneTTS(tts.TTS):
+    """Speaks in a tone of its own."""
+
+    def __init__(self, hz: int) -> None:
+        super().__init__(
+            capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1
+        )
+        self.hz = hz
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.ChunkedStream:
+        return _Tone(tts=self, input_text=text, conn_options=conn_options)
+
+
+class _Tone(tts.ChunkedStream):
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        assert isinstance(self._tts, ToneTTS)
+        count = int(len(self.input_text) * CHAR_SECS * SAMPLE_RATE)
+        hz = self._tts.hz
+        samples = array("h", (int(9_000 * math.sin(2 * math.pi * hz * each / SAMPLE_RATE)) for each in range(count)))
+        output_emitter.initialize(
+            request_id=utils.shortuuid(), sample_rate=SAMPLE_RATE, num_channels=1, mime_type="audio/pcm"
+        )
+        output_emitter.push(samples.tobytes())
+        output_emitter.flush()
+
+
+class ClipSTT(stt.STT[Any]):
+    """Tells clips apart by how long they are."""
+
+    def __init__(self, lengths: dict[str, float]) -> None:
+        super().__init__(capabilities=stt.STTCapabilities(streaming=False, interim_results=False))
+        self.lengths = lengths
+        self.heard: list[tuple[str, float]] = []
+
+    async def _recognize_impl(
+        self,
+        buffer: utils.AudioBuffer,
+        *,
+        language: Any = NOT_GIVEN,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> stt.SpeechEvent:
+        frame = rtc.combine_audio_frames(buffer)
+        text = min(self.lengths, key=lambda each: abs(self.lengths[each] - frame.duration))
+        self.heard.append((text, frame.duration))
+        return stt.SpeechEvent(
+            type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[stt.SpeechData(language="en", text=text)]
+        )

@@ -1,0 +1,97 @@
+"""An agent of LiveKit Agents in a call of the real Baton."""
+
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from stage import Stage, staged, until
+
+from baton.kit.server import Program
+from baton.specialist import Agent, Call, Granting, Specialist
+
+HERE = Path(__file__).parent
+SOURCE = HERE.parents[1] / "src"
+
+
+def worker(stage: Stage, folder: str, file: str = "triage.py", **environment: str) -> Program:
+    return Program(
+        file,
+        [sys.executable, str(HERE / file), "start"],
+        Path(folder) / f"{file}.log",
+        {**stage.server.environment, "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", **environment},
+    )
+
+
+def told(program: Program, kind: str) -> list[dict[str, Any]]:
+    found = []
+    for line in program.log().splitlines():
+        _, mark, rest = line.partition("told {")
+        if not mark:
+            continue
+        text = rest.split('", "level"')[0].replace('\\"', '"')
+        try:
+            entry, _ = json.JSONDecoder().raw_decode("{" + text)
+        except ValueError:
+            continue
+        if entry.get("kind") == kind:
+            found.append(entry)
+    return found
+
+
+class Silent(Agent):
+    """Another specialist, that says nothing."""
+
+    def __init__(self, call: Call, grants: list[Call]) -> None:
+        self.grants = grants
+
+    async def granted(self, call: Call, grant: Granting) -> None:
+        self.grants.append(call)
+
+
+def test_an_agent_greets_hands_off_and_is_told_of_a_refusal() -> None:
+    async def scenario() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            async with staged(["triage", "billing"]) as stage:
+                triage = worker(stage, folder)
+                await triage.start()
+                stop = asyncio.Event()
+                grants: list[Call] = []
+                server = stage.server
+                billing = Specialist("billing", url=server.url, api_key=server.api_key, api_secret=server.api_secret)
+                running = asyncio.create_task(billing.run(lambda call: Silent(call, grants), stop))
+                try:
+                    await until("both are registered", lambda: server.log().count("worker registered") == 3)
+                    phone = await stage.dial()
+                    await phone.hears(500)
+                    say = phone.room.local_participant.send_text
+
+                    await say("nowhere", topic="test.says")
+                    await until(
+                        "the refusal is answered",
+                        lambda: any("the tool said" in (each["text"] or "") for each in told(triage, "item")),
+                    )
+                    await asyncio.sleep(1.5)
+                    await say("billing please", topic="test.says")
+                    await until("billing has the baton", lambda: len(grants) == 1)
+                    await until("triage knows", lambda: "revoked, epoch 2" in triage.log())
+                    loop = asyncio.get_running_loop()
+                    await asyncio.sleep(0.3)
+                    since = loop.time()
+                    await say("who am i", topic="test.says")
+                    await asyncio.sleep(1.0)
+                    assert phone.hears_since(since) == 0, "triage is silent without the baton"
+
+                    await grants[0].hand_back("done")
+                    await phone.hears(300)
+                    await phone.hang_up()
+                    await until("triage has left", lambda: told(triage, "ended"))
+                finally:
+                    print(triage.log()[-6_000:])
+                    await triage.stop()
+                    stop.set()
+                    await asyncio.wait_for(running, 10)
+
+    asyncio.run(scenario())

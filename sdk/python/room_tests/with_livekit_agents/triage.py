@@ -1,0 +1,122 @@
+"""A worker of LiveKit Agents that finds out what the caller wants. The lines that Baton needs are marked."""
+
+import asyncio
+import json
+import logging
+import os
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from livekit.agents import (
+    Agent,
+    AgentServer,
+    AgentSession,
+    JobContext,
+    JobExecutorType,
+    RunContext,
+    cli,
+    function_tool,
+    llm,
+)
+from livekit.plugins import silero
+from scripted import ClipSTT, ScriptedLLM, ToneTTS
+
+from baton import livekit_agents as baton  # Baton
+
+NAME = os.environ.get("AGENT_NAME", "triage")
+HZ = int(os.environ.get("AGENT_HZ", "440"))
+TARGETS = json.loads(os.environ.get("AGENT_TARGETS", '{"billing": "Invoices and payments"}'))
+LENGTHS = json.loads(os.environ.get("AGENT_CLIPS", "{}"))
+
+server = AgentServer(
+    job_executor_type=JobExecutorType.THREAD, num_idle_processes=0, port=0, host="127.0.0.1", load_threshold=10.0
+)
+
+
+@dataclass
+class Caller:
+    name: str = ""
+    verified: bool = False
+    notes: list[str] = field(default_factory=list)
+    client: Annotated[Any, baton.Local] = None  # Baton
+
+
+class Triage(Agent):
+    def __init__(self) -> None:
+        super().__init__(instructions="You find out what the caller wants.")
+
+    async def on_enter(self) -> None:
+        self.session.generate_reply(instructions="greet")
+
+    @function_tool
+    async def look_up(self, context: RunContext[Caller], number: str) -> str:
+        """Looks up who calls.
+
+        Args:
+            number: The phone number.
+        """
+        context.userdata.name = "Ada"
+        context.userdata.verified = True
+        return json.dumps({"name": "Ada", "number": number})
+
+
+def script(context: llm.ChatContext) -> Any:
+    items = [item for item in context.items if not (item.type == "message" and item.role == "system")]
+    last = items[-1] if items else None
+    if last is not None and last.type == "function_call_output":
+        return f"the tool said {len(last.output)} characters"
+    if last is not None and last.type == "message" and last.role == "user":
+        words = last.text_content or ""
+        if "who am i" in words:
+            return ("look_up", {"number": "+15550123"})
+        if "billing" in words:
+            return ["one moment", ("handoff", {"to": "billing", "reason": "the caller asks for it"})]
+        if "nowhere" in words:
+            return ("handoff", {"to": "nowhere", "reason": "a slip"})
+        return f"you said {words}"
+    return f"hello, this is {NAME}"
+
+
+@server.rtc_session(agent_name=NAME)
+async def entrypoint(ctx: JobContext) -> None:
+    caller = Caller()
+    session = AgentSession[Caller](
+        llm=ScriptedLLM(script),
+        tts=ToneTTS(HZ),
+        stt=ClipSTT(LENGTHS) if LENGTHS else None,
+        vad=silero.VAD.load() if LENGTHS else None,
+        userdata=caller,
+    )
+
+    def report(kind: str, **what: Any) -> None:
+        logging.getLogger("agent").info("told %s", json.dumps({"kind": kind, **what}))
+
+    async def hydrate(state: dict[str, Any]) -> None:
+        caller.client = object()
+        report("hydrated", state=state)
+
+    part = await baton.start(session, agent=Triage(), ctx=ctx, targets=TARGETS, share=caller, hydrate=hydrate)  # Baton
+    assert part is not None
+    report("started", context=[item.id for item in session.current_agent.chat_ctx.items])
+
+    async def ended(reason: str) -> None:
+        report("ended", reason=reason)
+
+    ctx.add_shutdown_callback(ended)
+
+    @session.on("conversation_item_added")
+    def _(event: Any) -> None:
+        item = event.item
+        if item.type == "message":
+            report("item", id=item.id, role=item.role, text=item.text_content, interrupted=item.interrupted)
+
+    async def on_data(reader: Any, _: str) -> None:
+        """What a test has the caller say, in text."""
+        if part.call.holds:
+            session.generate_reply(user_input=await reader.read_all())
+
+    ctx.room.register_text_stream_handler("test.says", lambda reader, who: asyncio.create_task(on_data(reader, who)))
+
+
+if __name__ == "__main__":
+    cli.run_app(server)

@@ -1,0 +1,413 @@
+"""An `AgentSession` between the gates: prepared, granted, revoked."""
+
+import asyncio
+import copy
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from livekit import api, rtc
+from livekit.agents import (
+    Agent as LivekitAgent,
+)
+from livekit.agents import (
+    AgentSession,
+    AutoSubscribe,
+    CloseEvent,
+    CloseReason,
+    JobContext,
+    get_job_context,
+    llm,
+)
+from livekit.agents.voice import room_io
+from livekit.agents.voice.room_io.types import TextInputCallback
+
+from baton.bodies import ContextItem, Continue, Greet, HandoffFailed, HandoffOutcome, Opening, Say, Wait
+from baton.errors import BatonError
+from baton.livekit_agents.audio import GatedInput, GatedOutput
+from baton.livekit_agents.items import Outgoing, decode
+from baton.livekit_agents.tool import handoff_tool
+from baton.metadata import DispatchMetadata, NotFromBatonError
+from baton.shared import Mirror
+from baton.specialist import (
+    Agent,
+    Call,
+    CallOverError,
+    Granting,
+    HandoffError,
+    Hearing,
+    Job,
+    Preparation,
+)
+from baton.specialist.tasks import Tasks
+
+SYNC_SECS = 0.2
+"""How often what no event tells of is looked for: items that have changed, and the mirrored state."""
+HAND_BACK_MAX_SECS = 10.0
+"""How long an agent that ends the call waits for somebody to take over."""
+
+logger = logging.getLogger("baton")
+
+Hydrate = Callable[[dict[str, Any]], Awaitable[None] | None]
+"""Rebuilds what does not travel, from the state, before the specialist is ready."""
+
+_DTMF_CODES = {digit: code for code, digit in enumerate("0123456789*#ABCD")}
+
+
+async def start(
+    session: AgentSession[Any],
+    agent: LivekitAgent,
+    *,
+    ctx: JobContext | None = None,
+    room_options: room_io.RoomOptions | None = None,
+    targets: Mapping[str, str] | None = None,
+    share: Any = None,
+    hydrate: Hydrate | None = None,
+    without_baton: bool = False,
+    **options: Any,
+) -> "Participation | None":
+    """Has the agent take part in the call of its job, and returns when its session runs.
+
+    `targets` are the specialists that the model may hand off to, with what each is for; by default those of the routes.
+    `share` is a dataclass or a pydantic model, usually the session's userdata, that mirrors the shared state. `hydrate` is
+    called with the state before the specialist is ready. With `without_baton` an agent that was not dispatched by Baton
+    starts as ever, and `None` is returned. Other options are those of `AgentSession.start`.
+
+    Raises `NotFromBatonError` if the job was not dispatched by Baton, another `MetadataError`, `ConnectionLostError`,
+    `NotWelcomedError`, `NotMirrorableError`, or `CallOverError` if the call is over before the specialist was needed.
+    """
+    ctx = ctx or get_job_context()
+    try:
+        metadata = DispatchMetadata.parse(ctx.job.metadata)
+    except NotFromBatonError:
+        if not without_baton:
+            raise
+        await session.start(agent, room=ctx.room, room_options=room_options or room_io.RoomOptions(), **options)
+        return None
+    await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
+    room_options = copy.copy(room_options) if room_options is not None else room_io.RoomOptions()
+    part = Participation(session, agent, ctx, metadata, room_options, targets, share, hydrate, options)
+    await part._join()
+    return part
+
+
+class Participation(Agent):
+    """An agent's part in a call."""
+
+    def __init__(
+        self,
+        session: AgentSession[Any],
+        agent: LivekitAgent,
+        ctx: JobContext,
+        metadata: DispatchMetadata,
+        room_options: room_io.RoomOptions,
+        targets: Mapping[str, str] | None,
+        share: Any,
+        hydrate: Hydrate | None,
+        options: dict[str, Any],
+    ) -> None:
+        self.session = session
+        """The session."""
+        self._agent = agent
+        self._ctx = ctx
+        self._room_options = room_options
+        self._targets = targets
+        self._mirror = Mirror(share) if share is not None else None
+        self._hydrate = hydrate
+        self._options = options
+        output = room_options.get_audio_output_options()
+        hears = room_options.get_audio_input_options()
+        self._job = Job(
+            ctx.room,
+            metadata,
+            sample_rate=output.sample_rate if output else 24_000,
+            hearing=Hearing(
+                sample_rate=hears.sample_rate if hears else 24_000,
+                frame_ms=10,
+                noise_cancellation=hears.noise_cancellation if hears else None,
+            ),
+            sdk_name="baton-livekit/livekit-agents",
+        )
+        self.call = self._job.call
+        """The call: hand off, read the conversation and the state, change the state."""
+        self._tasks = Tasks()
+        self._outgoing = Outgoing()
+        self._arrived: list[ContextItem] = []
+        self._running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._entered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._on_enter = agent.on_enter
+        self._closed = False
+        self._ends = False
+        self._sharing: asyncio.Task[Any] | None = None
+        self._digits_of_baton = False
+        self._shut_down = ctx.shutdown
+
+    async def share(self) -> None:
+        """Shares now what the mirrored object has of new. It happens by itself a few times a second while the baton is here.
+
+        Raises `StateConflictError`, `StateForbiddenError` or `UnserialisableError`; after a conflict the object is as the
+        state is.
+        """
+        if self._mirror is None:
+            return
+        changes = self._mirror.changes()
+        if not changes:
+            return
+        try:
+            await self.call.patch(changes)
+        except BatonError:
+            self._mirror.apply(self.call.memory.state)
+            raise
+        self._mirror.shared(changes)
+
+    # Joining.
+
+    async def _join(self) -> None:
+        self._take_over_ends()
+        self._agent.on_enter = self._enter  # type: ignore[method-assign]
+        await self._job.join()
+        running = asyncio.ensure_future(self._job.run(self))
+        running.add_done_callback(self._over)
+        await asyncio.wait((self._running, running), return_when=asyncio.FIRST_COMPLETED)
+        if not self._running.done():
+            if (error := running.exception()) is not None:
+                raise error
+            raise CallOverError
+        await self._running
+
+    def _take_over_ends(self) -> None:
+        """What ends the call goes through Baton."""
+
+        def delete_room(room_name: str | None = None) -> asyncio.Future[api.DeleteRoomResponse]:
+            logger.info("the room is Baton's: it is not deleted, the specialist's part ends instead")
+            self._end_part("the call is done")
+            done: asyncio.Future[api.DeleteRoomResponse] = asyncio.get_running_loop().create_future()
+            done.set_result(api.DeleteRoomResponse())
+            return done
+
+        def shutdown(reason: str = "") -> None:
+            self._end_part(reason or "the agent is done")
+
+        self._ctx.delete_room = delete_room  # type: ignore[method-assign]
+        self._ctx.shutdown = shutdown  # type: ignore[method-assign]
+        emit = self._ctx.room.emit
+
+        def gated_emit(event: Any, *arguments: Any) -> None:
+            # Digits in data packets reach everybody in the room, and anybody can send them.
+            if event == "sip_dtmf_received" and (self._digits_of_baton or not self.call.holds):
+                return
+            emit(event, *arguments)
+
+        self._emit = emit
+        self._ctx.room.emit = gated_emit  # type: ignore[method-assign]
+
+    def _end_part(self, reason: str) -> None:
+        if not self._ends:
+            self._ends = True
+            self._tasks.start(self._hand_back_and_leave(reason), "baton: end")
+
+    async def _hand_back_and_leave(self, reason: str) -> None:
+        if self.call.holds:
+            self._sync()
+            try:
+                async with asyncio.timeout(HAND_BACK_MAX_SECS):
+                    await self.call.hand_back(reason)
+            except (HandoffError, TimeoutError) as error:
+                logger.info("nobody takes over: %s; Baton goes on with its fallback", error)
+        self.call.leave()
+
+    def _over(self, running: "asyncio.Future[None]") -> None:
+        error = None if running.cancelled() else running.exception()
+        if error is not None:
+            logger.error("the part in the call ended: %s", error)
+        self._shut_down(reason=f"baton: {error}" if error is not None else "baton: the specialist's part is over")
+
+    # What the job tells.
+
+    async def prepare(self, call: Call, preparation: Preparation) -> None:
+        state = call.memory.state
+        if self._mirror is not None:
+            self._mirror.apply(state)
+        if self._hydrate is not None:
+            hydrated = self._hydrate(state)
+            if hydrated is not None:
+                await hydrated
+        if not self._running.done():
+            await self._begin(call)
+        await self._take_in()
+
+    async def granted(self, call: Call, grant: Granting) -> None:
+        await self._take_in()
+        self.session.input.set_audio_enabled(True)
+        self._open(grant.opening)
+        while True:
+            await asyncio.sleep(SYNC_SECS)
+            self._sync()
+            if self._sharing is None or self._sharing.done():
+                self._sharing = self._tasks.start(self._share(), "baton: state")
+
+    def finishing(self, call: Call) -> None:
+        self._deafen()
+
+    async def revoked(self, call: Call) -> None:
+        self._deafen()
+        if not self._running.done() or self._closed:
+            return
+        interrupted = self.session.interrupt(force=True)
+        try:
+            async with asyncio.timeout(2.0):
+                await interrupted
+        except TimeoutError:
+            logger.debug("the session is not interrupted yet")
+        # What was heard of the last sentence is known now.
+        self._sync()
+
+    def items(self, call: Call, items: tuple[ContextItem, ...]) -> None:
+        self._arrived += items
+
+    def state_changed(self, call: Call, patch: dict[str, Any]) -> None:
+        if self._mirror is not None:
+            self._mirror.apply(call.memory.state)
+
+    def digit(self, call: Call, digit: str) -> None:
+        self._digits_of_baton = True
+        participant = self._ctx.room.remote_participants.get(call.caller or "")
+        self._emit("sip_dtmf_received", rtc.SipDTMF(code=_DTMF_CODES[digit], digit=digit, participant=participant))
+
+    async def _share(self) -> None:
+        try:
+            await self.share()
+        except BatonError as error:
+            logger.warning("the state was not shared: %s", error)
+
+    async def left(self, call: Call) -> None:
+        self._ends = True
+        if not self._entered.done():
+            self._entered.set_result(False)
+        await self._tasks.stop()
+
+    # The session.
+
+    async def _begin(self, call: Call) -> None:
+        if self._targets is None:
+            self._targets = {}
+        if self._targets:
+            tool = handoff_tool(call, self._targets, previous=True)
+            await self._agent.update_tools([*self._agent.tools, tool])
+        options = self._room_options
+        caller = self._job.connection.find_caller()
+        if caller is not None:
+            options.participant_identity = caller
+        # The caller may come back; Baton says when the call is over.
+        options.close_on_disconnect = False
+        options.delete_room_on_close = False
+        text = options.get_text_input_options()
+        if text is not None:
+            options.text_input = room_io.TextInputOptions(text_input_cb=self._gated_text(text.text_input_cb))
+        if options.get_audio_input_options() is not None:
+            self.session.input.audio = GatedInput(call.listen())
+        if options.get_audio_output_options() is not None:
+            self.session.output.audio = GatedOutput(call.voice)
+        options.audio_input = False
+        options.audio_output = False
+        await self._take_in_before_start()
+        self.session.on("conversation_item_added", lambda _: self._sync())
+        self.session.on("function_tools_executed", lambda _: self._sync())
+        self.session.on("close", self._on_close)
+        self._job.on_outcome(self._on_outcome)
+        await self.session.start(self._agent, room=self._ctx.room, room_options=options, **self._options)
+        self.session.input.set_audio_enabled(self.call.holds)
+        self._running.set_result(None)
+
+    def _gated_text(self, told: TextInputCallback) -> TextInputCallback:
+        def gated(session: AgentSession[Any], event: room_io.TextInputEvent) -> Any:
+            return told(session, event) if self.call.holds else None
+
+        return gated
+
+    async def _enter(self) -> None:
+        """In place of the agent's own `on_enter`, which is its greeting: at the grant, if it is to greet."""
+        if await asyncio.shield(self._entered):
+            await self._on_enter()
+
+    def _open(self, opening: Opening) -> None:
+        first = not self._entered.done()
+        greets = type(self._agent).on_enter is not LivekitAgent.on_enter
+        if first:
+            self._entered.set_result(isinstance(opening, Greet) and greets)
+        match opening:
+            case Greet():
+                if not (first and greets):
+                    self.session.generate_reply()
+            case Continue():
+                self.session.generate_reply()
+            case Say(text):
+                self.session.say(text)
+            case Wait():
+                pass
+
+    def _deafen(self) -> None:
+        if self._running.done() and not self._closed:
+            self.session.input.set_audio_enabled(False)
+            self.session.clear_user_turn()
+
+    def _on_close(self, event: CloseEvent) -> None:
+        self._closed = True
+        self._sync()
+        if event.reason is CloseReason.ERROR:
+            # Baton has somebody else go on.
+            logger.error("the session has failed: the specialist leaves the call")
+            self.call.leave()
+        elif event.reason is not CloseReason.JOB_SHUTDOWN:
+            self._end_part("the session is closed")
+
+    def _on_outcome(self, outcome: HandoffOutcome) -> None:
+        if isinstance(outcome, HandoffFailed) and self.call.holds and not self._closed:
+            self.session.generate_reply(
+                instructions=f"The handoff failed: {outcome.detail}. Tell the caller, and go on helping yourself."
+            )
+
+    # The conversation.
+
+    def _sync(self) -> None:
+        """Gives Baton what the session has of new."""
+        if not self._running.done():
+            return
+        news = self._outgoing.news(self.session.history.items)
+        if news:
+            self.call.append(*news)
+
+    def _decoded(self) -> list[llm.ChatItem]:
+        arrived, self._arrived = self._arrived, []
+        items = [item for each in arrived if (item := decode(each)) is not None]
+        for item in items:
+            self._outgoing.known(item)
+        return items
+
+    async def _take_in_before_start(self) -> None:
+        items = self._decoded()
+        await self._give(self._agent, items)
+
+    async def _take_in(self) -> None:
+        items = self._decoded()
+        if items:
+            await self._give(self.session.current_agent, items)
+
+    async def _give(self, agent: LivekitAgent, items: list[llm.ChatItem]) -> None:
+        context = agent.chat_ctx.copy()
+        _put(context, items)
+        _put(self.session.history, items)
+        # The calls of other specialists' tools are a part of what happened.
+        await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
+
+
+def _put(context: llm.ChatContext, items: list[llm.ChatItem]) -> None:
+    """Takes items in, in their order; one with a known id takes the place of the one that is there."""
+    places = {item.id: place for place, item in enumerate(context.items)}
+    for item in items:
+        place = places.get(item.id)
+        if place is not None:
+            context.items[place] = item
+        else:
+            places[item.id] = len(context.items)
+            context.items.append(item)
