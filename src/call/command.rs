@@ -9,6 +9,7 @@ use crate::event::{Asker, Misbehaviour, ParticipantKind};
 use crate::ids::{AgentName, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
 use crate::outcome::{EndReason, FailReason, LossReason, Outcome, RejectReason, RemoveReason};
 use crate::phase::PhaseName;
+use crate::targets::Targets;
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Command {
         identity: Identity,
         /// The call's epoch.
         epoch: Epoch,
+        /// To whom it may hand the baton.
+        targets: Targets,
     },
     /// Have a specialist prepare for a handoff; it also starts to hear the caller. After a full reconnect it is said
     /// again for the same handoff.

@@ -66,6 +66,8 @@ pub struct SpecialistConfig {
     pub lifetime: Lifetime,
     /// What it does once it has given the baton away.
     pub after: After,
+    /// What it is for, in a line, for operators and for specialists that may hand off to it.
+    pub description: Option<String>,
 }
 
 impl SpecialistConfig {
@@ -75,6 +77,7 @@ impl SpecialistConfig {
             agent_name,
             lifetime: Lifetime::OnDemand,
             after: After::Park { park_ms: 60_000 },
+            description: None,
         }
     }
 }
@@ -130,6 +133,8 @@ pub struct Route {
     pub opening: Opening,
     /// How long a ready target waits for the holder's tools, in milliseconds; 0 does not wait.
     pub tools_wait_ms: u64,
+    /// When to take it, in a line, for the holder; in place of the target's own description.
+    pub description: Option<String>,
 }
 
 /// A route's place among [`CallConfig::routes`], from 0.
@@ -146,6 +151,7 @@ impl Default for Route {
             fade_ms: 120,
             opening: Opening::Continue,
             tools_wait_ms: 5_000,
+            description: None,
         }
     }
 }

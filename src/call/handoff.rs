@@ -42,6 +42,7 @@ impl Call {
             fade_ms,
             opening,
             tools_wait_ms,
+            description: _,
         } = route;
         self.newest_handoff = self.newest_handoff.next();
         let id = self.newest_handoff;

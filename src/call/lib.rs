@@ -101,6 +101,7 @@
 //! | rounds of fallbacks | `hold_rounds_max` | the call ends |
 //! | participants shut | [`SHUT_MAX`] | removed instead |
 //! | a peer's text | [`TEXT_CHARS_MAX`] characters | cut off |
+//! | targets that a specialist is told of | [`TARGETS_MAX`] | not told |
 //! | sources in the mixer | 2 | cannot be built |
 
 mod call;
@@ -123,6 +124,7 @@ mod request;
 mod roster;
 mod snapshot;
 mod switch;
+mod targets;
 mod timer;
 
 pub use call::Call;
@@ -143,6 +145,7 @@ pub use phase::{Cause, Handoff, Holder, Phase, PhaseName, SwitchStep};
 pub use plan::{ConfigError, Plan};
 pub use ready::{Awaited, ReadyStep, ReadyWait};
 pub use snapshot::{CallerView, Counts, Snapshot, SpecialistView, Stage, WasAt};
+pub use targets::{DESCRIPTION_BYTES_MAX, NamedTarget, TARGETS_MAX, Targets};
 pub use timer::Timer;
 
 /// The longest text taken from a peer, in characters; the rest is cut off.

@@ -119,20 +119,14 @@ impl Call {
         };
         match stage {
             Stage::Joined { .. } => {
-                turn.push(Command::Welcome {
-                    identity,
-                    epoch: self.epoch,
-                });
+                self.welcome(turn, dispatch, identity);
                 self.roster.set_stage(dispatch, Stage::Waiting);
                 self.prepare_if_target(turn, dispatch);
             }
             Stage::Away {
                 back: true, was, ..
             } => {
-                turn.push(Command::Welcome {
-                    identity,
-                    epoch: self.epoch,
-                });
+                self.welcome(turn, dispatch, identity);
                 turn.record(Fact::SpecialistBack { dispatch });
                 self.gates.repeat = true;
                 self.resume(turn, dispatch, was);
@@ -143,14 +137,24 @@ impl Call {
             | Stage::Holding { .. }
             | Stage::Outgoing
             | Stage::Settling { .. }
-            | Stage::Parked { .. } => turn.push(Command::Welcome {
-                identity,
-                epoch: self.epoch,
-            }),
+            | Stage::Parked { .. } => self.welcome(turn, dispatch, identity),
             Stage::Dispatched { .. } | Stage::Leaving { .. } | Stage::Away { back: false, .. } => {
                 self.reject(turn, Some(&identity), RejectReason::Unexpected);
             }
         }
+    }
+
+    fn welcome(&self, turn: &mut Turn<'_>, dispatch: DispatchId, identity: Identity) {
+        let specialist = self
+            .roster
+            .find(dispatch)
+            .map(|instance| &instance.specialist);
+        let targets = specialist.map(|name| self.plan.targets(name));
+        turn.push(Command::Welcome {
+            identity,
+            epoch: self.epoch,
+            targets: targets.unwrap_or_default(),
+        });
     }
 
     /// A specialist is back and has said Hello.

@@ -12,8 +12,6 @@ use super::{audio::FADE_MS, option::Refusal, problem::Problem, reader::Section};
 /// What Baton keeps of a specialist beside [`SpecialistConfig`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecialistNotes {
-    /// What it is for, in a line, shown to operators and to other specialists.
-    pub description: Option<String>,
     /// Handed to it in its dispatch's metadata, beside Baton's own.
     pub metadata: Option<String>,
 }
@@ -29,6 +27,7 @@ pub(super) const RESERVED: &[&str] = &[
     "previous",
 ];
 pub(super) const NAME_LENGTH_MAX: usize = 63;
+const DESCRIPTION_CHARS_MAX: usize = 200;
 pub(super) const OPENING_FORM: &str = "one of: continue, greet, wait, say:<text>";
 const FALLBACK_WORDS: &[&str] = &["another_instance", "previous", "entry"];
 
@@ -130,12 +129,26 @@ fn read_specialist(
         agent_name: default.agent_name,
         lifetime: section.choice("lifetime", &lifetimes, "on_demand"),
         after: section.choice("after_handoff", &after, "park"),
+        description: read_description(section),
     };
     let notes = SpecialistNotes {
-        description: section.text("description", "text"),
         metadata: section.text("metadata", "text, such as JSON in quotes"),
     };
     (specialist, notes)
+}
+
+/// A line of text, short enough for a specialist's model to read them all.
+fn read_description(section: &mut Section<'_, '_>) -> Option<String> {
+    section.parsed("description", "text", None, |text| {
+        let count = text.chars().count();
+        if count > DESCRIPTION_CHARS_MAX {
+            let message = format!(
+                "the text has {count} characters, at most {DESCRIPTION_CHARS_MAX} are allowed"
+            );
+            return Err(Refusal::new(message).help("say in a line what it is for"));
+        }
+        Ok(text.trim().to_owned())
+    })
 }
 
 fn read_routes(section: &mut Section<'_, '_>, known: &[&str], fade_ms: u32) -> Option<Vec<Route>> {
@@ -168,6 +181,7 @@ fn read_routes(section: &mut Section<'_, '_>, known: &[&str], fade_ms: u32) -> O
                 0..=TIMER_MS_MAX,
                 Route::default().tools_wait_ms,
             ),
+            description: read_description(section),
         }
     })
 }

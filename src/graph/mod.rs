@@ -292,6 +292,7 @@ fn node(name: &SpecialistName, specialist: &SpecialistConfig) -> Node {
         agent_name: _,
         lifetime,
         after,
+        description: _,
     } = specialist;
     let lifetime = match lifetime {
         Lifetime::Resident => "resident",

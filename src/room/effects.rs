@@ -28,8 +28,12 @@ impl Task {
                 self.dispatch(dispatch, &specialist, agent_name.as_str());
             }
             Command::DeleteDispatch { dispatch } => self.withdraw(dispatch),
-            Command::Welcome { identity, epoch } => {
-                self.peers.welcome(&identity, epoch);
+            Command::Welcome {
+                identity,
+                epoch,
+                targets,
+            } => {
+                self.peers.welcome(&identity, epoch, targets);
                 self.open_program().await;
             }
             Command::Prepare {

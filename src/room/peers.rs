@@ -7,7 +7,7 @@ use audio::SourceId;
 use call::Asker;
 use call::{
     CallId, DispatchId, Epoch, Event, HandoffRequest, Identity, Misbehaviour, PhaseName,
-    RejectReason, SpecialistName, Ticket,
+    RejectReason, SpecialistName, Targets, Ticket,
 };
 use serde_json::Value;
 use tracing::{debug, warn};
@@ -213,9 +213,9 @@ impl Peers {
     }
 
     /// Answers a Hello.
-    pub(super) fn welcome(&mut self, identity: &Identity, epoch: Epoch) {
+    pub(super) fn welcome(&mut self, identity: &Identity, epoch: Epoch, targets: Targets) {
         if let Some(peer) = self.links.get_mut(identity) {
-            peer.link.welcome(epoch);
+            peer.link.welcome(epoch, targets);
         }
     }
 
@@ -419,7 +419,7 @@ mod tests {
             None,
             "the core answers, not the shell"
         );
-        peers.welcome(&identity, EPOCH);
+        peers.welcome(&identity, EPOCH, Targets::default());
         let (to, _, _) = peers.poll_transmit(now).expect("a welcome");
         assert_eq!(to, identity);
     }
@@ -465,7 +465,7 @@ mod tests {
         let (mut link, hello) = specialist(now, "secret");
         peers.receive(now, Some(&anna()), &hello);
         let identity = Identity::from("anna");
-        peers.welcome(&identity, EPOCH);
+        peers.welcome(&identity, EPOCH, Targets::default());
         let (_, welcome, _) = peers.poll_transmit(now).expect("a welcome");
         link.handle_frame(now, &welcome, &mut Vec::new());
         let flood = |peers: &mut Peers, frames| {
@@ -492,7 +492,7 @@ mod tests {
         let (_, hello) = specialist(now, "secret");
         peers.receive(now, Some(&anna()), &hello);
         let identity = Identity::from("anna");
-        peers.welcome(&identity, EPOCH);
+        peers.welcome(&identity, EPOCH, Targets::default());
         peers.send(now, &identity, EPOCH, &Body::Leave);
         while peers.poll_transmit(now).is_some() {}
         let later = now + Duration::from_secs(60);

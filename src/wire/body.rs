@@ -2,7 +2,7 @@
 
 use call::{
     Digit, Epoch, HandoffId, Identity, Opening, PhaseName, RequestId, SpecialistName, Target,
-    Ticket,
+    Targets, Ticket,
 };
 
 use crate::frame::{Position, Seq, Version};
@@ -141,6 +141,8 @@ pub struct Welcome {
     pub oldest: Seq,
     /// What holds in this call; set by [`Link::set_terms`](crate::Link::set_terms).
     pub terms: Terms,
+    /// To whom the specialist may hand the baton; set by [`Link::welcome`](crate::Link::welcome).
+    pub targets: Targets,
 }
 
 /// What Baton tells a specialist of how it is configured; what is `None` is left to the specialist.

@@ -4,8 +4,8 @@
 //! Revoke for Cut, an unknown reason for Unknown. What every version has must be there.
 
 use call::{
-    Digit, Epoch, HandoffId, Identity, Opening, PhaseName, RequestId, SpecialistName, Target,
-    Ticket,
+    Digit, Epoch, HandoffId, Identity, NamedTarget, Opening, PhaseName, RequestId, SpecialistName,
+    Target, Targets, Ticket,
 };
 
 use crate::body::{
@@ -176,6 +176,7 @@ fn welcome(body: Welcome) -> pb::Welcome {
         seen,
         oldest,
         terms,
+        targets: Targets { named, previous },
     } = body;
     let Terms {
         preroll_ms,
@@ -188,6 +189,8 @@ fn welcome(body: Welcome) -> pb::Welcome {
         oldest_seq: oldest.0,
         preroll_ms,
         orchestrator_timeout_ms,
+        targets: named.into_iter().map(route_target).collect(),
+        previous,
     }
 }
 
@@ -199,6 +202,8 @@ fn read_welcome(body: pb::Welcome) -> Result<Welcome, Unreadable> {
         oldest_seq,
         preroll_ms,
         orchestrator_timeout_ms,
+        targets,
+        previous,
     } = body;
     Ok(Welcome {
         attempt,
@@ -210,6 +215,10 @@ fn read_welcome(body: pb::Welcome) -> Result<Welcome, Unreadable> {
         terms: Terms {
             preroll_ms,
             orchestrator_timeout_ms,
+        },
+        targets: Targets {
+            named: targets.into_iter().map(read_route_target).collect(),
+            previous,
         },
     })
 }
@@ -223,6 +232,22 @@ fn read_dtmf(body: pb::Dtmf) -> Result<Dtmf, Unreadable> {
         .and_then(Digit::new)
         .ok_or(Unreadable::Missing("dtmf.digit"))?;
     Ok(Dtmf { number, digit })
+}
+
+fn route_target(target: NamedTarget) -> pb::RouteTarget {
+    let NamedTarget { name, description } = target;
+    pb::RouteTarget {
+        name: name.as_str().to_owned(),
+        description,
+    }
+}
+
+fn read_route_target(target: pb::RouteTarget) -> NamedTarget {
+    let pb::RouteTarget { name, description } = target;
+    NamedTarget {
+        name: SpecialistName::from(name),
+        description,
+    }
 }
 
 fn heartbeat(body: Heartbeat) -> pb::Heartbeat {

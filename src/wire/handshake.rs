@@ -2,9 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use call::Targets;
+
 use crate::body::{Body, Hello, Terms, Welcome};
 use crate::frame::{Position, Seq, Version};
 use crate::link_config::LinkConfig;
+
+/// What all targets of a Welcome take at most, in bytes; the rest of a frame is for what surrounds them.
+const TARGETS_BYTES_MAX: usize = 12_000;
+/// What a target takes beside its two texts, at most.
+const TARGET_OVERHEAD_BYTES: usize = 12;
 
 /// How far the greeting has come.
 #[derive(Debug)]
@@ -23,7 +30,11 @@ pub(crate) enum Handshake {
     /// Baton has heard a Hello and has not answered.
     Heard { attempt: u32 },
     /// Baton has answered.
-    Answered { attempt: u32, due: bool },
+    Answered {
+        attempt: u32,
+        due: bool,
+        targets: Targets,
+    },
 }
 
 /// What a greeting tells the peer of the streams.
@@ -58,16 +69,20 @@ impl Handshake {
     }
 
     /// Baton answers the last Hello, if there is one.
-    pub(crate) fn answer(&mut self) {
+    pub(crate) fn answer(&mut self, targets: Targets) {
         if let Self::Heard { attempt } | Self::Answered { attempt, .. } = *self {
-            *self = Self::Answered { attempt, due: true };
+            *self = Self::Answered {
+                attempt,
+                due: true,
+                targets,
+            };
         }
     }
 
     /// Whether a Hello of the stream that is followed says something new. One that was answered is answered again.
     pub(crate) fn is_new(&mut self, said: u32) -> bool {
         match self {
-            Self::Answered { attempt, due } if *attempt == said => {
+            Self::Answered { attempt, due, .. } if *attempt == said => {
                 *due = true;
                 false
             }
@@ -114,7 +129,11 @@ impl Handshake {
                     ..(**hello).clone()
                 }))
             }
-            Self::Answered { attempt, due } if *due => {
+            Self::Answered {
+                attempt,
+                due,
+                targets,
+            } if *due => {
                 *due = false;
                 Some(Body::Welcome(Welcome {
                     attempt: *attempt,
@@ -122,6 +141,7 @@ impl Handshake {
                     seen,
                     oldest,
                     terms: terms.clone(),
+                    targets: targets.clone(),
                 }))
             }
             Self::Nothing
@@ -151,4 +171,14 @@ impl Handshake {
             }
         }
     }
+}
+
+/// Leaves out the targets that a frame has no room for.
+pub(crate) fn fitting(mut targets: Targets) -> Targets {
+    let mut bytes = 0;
+    targets.named.retain(|target| {
+        bytes += target.name.as_str().len() + target.description.len() + TARGET_OVERHEAD_BYTES;
+        bytes <= TARGETS_BYTES_MAX
+    });
+    targets
 }

@@ -10,14 +10,14 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use call::Epoch;
+use call::{Epoch, Targets};
 use prost::Message;
 
 use crate::body::{Body, Heartbeat, Hello, Reject, Terms, Welcome};
 use crate::codec;
 use crate::direction::Side;
 use crate::frame::{Frame, Position, Seq, StreamId, Version};
-use crate::handshake::{Handshake, Standing};
+use crate::handshake::{Handshake, Standing, fitting};
 use crate::inbound::{Held, Inbound, Taken};
 use crate::link_config::LinkConfig;
 use crate::link_event::{LinkEvent, SendError, Transmit};
@@ -91,15 +91,17 @@ impl Link {
             .say(now, hello, self.config.hello_resend_first);
     }
 
-    /// Baton: answers the last Hello, once and again when it is repeated. Without a Hello it does nothing.
-    pub fn welcome(&mut self, epoch: Epoch) {
+    /// Baton: answers the last Hello, once and again when it is repeated, and says to whom the specialist may hand the
+    /// baton; the last of [`Targets::named`] are left out if there are more than fit into a frame. Without a Hello it
+    /// does nothing.
+    pub fn welcome(&mut self, epoch: Epoch, targets: Targets) {
         debug_assert_eq!(
             self.config.side,
             Side::Orchestrator,
             "only baton says welcome"
         );
         self.epoch = self.epoch.max(epoch);
-        self.handshake.answer();
+        self.handshake.answer(fitting(targets));
     }
 
     /// Baton: what every Welcome says from here on.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use call::{CallId, Epoch, HandoffId, Opening, SpecialistName, Target};
+use call::{CallId, Epoch, HandoffId, Opening, SpecialistName, Target, Targets};
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use wire::{FailKind, RefuseKind};
 
 use crate::listener::{CallerAudio, Listener};
@@ -137,6 +137,7 @@ struct Shared {
     metadata: Value,
     voice: Voice,
     caller: CallerAudio,
+    targets: watch::Receiver<Targets>,
     wishes: mpsc::Sender<Wish>,
 }
 
@@ -166,6 +167,7 @@ impl Call {
         metadata: Value,
         voice: Voice,
         caller: CallerAudio,
+        targets: watch::Receiver<Targets>,
         wishes: mpsc::Sender<Wish>,
     ) -> Self {
         Self {
@@ -175,6 +177,7 @@ impl Call {
                 metadata,
                 voice,
                 caller,
+                targets,
                 wishes,
             }),
         }
@@ -193,6 +196,12 @@ impl Call {
     /// The operator's own metadata for this specialist; null if there is none.
     pub fn metadata(&self) -> &Value {
         &self.shared.metadata
+    }
+
+    /// To whom routes lead from this specialist, each with a line on when to take it: what a model chooses from. Empty
+    /// until Baton has welcomed it, which is before [`Agent::prepare`].
+    pub fn targets(&self) -> Targets {
+        self.shared.targets.borrow().clone()
     }
 
     /// What says things to the caller.

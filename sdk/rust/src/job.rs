@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use call::{HandoffId, Identity, RequestId, Target};
-use tokio::sync::{mpsc, oneshot};
+use call::{HandoffId, Identity, RequestId, Target, Targets};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 use wire::{
@@ -113,12 +113,14 @@ async fn take_part<A: Agent>(
 
     let caller = CallerAudio::new();
     let (wishes, wanted) = mpsc::channel(WISHES_MAX);
+    let (targets, known_targets) = watch::channel(Targets::default());
     let call = Call::new(
         baton.call.clone(),
         baton.specialist.clone(),
         metadata,
         voice.clone(),
         caller.clone(),
+        known_targets,
         wishes.clone(),
     );
     let hooks = Hooks::start(agent(&call), call, wishes);
@@ -146,6 +148,7 @@ async fn take_part<A: Agent>(
         audible,
         hears: Arc::new(AtomicBool::new(false)),
         connected: true,
+        targets,
         hooks,
         requests: BTreeMap::new(),
         last_request: RequestId(0),
@@ -182,6 +185,8 @@ struct Job {
     /// The same for the caller's, and the baton is here.
     hears: Arc<AtomicBool>,
     connected: bool,
+    /// What the agent sees of [`Call::targets`].
+    targets: watch::Sender<Targets>,
     hooks: Hooks,
     requests: BTreeMap<RequestId, oneshot::Sender<Result<HandoffDone, HandoffError>>>,
     last_request: RequestId,
@@ -354,6 +359,9 @@ impl Job {
         match event {
             LinkEvent::Received { epoch: _, body } => {
                 let welcome = matches!(body, Body::Welcome(_));
+                if let Body::Welcome(welcome) = &body {
+                    self.targets.send_replace(welcome.targets.clone());
+                }
                 debug!(body = body.name(), "received");
                 let step = self.standing.hear(body);
                 let goes_on = self.carry_out(step)?;

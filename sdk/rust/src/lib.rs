@@ -57,7 +57,7 @@ mod voice;
 
 pub use agent::{Agent, Call, Grant, HandoffDone, HandoffError, Preparation, Refusal};
 pub use builder::{BuildError, Builder, Specialist};
-pub use call::{Epoch, HandoffId, Opening, SpecialistName, Target};
+pub use call::{Epoch, HandoffId, NamedTarget, Opening, SpecialistName, Target, Targets};
 pub use clip::{Clip, ClipError};
 pub use listener::{CallerFrame, Listener};
 pub use voice::{NoBaton, Speaker};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use baton_specialist::{
     Agent, Call, Grant, HandoffError, Misbehaviour, NoBaton, Preparation, Refusal, Specialist,
 };
-use call::{DispatchId, Epoch, HandoffId, Identity, Opening, Target};
+use call::{DispatchId, Epoch, HandoffId, Identity, NamedTarget, Opening, Target, Targets};
 use futures_util::StreamExt;
 use kit::server::LivekitServer;
 use kit::token::{JoinToken, Kind};
@@ -54,6 +54,17 @@ struct Tone {
     rogue: bool,
 }
 
+/// What the specialist is told in its Welcome.
+fn targets() -> Targets {
+    Targets {
+        named: vec![NamedTarget {
+            name: "billing".into(),
+            description: "Invoices".to_owned(),
+        }],
+        previous: true,
+    }
+}
+
 impl Agent for Tone {
     async fn joined(&mut self, call: &Call) {
         self.seen
@@ -82,7 +93,8 @@ impl Agent for Tone {
         }
     }
 
-    async fn prepare(&mut self, _call: &Call, preparation: Preparation) -> Result<(), Refusal> {
+    async fn prepare(&mut self, call: &Call, preparation: Preparation) -> Result<(), Refusal> {
+        assert_eq!(call.targets(), targets());
         let refused = preparation.reason == "refuse this";
         self.seen.send(Seen::Prepared(preparation)).unwrap();
         if refused {
@@ -385,7 +397,7 @@ impl Baton {
                     match event {
                         LinkEvent::Received { body, .. } => {
                             if matches!(body, Body::Hello(_)) {
-                                self.link.welcome(Epoch(0));
+                                self.link.welcome(Epoch(0), targets());
                             }
                             self.inbox.push(body);
                         }

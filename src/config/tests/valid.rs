@@ -192,9 +192,10 @@ fn an_option_without_a_value_has_its_default() {
 fn numbers_in_quotes_are_text() {
     let config =
         parsed("entry: triage\nspecialists: {triage: {description: \"42\", metadata: 'true'}}\n");
-    let notes = &config.notes[&SpecialistName::from("triage")];
+    let triage = SpecialistName::from("triage");
+    let description = config.call.specialists[&triage].description.as_deref();
     assert_eq!(
-        (notes.description.as_deref(), notes.metadata.as_deref()),
+        (description, config.notes[&triage].metadata.as_deref()),
         (Some("42"), Some("true"))
     );
 }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use call::{CallId, Epoch, SpecialistName, Ticket};
+use call::{CallId, Epoch, SpecialistName, Targets, Ticket};
 use sha2::{Digest as _, Sha256};
 use wire::{
     Assembled, Assembly, ChunkLimits, Chunks, ContextChunk, DispatchMetadata, FRAME_BYTES_MAX,
@@ -47,7 +47,7 @@ pub(crate) fn link(mut bytes: &[u8]) {
         let at = usize::from(head >> 15);
         ends[at].handle_frame(now, packet, &mut events);
         if at == 0 {
-            ends[0].welcome(Epoch(1));
+            ends[0].welcome(Epoch(1), Targets::default());
         } else {
             now += Duration::from_millis(100);
         }

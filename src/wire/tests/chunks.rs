@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use call::{CallId, Epoch, Opening};
+use call::{CallId, Epoch, Opening, Targets};
 use sha2::{Digest as _, Sha256};
 use wire::{
     Assembled, Assembly, AssemblyError, Body, ChunkError, ChunkLimits, Chunks, ChunksProgress,
@@ -30,7 +30,7 @@ fn pair(now: Instant, call: &str) -> (Link, Link) {
     let (mut baton, mut specialist) = (link(Side::Orchestrator, 1), link(Side::Specialist, 2));
     specialist.hello(now, crate::samples::hello());
     carry(now, &mut specialist, &mut baton);
-    baton.welcome(Epoch(1));
+    baton.welcome(Epoch(1), Targets::default());
     carry(now, &mut baton, &mut specialist);
     (baton, specialist)
 }
@@ -244,7 +244,7 @@ fn a_body_that_another_baton_process_has_half_of_is_sent_again() {
     let mut assembly = assembly();
     specialist.hello(now, crate::samples::hello());
     carry(now, &mut specialist, &mut second);
-    second.welcome(Epoch(2));
+    second.welcome(Epoch(2), Targets::default());
     carry(now, &mut second, &mut specialist);
     let mut rest = carry(now, &mut specialist, &mut second).into_iter();
     let error = assembly.take(rest.next().unwrap()).unwrap_err();

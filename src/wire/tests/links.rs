@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use call::{CallId, Epoch, HandoffId, Identity, Opening};
+use call::{CallId, Epoch, HandoffId, Identity, NamedTarget, Opening, Targets};
 use wire::{
     Body, ContextItem, Frame, Heartbeat, Hello, Link, LinkConfig, LinkEvent, Position,
     RejectReason, SendError, Seq, Side, StreamId, Terms, VERSION, Version,
@@ -89,7 +89,7 @@ fn greet(now: Instant, baton: &mut Link, specialist: &mut Link) {
         matches!(bodies(&events)[..], [Body::Hello(_)]),
         "{events:?}"
     );
-    baton.welcome(Epoch(0));
+    baton.welcome(Epoch(0), Targets::default());
     let packets = transmits(baton, now);
     let events = give(specialist, now, &packets);
     assert!(matches!(bodies(&events)[0], Body::Welcome(_)), "{events:?}");
@@ -123,7 +123,7 @@ fn a_welcome_says_what_holds_in_the_call() {
     specialist.hello(now, crate::samples::hello());
     let packets = transmits(&mut specialist, now);
     give(&mut baton, now, &packets);
-    baton.welcome(Epoch(0));
+    baton.welcome(Epoch(0), Targets::default());
     let packets = transmits(&mut baton, now);
     let events = give(&mut specialist, now, &packets);
     assert!(
@@ -141,7 +141,7 @@ fn a_repeated_hello_is_given_once_and_answered_each_time() {
     let packets = transmits(&mut specialist, now);
     assert_eq!(give(&mut baton, now, &packets).len(), 1);
     assert_eq!(give(&mut baton, now, &packets), [], "not yet answered");
-    baton.welcome(Epoch(0));
+    baton.welcome(Epoch(0), Targets::default());
     assert_eq!(transmits(&mut baton, now).len(), 1);
     assert_eq!(give(&mut baton, now, &packets), []);
     assert_eq!(transmits(&mut baton, now).len(), 1, "welcomed again");
@@ -489,7 +489,7 @@ fn after_a_reconnect_both_streams_go_on_where_they_stopped() {
     specialist.hello(now, crate::samples::hello());
     let events = give(&mut baton, now, &transmits(&mut specialist, now));
     assert!(matches!(bodies(&events)[..], [Body::Hello(_)]));
-    baton.welcome(Epoch(1));
+    baton.welcome(Epoch(1), Targets::default());
     let events = give(&mut specialist, now, &transmits(&mut baton, now));
     assert!(matches!(&bodies(&events)[..], [Body::Welcome(_), body] if *body == grant(2)));
     let events = give(&mut baton, now, &transmits(&mut specialist, now));
@@ -556,4 +556,30 @@ fn heartbeats_are_lossy_and_never_sent_again() {
     assert_eq!(baton.poll_timeout(), None);
     let events = give(&mut specialist, now, &[transmit.payload]);
     assert_eq!(bodies(&events), [Body::Heartbeat(heartbeat)]);
+}
+
+#[test]
+fn a_welcome_names_as_many_targets_as_fit_into_a_frame() {
+    let start = Instant::now();
+    let mut baton = link(Side::Orchestrator, BATON);
+    let mut specialist = link(Side::Specialist, SPECIALIST);
+    specialist.hello(start, crate::samples::hello());
+    give(&mut baton, start, &transmits(&mut specialist, start));
+    let named = (0..200).map(|number| NamedTarget {
+        name: format!("target-{number}").into(),
+        description: "what it is for ".repeat(20),
+    });
+    let targets = Targets {
+        named: named.collect(),
+        previous: true,
+    };
+    baton.welcome(Epoch(0), targets.clone());
+    let events = give(&mut specialist, start, &transmits(&mut baton, start));
+    let [Body::Welcome(welcome)] = &bodies(&events)[..] else {
+        panic!("{events:?}");
+    };
+    let told = &welcome.targets;
+    assert!(told.previous);
+    assert!(told.named.len() > 30, "{}", told.named.len());
+    assert_eq!(told.named[..], targets.named[..told.named.len()]);
 }

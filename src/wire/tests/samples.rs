@@ -1,8 +1,8 @@
 //! One body of each kind, and more where a kind has several shapes.
 
 use call::{
-    Digit, Epoch, HandoffId, Identity, Opening, PhaseName, RequestId, SpecialistName, Target,
-    Ticket,
+    Digit, Epoch, HandoffId, Identity, NamedTarget, Opening, PhaseName, RequestId, SpecialistName,
+    Target, Targets, Ticket,
 };
 use wire::{
     Body, ContextChunk, ContextItem, Dtmf, FailKind, HandoffOutcome, HandoffRequest, HandoffResult,
@@ -46,6 +46,7 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 seen: None,
                 oldest: Seq(1),
                 terms: Terms::default(),
+                targets: Targets::default(),
             }),
         ),
         (
@@ -58,6 +59,30 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 terms: Terms {
                     preroll_ms: Some(400),
                     orchestrator_timeout_ms: Some(0),
+                },
+                targets: Targets::default(),
+            }),
+        ),
+        (
+            "welcome-targets",
+            Body::Welcome(Welcome {
+                attempt: 1,
+                version: VERSION,
+                seen: None,
+                oldest: Seq(1),
+                terms: Terms::default(),
+                targets: Targets {
+                    named: vec![
+                        NamedTarget {
+                            name: "billing".into(),
+                            description: "Invoices and payments — Rechnungen".to_owned(),
+                        },
+                        NamedTarget {
+                            name: "it-support".into(),
+                            description: String::new(),
+                        },
+                    ],
+                    previous: true,
                 },
             }),
         ),

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use call::{CallId, Epoch, SpecialistName, Ticket};
+use call::{CallId, Epoch, SpecialistName, Targets, Ticket};
 use sha2::{Digest as _, Sha256};
 use wire::{
     Assembled, Assembly, Body, ChunkLimits, Chunks, ChunksProgress, ContextItem, Hello, Link,
@@ -166,7 +166,7 @@ impl End {
                 continue;
             };
             match body {
-                Body::Hello(_) => self.link.welcome(Epoch(1)),
+                Body::Hello(_) => self.link.welcome(Epoch(1), Targets::default()),
                 Body::ContextChunk(chunk) => match self.assembly.take(chunk) {
                     Ok(Assembled::More) => {}
                     Ok(Assembled::Whole(body)) => self.take_whole(body)?,

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use call::{CallId, Epoch};
+use call::{CallId, Epoch, Targets};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use wire::{
@@ -90,7 +90,7 @@ impl End {
             body => body,
         };
         match body {
-            Body::Hello(_) => self.link.welcome(Epoch(1)),
+            Body::Hello(_) => self.link.welcome(Epoch(1), Targets::default()),
             Body::ContextAppend { items } => {
                 assert_eq!(items[0].id, self.received.to_string());
                 self.received += 1;

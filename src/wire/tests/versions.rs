@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use call::{CallId, Epoch, RequestId, Target};
+use call::{CallId, Epoch, RequestId, Target, Targets};
 use prost_reflect::prost::Message;
 use prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
 use prost_reflect::prost_types::{
@@ -146,7 +146,7 @@ fn baton() -> Link {
         ),
         "{events:?}"
     );
-    baton.welcome(Epoch(4));
+    baton.welcome(Epoch(4), Targets::default());
     baton
 }
 

@@ -116,6 +116,15 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedTarget:
+    """Somebody to hand the baton to."""
+
+    name: SpecialistName
+    description: str = ""
+    """What it is for, in a line; empty if nothing is said of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome:
     """Baton: the answer to a Hello. See `Link.welcome`."""
 
@@ -133,6 +142,10 @@ class Welcome:
     """The oldest frame of its own stream that it can still send."""
     terms: Terms = Terms()
     """What holds in this call; set by `Link.set_terms`."""
+    targets: tuple[NamedTarget, ...] = ()
+    """To whom routes lead from the specialist, for a model to choose from."""
+    previous: bool = False
+    """Whether it may hand back to whoever held the baton before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,9 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
                 welcome.preroll_ms = body.terms.preroll_ms
             if body.terms.orchestrator_timeout_ms is not None:
                 welcome.orchestrator_timeout_ms = body.terms.orchestrator_timeout_ms
+            for target in body.targets:
+                welcome.targets.add(name=target.name, description=target.description)
+            welcome.previous = body.previous
         case b.Heartbeat():
             heartbeat = envelope.heartbeat
             heartbeat.holder = body.holder or ""
@@ -174,6 +177,10 @@ def read_body(envelope: envelope_pb2.Envelope) -> b.Body | None:
                     if welcome.HasField("orchestrator_timeout_ms")
                     else None,
                 ),
+                targets=tuple(
+                    b.NamedTarget(SpecialistName(target.name), target.description) for target in welcome.targets
+                ),
+                previous=welcome.previous,
             )
         case "heartbeat":
             heartbeat = envelope.heartbeat

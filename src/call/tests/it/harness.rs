@@ -27,6 +27,7 @@ pub(crate) fn config() -> CallConfig {
 
 pub(crate) struct Bench {
     pub(crate) call: Call,
+    plan: Arc<Plan>,
     start: Instant,
     now: Instant,
     /// Every command so far, with its time in milliseconds.
@@ -43,9 +44,10 @@ impl Bench {
         let start = Instant::now();
         let mut out = Vec::new();
         let plan = Arc::new(Plan::new(config).expect("the test's configuration is valid"));
-        let call = Call::new(plan, CallId::from("call-1"), start, &mut out);
+        let call = Call::new(plan.clone(), CallId::from("call-1"), start, &mut out);
         let mut bench = Self {
             call,
+            plan,
             start,
             now: start,
             log: Vec::new(),
@@ -77,6 +79,10 @@ impl Bench {
             self.log.push((at, command.clone()));
         }
         out
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     pub(crate) fn at_ms(&self) -> u128 {

@@ -10,3 +10,4 @@ mod ready;
 mod recovery;
 mod rollback;
 mod specialists;
+mod targets;

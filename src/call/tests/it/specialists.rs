@@ -208,7 +208,8 @@ fn a_hello_is_welcomed_as_often_as_it_is_said() {
             out,
             [Command::Welcome {
                 identity: "agent-triage-1".into(),
-                epoch: Epoch(1)
+                epoch: Epoch(1),
+                targets: bench.plan().targets(&"triage".into()),
             }]
         );
     }
