@@ -17,6 +17,7 @@ use std::{
 
 use anyhow::Context as _;
 use call::Plan;
+use context::UnixMillis;
 use tokio::{
     runtime::{self, Runtime},
     sync::mpsc,
@@ -31,8 +32,10 @@ use worker::{
 };
 
 use crate::{
+    clock,
     config::{self, Audio, Config, Connection, Question, Report},
     graph,
+    packet::{self, Done, PacketCommand},
     room::{self, CallDeps, Faults, ServerApi},
     telemetry::{self, Hash, LogFormat, LogLevel},
 };
@@ -52,7 +55,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 pub enum Exit {
     /// Everything went as it should.
     Success = 0,
-    /// The configuration has errors, or cannot be read.
+    /// The configuration, or what a command reads, has errors or cannot be read.
     Configuration = 1,
     /// Wrong usage, for which clap exits with the same number: an argument names what there is not.
     Usage = 2,
@@ -62,6 +65,8 @@ pub enum Exit {
     CutShort = 4,
     /// The handoff that was asked about would be refused.
     Refused = 5,
+    /// A conversion that must lose nothing would have lost something.
+    Lossy = 6,
 }
 
 impl From<Exit> for ExitCode {
@@ -136,6 +141,23 @@ pub fn graph(path: &Path, format: graph::Format) -> Exit {
 /// `baton schema`: writes the JSON Schema of the configuration.
 pub fn schema() -> Exit {
     print(&format!("{:#}\n", config::schema()))
+}
+
+/// `baton packet`: carries a conversation from one framework to another.
+pub fn packet(command: &PacketCommand) -> Exit {
+    match packet::run(command, UnixMillis(clock::unix_ms())) {
+        Ok(Done::Well) => Exit::Success,
+        Ok(Done::WouldLose) => Exit::Lossy,
+        Err(failure) => {
+            let exit = if failure.is_of_the_input() {
+                Exit::Configuration
+            } else {
+                Exit::Failure
+            };
+            tell(format_args!("error: {:#}\n", anyhow::Error::from(failure)));
+            exit
+        }
+    }
 }
 
 /// Writes a document to standard output, all of it or with an error.

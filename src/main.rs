@@ -6,6 +6,7 @@ use baton::{
     app,
     config::Question,
     graph::Format,
+    packet::PacketCommand,
     telemetry::{LogFormat, LogLevel},
 };
 use clap::{Args, Parser, Subcommand};
@@ -24,11 +25,12 @@ struct Arguments {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  success
-  1  the configuration has errors
+  1  the configuration has errors, or what `packet` reads
   2  wrong usage
   3  could not start, or not go on
   4  stopped while calls were running
-  5  the handoff that `check --explain` asks about would be refused";
+  5  the handoff that `check --explain` asks about would be refused
+  6  `packet --strict` would have lost something";
 
 const ENVIRONMENT: &str = "\
 Environment:
@@ -93,6 +95,12 @@ enum Command {
         #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
         format: Format,
     },
+    /// Carry a conversation from one framework to another, as a portable packet or as messages
+    ///
+    /// Reads and writes the forms of LiveKit Agents, OpenAI, Pipecat, LangChain and CrewAI, and the packet that Baton hands
+    /// over, with state, route and the caller's line.
+    #[command(subcommand)]
+    Packet(PacketCommand),
     /// Write the JSON Schema of the configuration, for editors
     ///
     /// An editor that speaks to the YAML language server completes and checks a file whose first line is
@@ -135,6 +143,7 @@ fn main() -> ExitCode {
             path,
             format,
         } => app::graph(&path.unwrap_or(configuration.config), format),
+        Command::Packet(command) => app::packet(&command),
         Command::Schema => app::schema(),
     };
     exit.into()

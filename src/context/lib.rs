@@ -7,7 +7,8 @@
 //! tool calls that run when the baton moves. A [`Feed`] is what one specialist gets of it, by its [`FilterPlan`].
 //!
 //! A [`Format`] writes [`LivekitItem`]s as another framework's messages, and reads them back; a [`Sidecar`] keeps what
-//! those messages cannot carry. A [`Packet`] is all that a successor needs, as one JSON document or as protobuf.
+//! those messages cannot carry. A [`Packet`] is all that a successor needs, as one JSON document or as protobuf; [`Packet::to_vcon`]
+//! is a finished call for an archive.
 //!
 //! # What this crate never does
 //! - It reads no clock, draws no random number and does no I/O: ids, times and texts come in.
@@ -37,6 +38,7 @@ mod scope;
 mod stamp;
 mod state;
 mod tools;
+mod vcon;
 
 /// The generated types.
 #[allow(unreachable_pub, dead_code, clippy::all, missing_docs)]
@@ -63,3 +65,4 @@ pub use schema::{SchemaError, StateSchema, Violation};
 pub use scope::{Access, FieldPath, FieldPathError, ScopeError, Scopes};
 pub use state::{Change, Outcome, PatchError, ReplayError, SharedState, StateVersion, Writer};
 pub use tools::{InFlightPolicy, RunningCall, RunningCalls, ToolPolicies};
+pub use vcon::{CallRecord, RecordedGrant, Recording, VCON_VERSION, VconError};

@@ -106,6 +106,11 @@ impl LivekitItem {
         self.text("id")
     }
 
+    /// Whether it is the call of a tool.
+    pub fn is_call(&self) -> bool {
+        self.kind() == Type::Call
+    }
+
     pub(crate) fn kind(&self) -> Type {
         // Checked when it was made.
         type_of(&self.0).unwrap_or(Type::ConfigUpdate)
