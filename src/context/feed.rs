@@ -132,6 +132,13 @@ impl Feed {
         self.out.entries().get(before..).unwrap_or_default()
     }
 
+    /// What is new from here on goes by another plan. What the reader has, it keeps; of the new window only counts what
+    /// it says of the time after the past, since the past is over.
+    pub fn replan(&mut self, plan: FilterPlan) {
+        self.window = plan.window.clone().resolved(true);
+        self.plan = plan;
+    }
+
     /// All that the reader gets: its positions and hashes are what it confirms.
     pub fn log(&self) -> &ContextLog {
         &self.out

@@ -6,6 +6,9 @@
 //! [`ContextLog`] is the conversation: [`Item`]s in order, with a running hash. [`ToolPolicies`] say what becomes of the
 //! tool calls that run when the baton moves. A [`Feed`] is what one specialist gets of it, by its [`FilterPlan`].
 //!
+//! [`Conversation`] is both in use: it checks the writers, keeps how far each reader is, and says what to journal. A
+//! [`Mirror`] is the reader's end of it.
+//!
 //! A [`Format`] writes [`LivekitItem`]s as another framework's messages, and reads them back; a [`Sidecar`] keeps what
 //! those messages cannot carry. A [`Packet`] is all that a successor needs, as one JSON document or as protobuf; [`Packet::to_vcon`]
 //! is a finished call for an archive.
@@ -16,6 +19,7 @@
 //! - It never shows a reader a value that is out of its scope: not in a view, a patch, a conflict or an error.
 
 mod chat;
+mod conversation;
 mod convert;
 mod delta;
 mod feed;
@@ -28,6 +32,7 @@ mod log;
 mod made;
 mod mask;
 mod merge;
+mod mirror;
 mod order;
 mod packet;
 mod packet_protobuf;
@@ -46,6 +51,10 @@ mod pb {
     include!(concat!(env!("OUT_DIR"), "/baton.v1.rs"));
 }
 
+pub use conversation::{
+    Answer, Applied, Conversation, ConversationLimits, Effect, Granting, Handed, Incoming,
+    IncomingPatch, ItemRefusal, Outgoing, PatchOutcome, Record, RecordError, RefusedItem,
+};
 pub use convert::{ConvertError, Exported, Format, Imported, LeftOut, Lost, NoFormat, Sidecar};
 pub use feed::{Feed, FilterPlan, Window};
 pub use item::{ID_BYTES_MAX, Item, ItemError, ItemId, Kind, LIVEKIT, Native, Role, ToolCallId};
@@ -57,6 +66,7 @@ pub use log::{
 pub use made::{UnixMillis, handoff, summary};
 pub use mask::{CARD_NUMBER, Mask, MaskAction, Masked, REDACTED, SPOKEN_NUMBER};
 pub use merge::{ParseError, Patch, PatchLimits};
+pub use mirror::{Mirror, MirrorError};
 pub use packet::{
     PACKET_SCHEMA, PACKET_VERSION, Packet, PacketContext, PacketError, PacketOpening, PacketRoute,
     PacketState, PacketTelephony, PacketTurn,

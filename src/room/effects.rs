@@ -51,6 +51,8 @@ impl Task {
                     reason,
                     opening,
                     packet: None,
+                    caller: self.call.snapshot().caller.map(|caller| caller.identity),
+                    delegation_input: None,
                 };
                 self.peers
                     .send(now, &identity, epoch, &Body::Prepare(prepare));
@@ -78,6 +80,7 @@ impl Task {
                         epoch,
                         opening,
                         handoff,
+                        packet: None,
                     },
                 );
             }

@@ -321,7 +321,7 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
             request: request.request,
             target: request.target,
             reason: request.reason,
-            tool_call: None,
+            tool_call: request.tool_call,
             splice: None,
         })),
         Body::Reject(reject) => {
@@ -329,7 +329,11 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
             None
         }
         // Context and state have their place in the protocol, and none in the call yet.
-        Body::ContextAppend { .. } | Body::ContextChunk(_) | Body::StatePatch(_) => None,
+        Body::ContextAppend { .. }
+        | Body::ContextChunk(_)
+        | Body::StatePatch(_)
+        | Body::ContextApplied { .. }
+        | Body::SummaryResult { .. } => None,
         // The link lets no specialist say these.
         Body::Welcome(_)
         | Body::Heartbeat(_)
@@ -340,6 +344,9 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
         | Body::Leave
         | Body::HandoffResult(_)
         | Body::StateResult(_)
+        | Body::ContextResult { .. }
+        | Body::SummaryRequest { .. }
+        | Body::DelegationResult { .. }
         | Body::Dtmf(_) => None,
     }
 }

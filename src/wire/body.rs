@@ -6,7 +6,7 @@ use call::{
 };
 
 use crate::frame::{Position, Seq, Version};
-use crate::reason::{FailKind, RefuseKind, RejectReason};
+use crate::reason::{ContextRefuseKind, FailKind, RefuseKind, RejectReason};
 
 /// What a frame says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub enum Body {
         opening: Opening,
         /// The handoff that it completes; `None` when a grant is renewed.
         handoff: Option<HandoffId>,
+        /// What the specialist takes over.
+        packet: Option<Packet>,
     },
     /// Specialist: it has taken its grant.
     Granted {
@@ -73,6 +75,41 @@ pub enum Body {
     StatePatch(StatePatch),
     /// Baton: what became of a patch.
     StateResult(StateResult),
+    /// Specialist: how much of the conversation it has applied.
+    ContextApplied {
+        /// How many items.
+        context_items: u64,
+        /// Their hash.
+        context_hash: Vec<u8>,
+    },
+    /// Baton: what became of items that the specialist has sent.
+    ContextResult {
+        /// Those that are in the conversation, by id.
+        kept: Vec<String>,
+        /// Those that are not.
+        refused: Vec<ContextRefusal>,
+    },
+    /// Baton: a summary is wanted of the leaving holder.
+    SummaryRequest {
+        /// Baton's number for it.
+        request: u64,
+        /// How long it is waited for, in milliseconds from the receipt.
+        deadline_ms: u32,
+    },
+    /// Specialist: the answer to a summary request.
+    SummaryResult {
+        /// Baton's number for it.
+        request: u64,
+        /// The summary, or why there is none.
+        outcome: Result<String, String>,
+    },
+    /// Baton: how a delegation ended.
+    DelegationResult {
+        /// The asker's number of the request by which it delegated.
+        request: RequestId,
+        /// The result as JSON, or why there is none.
+        outcome: Result<Vec<u8>, String>,
+    },
     /// Baton: the caller has pressed a key.
     Dtmf(Dtmf),
 }
@@ -100,6 +137,11 @@ impl Body {
             Self::ContextChunk(_) => "context_chunk",
             Self::StatePatch(_) => "state_patch",
             Self::StateResult(_) => "state_result",
+            Self::ContextApplied { .. } => "context_applied",
+            Self::ContextResult { .. } => "context_result",
+            Self::SummaryRequest { .. } => "summary_request",
+            Self::SummaryResult { .. } => "summary_result",
+            Self::DelegationResult { .. } => "delegation_result",
             Self::Dtmf(_) => "dtmf",
         }
     }
@@ -190,10 +232,14 @@ pub struct Prepare {
     pub opening: Opening,
     /// What it must have applied before it is ready.
     pub packet: Option<Packet>,
+    /// The caller, once there is one.
+    pub caller: Option<Identity>,
+    /// What it is delegated to do, as JSON, if the baton is to come back with a result.
+    pub delegation_input: Option<Vec<u8>>,
 }
 
 /// What a specialist takes over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packet {
     /// How many context items there are.
     pub context_items: u64,
@@ -244,6 +290,12 @@ pub struct HandoffRequest {
     pub target: Target,
     /// Why.
     pub reason: String,
+    /// The asker's tool call by which it asks.
+    pub tool_call: Option<String>,
+    /// What the target is delegated to do, as JSON.
+    pub delegation_input: Option<Vec<u8>>,
+    /// The result of a delegation to the asker, as JSON.
+    pub delegation_result: Option<Vec<u8>>,
 }
 
 /// What becomes of a request.
@@ -307,6 +359,17 @@ pub struct ContextItem {
     pub unknown: Vec<u8>,
 }
 
+/// An item that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextRefusal {
+    /// Its id.
+    pub id: String,
+    /// Why.
+    pub reason: ContextRefuseKind,
+    /// The same as a sentence.
+    pub detail: String,
+}
+
 /// A piece of a large body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextChunk {
@@ -331,6 +394,8 @@ pub struct StatePatch {
     pub base_version: u64,
     /// A JSON merge patch (RFC 7396).
     pub merge_patch: Vec<u8>,
+    /// The version after it, if Baton sends it.
+    pub version: Option<u64>,
 }
 
 /// What became of a patch.

@@ -9,15 +9,15 @@ use call::{
 };
 
 use crate::body::{
-    Body, ContextChunk, Dtmf, HandoffOutcome, HandoffRequest, HandoffResult, Heartbeat, Hello,
-    Packet, Prepare, Ready, Reject, Revoke, RevokeMode, StateOutcome, StatePatch, StateResult,
-    Terms, Welcome,
+    Body, ContextChunk, ContextRefusal, Dtmf, HandoffOutcome, HandoffRequest, HandoffResult,
+    Heartbeat, Hello, Packet, Prepare, Ready, Reject, Revoke, RevokeMode, StateOutcome, StatePatch,
+    StateResult, Terms, Welcome,
 };
 use crate::frame::{Position, Seq};
 use crate::items;
 use crate::pb;
 use crate::pb::envelope::Body as Generated;
-use crate::reason::{FailKind, RefuseKind, RejectReason};
+use crate::reason::{ContextRefuseKind, FailKind, RefuseKind, RejectReason};
 
 /// Why a generated body is none of ours.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +50,22 @@ impl From<Body> for Generated {
                 epoch,
                 opening: first,
                 handoff,
-            } => Self::Grant(pb::Grant {
-                epoch: epoch.0,
-                opening: Some(opening(first)),
-                handoff_id: handoff.map_or(0, |handoff| handoff.0),
-            }),
+                packet,
+            } => {
+                let Packet {
+                    context_items,
+                    context_hash,
+                    state_version,
+                } = packet.unwrap_or_default();
+                Self::Grant(pb::Grant {
+                    epoch: epoch.0,
+                    opening: Some(opening(first)),
+                    handoff_id: handoff.map_or(0, |handoff| handoff.0),
+                    context_items,
+                    context_hash,
+                    state_version,
+                })
+            }
             Body::Granted { epoch } => Self::Granted(pb::Granted { epoch: epoch.0 }),
             Body::Revoke(body) => Self::Revoke(revoke(body)),
             Body::Released { epoch } => Self::Released(pb::Released { epoch: epoch.0 }),
@@ -65,6 +76,40 @@ impl From<Body> for Generated {
             Body::ContextChunk(body) => Self::ContextChunk(context_chunk(body)),
             Body::StatePatch(body) => Self::StatePatch(state_patch(body)),
             Body::StateResult(body) => Self::StateResult(state_result(body)),
+            Body::ContextApplied {
+                context_items,
+                context_hash,
+            } => Self::ContextApplied(pb::ContextApplied {
+                context_items,
+                context_hash,
+            }),
+            Body::ContextResult { kept, refused } => Self::ContextResult(pb::ContextResult {
+                kept,
+                refused: refused.into_iter().map(context_refusal).collect(),
+            }),
+            Body::SummaryRequest {
+                request,
+                deadline_ms,
+            } => Self::SummaryRequest(pb::SummaryRequest {
+                request_id: request,
+                deadline_ms,
+            }),
+            Body::SummaryResult { request, outcome } => Self::SummaryResult(pb::SummaryResult {
+                request_id: request,
+                outcome: Some(match outcome {
+                    Ok(text) => pb::summary_result::Outcome::Text(text),
+                    Err(why) => pb::summary_result::Outcome::Refused(why),
+                }),
+            }),
+            Body::DelegationResult { request, outcome } => {
+                Self::DelegationResult(pb::DelegationResult {
+                    request_id: request.0,
+                    outcome: Some(match outcome {
+                        Ok(result) => pb::delegation_result::Outcome::Result(result),
+                        Err(why) => pb::delegation_result::Outcome::Failed(why),
+                    }),
+                })
+            }
             Body::Dtmf(Dtmf { number, digit }) => Self::Dtmf(pb::Dtmf {
                 number,
                 digit: digit.as_char().to_string(),
@@ -93,10 +138,18 @@ impl Body {
                 epoch,
                 opening,
                 handoff_id,
+                context_items,
+                context_hash,
+                state_version,
             }) => Self::Grant {
                 epoch: Epoch(epoch),
                 opening: read_opening(opening),
                 handoff: (handoff_id != 0).then_some(HandoffId(handoff_id)),
+                packet: (!context_hash.is_empty()).then_some(Packet {
+                    context_items,
+                    context_hash,
+                    state_version,
+                }),
             },
             Generated::Granted(pb::Granted { epoch }) => Self::Granted {
                 epoch: Epoch(epoch),
@@ -114,6 +167,44 @@ impl Body {
             Generated::ContextChunk(body) => Self::ContextChunk(read_context_chunk(body)),
             Generated::StatePatch(body) => Self::StatePatch(read_state_patch(body)),
             Generated::StateResult(body) => Self::StateResult(read_state_result(body)?),
+            Generated::ContextApplied(pb::ContextApplied {
+                context_items,
+                context_hash,
+            }) => Self::ContextApplied {
+                context_items,
+                context_hash,
+            },
+            Generated::ContextResult(pb::ContextResult { kept, refused }) => Self::ContextResult {
+                kept,
+                refused: refused.into_iter().map(read_context_refusal).collect(),
+            },
+            Generated::SummaryRequest(pb::SummaryRequest {
+                request_id,
+                deadline_ms,
+            }) => Self::SummaryRequest {
+                request: request_id,
+                deadline_ms,
+            },
+            Generated::SummaryResult(pb::SummaryResult {
+                request_id,
+                outcome,
+            }) => Self::SummaryResult {
+                request: request_id,
+                outcome: match outcome.ok_or(Unreadable::Missing("summary_result.outcome"))? {
+                    pb::summary_result::Outcome::Text(text) => Ok(text),
+                    pb::summary_result::Outcome::Refused(why) => Err(why),
+                },
+            },
+            Generated::DelegationResult(pb::DelegationResult {
+                request_id,
+                outcome,
+            }) => Self::DelegationResult {
+                request: RequestId(request_id),
+                outcome: match outcome.ok_or(Unreadable::Missing("delegation_result.outcome"))? {
+                    pb::delegation_result::Outcome::Result(result) => Ok(result),
+                    pb::delegation_result::Outcome::Failed(why) => Err(why),
+                },
+            },
             Generated::Dtmf(body) => Self::Dtmf(read_dtmf(body)?),
         })
     }
@@ -345,6 +436,8 @@ fn prepare(body: Prepare) -> pb::Prepare {
         reason,
         opening: first,
         packet,
+        caller,
+        delegation_input,
     } = body;
     pb::Prepare {
         handoff_id: handoff.0,
@@ -363,6 +456,8 @@ fn prepare(body: Prepare) -> pb::Prepare {
                 state_version,
             }
         }),
+        caller: caller.map_or_else(String::new, |caller| caller.as_str().to_owned()),
+        delegation_input,
     }
 }
 
@@ -373,6 +468,8 @@ fn read_prepare(body: pb::Prepare) -> Prepare {
         reason,
         opening,
         packet,
+        caller,
+        delegation_input,
     } = body;
     Prepare {
         handoff: HandoffId(handoff_id),
@@ -391,6 +488,8 @@ fn read_prepare(body: pb::Prepare) -> Prepare {
                 state_version,
             }
         }),
+        caller: (!caller.is_empty()).then(|| Identity::from(caller)),
+        delegation_input,
     }
 }
 
@@ -454,6 +553,9 @@ fn handoff_request(body: HandoffRequest) -> pb::HandoffRequest {
         request,
         target,
         reason,
+        tool_call,
+        delegation_input,
+        delegation_result,
     } = body;
     pb::HandoffRequest {
         request_id: request.0,
@@ -462,6 +564,9 @@ fn handoff_request(body: HandoffRequest) -> pb::HandoffRequest {
             Target::Previous => GeneratedTarget::Previous(pb::Nothing {}),
         }),
         reason,
+        tool_call_id: tool_call.unwrap_or_default(),
+        delegation_input,
+        delegation_result,
     }
 }
 
@@ -471,6 +576,9 @@ fn read_handoff_request(body: pb::HandoffRequest) -> Result<HandoffRequest, Unre
         request_id,
         target,
         reason,
+        tool_call_id,
+        delegation_input,
+        delegation_result,
     } = body;
     Ok(HandoffRequest {
         request: RequestId(request_id),
@@ -479,6 +587,9 @@ fn read_handoff_request(body: pb::HandoffRequest) -> Result<HandoffRequest, Unre
             GeneratedTarget::Previous(pb::Nothing {}) => Target::Previous,
         },
         reason,
+        tool_call: (!tool_call_id.is_empty()).then_some(tool_call_id),
+        delegation_input,
+        delegation_result,
     })
 }
 
@@ -555,6 +666,24 @@ fn read_handoff_result(body: pb::HandoffResult) -> Result<HandoffResult, Unreada
     })
 }
 
+fn context_refusal(refusal: ContextRefusal) -> pb::ContextRefusal {
+    let ContextRefusal { id, reason, detail } = refusal;
+    pb::ContextRefusal {
+        id,
+        reason: reason.to_generated(),
+        detail,
+    }
+}
+
+fn read_context_refusal(refusal: pb::ContextRefusal) -> ContextRefusal {
+    let pb::ContextRefusal { id, reason, detail } = refusal;
+    ContextRefusal {
+        id,
+        reason: ContextRefuseKind::from_generated(reason),
+        detail,
+    }
+}
+
 fn context_chunk(body: ContextChunk) -> pb::ContextChunk {
     let ContextChunk {
         transfer,
@@ -594,11 +723,13 @@ fn state_patch(body: StatePatch) -> pb::StatePatch {
         patch,
         base_version,
         merge_patch,
+        version,
     } = body;
     pb::StatePatch {
         patch_id: patch,
         base_version,
         merge_patch,
+        version: version.unwrap_or(0),
     }
 }
 
@@ -607,11 +738,13 @@ fn read_state_patch(body: pb::StatePatch) -> StatePatch {
         patch_id,
         base_version,
         merge_patch,
+        version,
     } = body;
     StatePatch {
         patch: patch_id,
         base_version,
         merge_patch,
+        version: (version != 0).then_some(version),
     }
 }
 

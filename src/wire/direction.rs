@@ -57,13 +57,18 @@ impl Direction {
             | Body::Leave
             | Body::HandoffResult(_)
             | Body::StateResult(_)
+            | Body::ContextResult { .. }
+            | Body::SummaryRequest { .. }
+            | Body::DelegationResult { .. }
             | Body::Dtmf(_) => Self::ToSpecialist,
             Body::Hello(_)
             | Body::Ready(_)
             | Body::Refuse { .. }
             | Body::Granted { .. }
             | Body::Released { .. }
-            | Body::HandoffRequest(_) => Self::ToOrchestrator,
+            | Body::HandoffRequest(_)
+            | Body::ContextApplied { .. }
+            | Body::SummaryResult { .. } => Self::ToOrchestrator,
             Body::Reject(_)
             | Body::ContextAppend { .. }
             | Body::ContextChunk(_)

@@ -42,9 +42,9 @@ pub use admission::{
 };
 pub use assembly::{Assembled, Assembly, AssemblyError};
 pub use body::{
-    Body, ContextChunk, ContextItem, Dtmf, HandoffOutcome, HandoffRequest, HandoffResult,
-    Heartbeat, Hello, Packet, Prepare, Ready, Reject, Revoke, RevokeMode, StateOutcome, StatePatch,
-    StateResult, Terms, Welcome,
+    Body, ContextChunk, ContextItem, ContextRefusal, Dtmf, HandoffOutcome, HandoffRequest,
+    HandoffResult, Heartbeat, Hello, Packet, Prepare, Ready, Reject, Revoke, RevokeMode,
+    StateOutcome, StatePatch, StateResult, Terms, Welcome,
 };
 pub use chunk_limits::ChunkLimits;
 pub use chunks::{ChunkError, Chunks, ChunksProgress};
@@ -54,7 +54,7 @@ pub use link::Link;
 pub use link_config::LinkConfig;
 pub use link_event::{LinkEvent, SendError, Transmit};
 pub use metadata::{DispatchBinding, DispatchMetadata, METADATA_BYTES_MAX, MetadataError};
-pub use reason::{FailKind, RefuseKind, RejectReason};
+pub use reason::{ContextRefuseKind, FailKind, RefuseKind, RejectReason};
 
 /// The topic of every data packet of the protocol.
 pub const TOPIC: &str = "baton";

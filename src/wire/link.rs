@@ -385,6 +385,11 @@ impl Link {
             | Body::ContextChunk(_)
             | Body::StatePatch(_)
             | Body::StateResult(_)
+            | Body::ContextApplied { .. }
+            | Body::ContextResult { .. }
+            | Body::SummaryRequest { .. }
+            | Body::SummaryResult { .. }
+            | Body::DelegationResult { .. }
             | Body::Dtmf(_) => {
                 let detail = format!("{} without a seq", body.name());
                 self.reject(now, RejectReason::Malformed, detail, None, events);
@@ -617,6 +622,11 @@ pub(crate) fn is_sequenced(body: &Body) -> bool {
         | Body::ContextChunk(_)
         | Body::StatePatch(_)
         | Body::StateResult(_)
+        | Body::ContextApplied { .. }
+        | Body::ContextResult { .. }
+        | Body::SummaryRequest { .. }
+        | Body::SummaryResult { .. }
+        | Body::DelegationResult { .. }
         | Body::Dtmf(_) => true,
     }
 }

@@ -135,6 +135,26 @@ reasons! {
     }
 }
 
+reasons! {
+    /// Why an item was not taken.
+    ContextRefuseKind = ContextRefuseReason {
+        /// Only the holder adds items; others may but replace their own, or add the result of their own tool call.
+        NotHolder => "not_holder",
+        /// It was sent with the epoch of an older grant.
+        StaleEpoch => "stale_epoch",
+        /// It is no item.
+        Malformed => "malformed",
+        /// It is too large.
+        TooLarge => "too_large",
+        /// The conversation is as long as it may become.
+        Full => "full",
+        /// It would turn an item into one of another kind.
+        ChangesKind => "changes_kind",
+        /// Its id is of an item that somebody else has written.
+        NotOwn => "not_own",
+    }
+}
+
 impl From<&call::RejectReason> for RejectReason {
     fn from(reason: &call::RejectReason) -> Self {
         match reason {

@@ -51,6 +51,9 @@ async fn frames_of_the_caller_or_of_a_stranger_move_nothing() {
             request: RequestId(1),
             target: Target::Specialist("billing".into()),
             reason: "a forged request".to_owned(),
+            tool_call: None,
+            delegation_input: None,
+            delegation_result: None,
         }),
     );
     let mark = caller.mark();

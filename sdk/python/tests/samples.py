@@ -6,10 +6,15 @@ from baton import (
     CallId,
     CancelPrepare,
     ContextAppend,
+    ContextApplied,
     ContextChunk,
     ContextItem,
+    ContextRefusal,
+    ContextRefuseReason,
+    ContextResult,
     Continue,
     Cut,
+    DelegationResult,
     Dtmf,
     Epoch,
     FailReason,
@@ -53,6 +58,8 @@ from baton import (
     StatePatch,
     StateResult,
     StreamId,
+    SummaryRequest,
+    SummaryResult,
     Terms,
     Ticket,
     ToPrevious,
@@ -114,12 +121,14 @@ BODIES: dict[str, Body] = {
         reason="the caller asks about an invoice — Übertrag",
         opening=Say("Good morning, this is billing."),
         packet=Packet(context_items=18, context_hash=b"\xab" * 32, state_version=120),
+        caller=Identity("sip_+15550199"),
+        delegation_input=b"{}",
     ),
     "prepare-entry": Prepare(HandoffId(1), None, "", Greet(), None),
     "cancel_prepare": CancelPrepare(HandoffId(5)),
     "ready": Ready(HandoffId(5), 18, b"\xab" * 32),
     "refuse": Refuse(HandoffId(5), "no credentials for the billing system"),
-    "grant": Grant(Epoch(4), Continue(), HandoffId(5)),
+    "grant": Grant(Epoch(4), Continue(), HandoffId(5), Packet(20, b"\xba" * 32, 121)),
     "grant-renewed": Grant(Epoch(5), Wait(), None),
     "granted": Granted(Epoch(4)),
     "revoke-finish": Revoke(Epoch(5), Finish(1_500)),
@@ -130,6 +139,16 @@ BODIES: dict[str, Body] = {
         RequestId(3), ToSpecialist(SpecialistName("technical")), "router does not sync"
     ),
     "handoff_request-previous": HandoffRequest(RequestId(4), ToPrevious(), ""),
+    "handoff_request-delegation": HandoffRequest(
+        RequestId(5),
+        ToSpecialist(SpecialistName("identity")),
+        "the caller must be known",
+        tool_call="call_7",
+        delegation_input=b'{"level":2}',
+    ),
+    "handoff_request-done": HandoffRequest(
+        RequestId(1), ToPrevious(), "", delegation_result=b'{"known":true}'
+    ),
     "handoff_result-accepted": _result(HandoffAccepted(HandoffId(6))),
     "handoff_result-refused": _result(
         HandoffRefused(RefuseReason.IN_PROGRESS, "handoff 5 to billing is under way")
@@ -146,9 +165,24 @@ BODIES: dict[str, Body] = {
     ),
     "context_chunk": ContextChunk(2, 12_000, 30_000, b"\xcd" * 32, b"\x01\x02\x03"),
     "state_patch": StatePatch(12, 119, b'{"invoice":{"number":"A-17"}}'),
+    "state_patch-accepted": StatePatch(0, 119, b'{"invoice":{"number":"A-17"}}', 121),
     "state_result-accepted": _patched(StateAccepted(120)),
     "state_result-conflict": _patched(StateConflict(121, b"{}")),
     "state_result-denied": _patched(StateDenied("/card/number", "billing may not write it")),
+    "context_applied": ContextApplied(20, b"\xba" * 32),
+    "context_result": ContextResult(
+        ("item_1", "item_2"),
+        (
+            ContextRefusal(
+                "item_3", ContextRefuseReason.STALE_EPOCH, "epoch 3 is not the current epoch 4"
+            ),
+        ),
+    ),
+    "summary_request": SummaryRequest(2, 3_000),
+    "summary_result": SummaryResult(2, "The caller asks about invoice A-17."),
+    "summary_result-refused": SummaryResult(2, None, "no model"),
+    "delegation_result": DelegationResult(RequestId(5), b'{"known":true}'),
+    "delegation_result-failed": DelegationResult(RequestId(5), None, "the delegated specialist was lost"),
     "dtmf": Dtmf(3, "#"),
 }
 

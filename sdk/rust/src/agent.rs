@@ -54,6 +54,8 @@ pub struct Preparation {
     pub reason: String,
     /// Whether this specialist is to speak first.
     pub opening: Opening,
+    /// The caller's identity in the room, once there is a caller.
+    pub caller: Option<String>,
 }
 
 /// The baton.

@@ -534,6 +534,9 @@ impl Job {
             request,
             target,
             reason: shortened(reason),
+            tool_call: None,
+            delegation_input: None,
+            delegation_result: None,
         });
         let sent = self.link.send(Instant::now(), self.standing.epoch(), &body);
         match sent {

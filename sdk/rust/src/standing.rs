@@ -97,6 +97,7 @@ impl Standing {
                 epoch,
                 opening,
                 handoff,
+                packet: _,
             } => {
                 if epoch <= self.fence {
                     return Step::Nothing;
@@ -134,6 +135,11 @@ impl Standing {
             | Body::ContextChunk(_)
             | Body::StatePatch(_)
             | Body::StateResult(_)
+            | Body::ContextApplied { .. }
+            | Body::ContextResult { .. }
+            | Body::SummaryRequest { .. }
+            | Body::SummaryResult { .. }
+            | Body::DelegationResult { .. }
             | Body::Dtmf(_) => Step::Nothing,
         }
     }
@@ -189,6 +195,8 @@ impl Standing {
             reason,
             opening,
             packet: _,
+            caller,
+            delegation_input: _,
         } = prepare;
         match self.phase {
             // Said again after a reconnect.
@@ -209,6 +217,7 @@ impl Standing {
                     from,
                     reason,
                     opening,
+                    caller: caller.map(|caller| caller.as_str().to_owned()),
                 })
             }
             Phase::Holding | Phase::Finishing { .. } => Step::Nothing,
@@ -254,6 +263,8 @@ mod tests {
             reason: String::new(),
             opening: Opening::Greet,
             packet: None,
+            caller: None,
+            delegation_input: None,
         })
     }
 
@@ -262,6 +273,7 @@ mod tests {
             epoch: Epoch(epoch),
             opening: Opening::Greet,
             handoff: None,
+            packet: None,
         }
     }
 

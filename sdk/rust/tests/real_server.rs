@@ -254,6 +254,7 @@ impl Scene {
             epoch: Epoch(epoch),
             opening: Opening::Greet,
             handoff: Some(handoff),
+            packet: None,
         });
         assert_eq!(self.next_seen().await, Seen::Granted(Epoch(epoch)));
         let granted = self.baton.next_body().await;
@@ -445,6 +446,8 @@ fn prepare(handoff: HandoffId, reason: &str) -> Body {
         reason: reason.to_owned(),
         opening: Opening::Greet,
         packet: None,
+        caller: None,
+        delegation_input: None,
     })
 }
 
@@ -598,6 +601,7 @@ async fn a_full_reconnect_silences_until_the_baton_is_granted_again() {
         epoch: Epoch(2),
         opening: Opening::Continue,
         handoff: None,
+        packet: None,
     });
     assert_eq!(scene.next_seen().await, Seen::Granted(Epoch(2)));
     scene.baton.idle(Duration::from_secs(2)).await;

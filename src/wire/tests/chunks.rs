@@ -428,6 +428,7 @@ fn what_is_assembled_is_held_to_the_same_rules_as_a_frame() {
         epoch: Epoch(9),
         opening: Opening::Continue,
         handoff: None,
+        packet: None,
     };
     assert_eq!(
         refused(envelope(Some(grant))),

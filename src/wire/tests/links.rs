@@ -64,6 +64,7 @@ fn grant(epoch: u64) -> Body {
         epoch: Epoch(epoch),
         opening: Opening::Continue,
         handoff: Some(HandoffId(1)),
+        packet: None,
     }
 }
 

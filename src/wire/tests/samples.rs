@@ -5,9 +5,10 @@ use call::{
     Target, Targets, Ticket,
 };
 use wire::{
-    Body, ContextChunk, ContextItem, Dtmf, FailKind, HandoffOutcome, HandoffRequest, HandoffResult,
-    Heartbeat, Hello, Packet, Position, Prepare, Ready, RefuseKind, Reject, RejectReason, Revoke,
-    RevokeMode, Seq, StateOutcome, StatePatch, StateResult, StreamId, Terms, VERSION, Welcome,
+    Body, ContextChunk, ContextItem, ContextRefusal, ContextRefuseKind, Dtmf, FailKind,
+    HandoffOutcome, HandoffRequest, HandoffResult, Heartbeat, Hello, Packet, Position, Prepare,
+    Ready, RefuseKind, Reject, RejectReason, Revoke, RevokeMode, Seq, StateOutcome, StatePatch,
+    StateResult, StreamId, Terms, VERSION, Welcome,
 };
 
 pub(crate) fn hello() -> Hello {
@@ -122,6 +123,8 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                     context_hash: vec![0xab; 32],
                     state_version: 120,
                 }),
+                caller: Some(Identity::from("sip_+15550199")),
+                delegation_input: Some(b"{}".to_vec()),
             }),
         ),
         (
@@ -132,6 +135,8 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 reason: String::new(),
                 opening: Opening::Greet,
                 packet: None,
+                caller: None,
+                delegation_input: None,
             }),
         ),
         (
@@ -161,6 +166,11 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 epoch: Epoch(4),
                 opening: Opening::Continue,
                 handoff: Some(HandoffId(5)),
+                packet: Some(Packet {
+                    context_items: 20,
+                    context_hash: vec![0xba; 32],
+                    state_version: 121,
+                }),
             },
         ),
         (
@@ -169,6 +179,7 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 epoch: Epoch(5),
                 opening: Opening::Wait,
                 handoff: None,
+                packet: None,
             },
         ),
         ("granted", Body::Granted { epoch: Epoch(4) }),
@@ -194,6 +205,9 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 request: RequestId(3),
                 target: Target::Specialist(SpecialistName::from("technical")),
                 reason: "router does not sync".to_owned(),
+                tool_call: None,
+                delegation_input: None,
+                delegation_result: None,
             }),
         ),
         (
@@ -202,6 +216,31 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 request: RequestId(4),
                 target: Target::Previous,
                 reason: String::new(),
+                tool_call: None,
+                delegation_input: None,
+                delegation_result: None,
+            }),
+        ),
+        (
+            "handoff_request-delegation",
+            Body::HandoffRequest(HandoffRequest {
+                request: RequestId(5),
+                target: Target::Specialist(SpecialistName::from("identity")),
+                reason: "the caller must be known".to_owned(),
+                tool_call: Some("call_7".to_owned()),
+                delegation_input: Some(br#"{"level":2}"#.to_vec()),
+                delegation_result: None,
+            }),
+        ),
+        (
+            "handoff_request-done",
+            Body::HandoffRequest(HandoffRequest {
+                request: RequestId(1),
+                target: Target::Previous,
+                reason: String::new(),
+                tool_call: None,
+                delegation_input: None,
+                delegation_result: Some(br#"{"known":true}"#.to_vec()),
             }),
         ),
         (
@@ -272,6 +311,16 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 patch: 12,
                 base_version: 119,
                 merge_patch: br#"{"invoice":{"number":"A-17"}}"#.to_vec(),
+                version: None,
+            }),
+        ),
+        (
+            "state_patch-accepted",
+            Body::StatePatch(StatePatch {
+                patch: 0,
+                base_version: 119,
+                merge_patch: br#"{"invoice":{"number":"A-17"}}"#.to_vec(),
+                version: Some(121),
             }),
         ),
         (
@@ -291,6 +340,59 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 path: "/card/number".to_owned(),
                 reason: "billing may not write it".to_owned(),
             }),
+        ),
+        (
+            "context_applied",
+            Body::ContextApplied {
+                context_items: 20,
+                context_hash: vec![0xba; 32],
+            },
+        ),
+        (
+            "context_result",
+            Body::ContextResult {
+                kept: vec!["item_1".to_owned(), "item_2".to_owned()],
+                refused: vec![ContextRefusal {
+                    id: "item_3".to_owned(),
+                    reason: ContextRefuseKind::StaleEpoch,
+                    detail: "epoch 3 is not the current epoch 4".to_owned(),
+                }],
+            },
+        ),
+        (
+            "summary_request",
+            Body::SummaryRequest {
+                request: 2,
+                deadline_ms: 3_000,
+            },
+        ),
+        (
+            "summary_result",
+            Body::SummaryResult {
+                request: 2,
+                outcome: Ok("The caller asks about invoice A-17.".to_owned()),
+            },
+        ),
+        (
+            "summary_result-refused",
+            Body::SummaryResult {
+                request: 2,
+                outcome: Err("no model".to_owned()),
+            },
+        ),
+        (
+            "delegation_result",
+            Body::DelegationResult {
+                request: RequestId(5),
+                outcome: Ok(br#"{"known":true}"#.to_vec()),
+            },
+        ),
+        (
+            "delegation_result-failed",
+            Body::DelegationResult {
+                request: RequestId(5),
+                outcome: Err("the delegated specialist was lost".to_owned()),
+            },
         ),
         (
             "dtmf",

@@ -237,6 +237,9 @@ fn a_variant_of_a_newer_minor_version_does_not_hold_up_the_stream() {
             request: RequestId(request),
             target: Target::Previous,
             reason: String::new(),
+            tool_call: None,
+            delegation_input: None,
+            delegation_result: None,
         })
     };
     let bytes = with_new_variant(&frame(NEWER, Some(1), Some(request(1))), "handoff_request");

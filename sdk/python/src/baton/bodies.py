@@ -5,7 +5,7 @@ from enum import Enum
 from typing import ClassVar
 
 from baton.ids import Epoch, HandoffId, Identity, RequestId, Seq, SpecialistName, StreamId, Ticket
-from baton.reasons import FailReason, Phase, RefuseReason, RejectReason
+from baton.reasons import ContextRefuseReason, FailReason, Phase, RefuseReason, RejectReason
 
 
 class Side(Enum):
@@ -208,6 +208,10 @@ class Prepare:
     """Whether the specialist will speak first."""
     packet: Packet | None
     """What it must have applied before it is ready."""
+    caller: Identity | None = None
+    """The caller, once there is one."""
+    delegation_input: bytes | None = None
+    """What it is delegated to do, as JSON, if the baton is to come back with a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +266,8 @@ class Grant:
     """Whether it speaks first."""
     handoff: HandoffId | None
     """The handoff that it completes; `None` when a grant is renewed."""
+    packet: Packet | None = None
+    """What the specialist takes over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +361,12 @@ class HandoffRequest:
     target: Target
     reason: str
     """Why, for the log and for the one who takes over."""
+    tool_call: str | None = None
+    """The asker's tool call by which it asks: its result is not waited for."""
+    delegation_input: bytes | None = None
+    """What the target is delegated to do, as JSON."""
+    delegation_result: bytes | None = None
+    """The result of a delegation to the asker, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +451,87 @@ class ContextAppend:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextApplied:
+    """Specialist: how much of the conversation it has applied."""
+
+    NAME: ClassVar = "context_applied"
+    SENDERS: ClassVar = _SPECIALIST
+    SEQUENCED: ClassVar = True
+
+    context_items: int
+    context_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRefusal:
+    """An item that was not taken."""
+
+    id: str
+    reason: ContextRefuseReason
+    detail: str
+    """The same as a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextResult:
+    """Baton: what became of items that the specialist has sent."""
+
+    NAME: ClassVar = "context_result"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+    kept: tuple[str, ...]
+    """Those that are in the conversation, by id."""
+    refused: tuple[ContextRefusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRequest:
+    """Baton: a summary is wanted of the leaving holder."""
+
+    NAME: ClassVar = "summary_request"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+    request: int
+    """Baton's number for it."""
+    deadline_ms: int
+    """How long it is waited for, in milliseconds from the receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryResult:
+    """Specialist: the answer to a summary request."""
+
+    NAME: ClassVar = "summary_result"
+    SENDERS: ClassVar = _SPECIALIST
+    SEQUENCED: ClassVar = True
+
+    request: int
+    """Baton's number for it."""
+    text: str | None
+    """The summary; `None` if there is none."""
+    refused: str = ""
+    """Why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationResult:
+    """Baton: how a delegation ended."""
+
+    NAME: ClassVar = "delegation_result"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+    request: RequestId
+    """The asker's number of the request by which it delegated."""
+    result: bytes | None
+    """JSON; `None` if there is none."""
+    failed: str = ""
+    """Why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ContextChunk:
     """Either: a piece of a body that is too large for one frame."""
 
@@ -472,6 +565,8 @@ class StatePatch:
     """The version that it was made against."""
     merge_patch: bytes
     """A JSON merge patch (RFC 7396)."""
+    version: int | None = None
+    """The version after it, if Baton sends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,6 +650,11 @@ Body = (
     | ContextChunk
     | StatePatch
     | StateResult
+    | ContextApplied
+    | ContextResult
+    | SummaryRequest
+    | SummaryResult
+    | DelegationResult
     | Dtmf
 )
 """What a frame says."""

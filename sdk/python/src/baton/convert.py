@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, assert_never
 
 from baton import bodies as b
 from baton.ids import Epoch, HandoffId, Identity, RequestId, Seq, SpecialistName, StreamId, Ticket
-from baton.reasons import FailReason, Phase, RefuseReason, RejectReason
+from baton.reasons import ContextRefuseReason, FailReason, Phase, RefuseReason, RejectReason
 from baton.v1 import context_pb2, control_pb2, envelope_pb2
 
 
@@ -73,6 +73,9 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
                 prepare.packet.context_items = body.packet.context_items
                 prepare.packet.context_hash = body.packet.context_hash
                 prepare.packet.state_version = body.packet.state_version
+            prepare.caller = body.caller or ""
+            if body.delegation_input is not None:
+                prepare.delegation_input = body.delegation_input
         case b.CancelPrepare():
             envelope.cancel_prepare.handoff_id = body.handoff
         case b.Ready():
@@ -88,6 +91,10 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
             grant.epoch = body.epoch
             grant.opening.CopyFrom(_opening_message(body.opening))
             grant.handoff_id = body.handoff or 0
+            if body.packet is not None:
+                grant.context_items = body.packet.context_items
+                grant.context_hash = body.packet.context_hash
+                grant.state_version = body.packet.state_version
         case b.Granted():
             envelope.granted.epoch = body.epoch
         case b.Revoke():
@@ -116,6 +123,11 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
                 case _:
                     assert_never(body.target)
             request.reason = body.reason
+            request.tool_call_id = body.tool_call or ""
+            if body.delegation_input is not None:
+                request.delegation_input = body.delegation_input
+            if body.delegation_result is not None:
+                request.delegation_result = body.delegation_result
         case b.HandoffResult():
             _write_handoff_result(body, envelope.handoff_result)
         case b.ContextAppend():
@@ -132,8 +144,36 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
             patch.patch_id = body.patch
             patch.base_version = body.base_version
             patch.merge_patch = body.merge_patch
+            patch.version = body.version or 0
         case b.StateResult():
             _write_state_result(body, envelope.state_result)
+        case b.ContextApplied():
+            envelope.context_applied.context_items = body.context_items
+            envelope.context_applied.context_hash = body.context_hash
+        case b.ContextResult():
+            result = envelope.context_result
+            result.kept.extend(body.kept)
+            for refusal in body.refused:
+                result.refused.add(
+                    id=refusal.id,
+                    reason=_number(refusal.reason, context_pb2.ContextRefuseReason, "CONTEXT_REFUSE_REASON_"),
+                    detail=refusal.detail,
+                )
+        case b.SummaryRequest():
+            envelope.summary_request.request_id = body.request
+            envelope.summary_request.deadline_ms = body.deadline_ms
+        case b.SummaryResult():
+            envelope.summary_result.request_id = body.request
+            if body.text is not None:
+                envelope.summary_result.text = body.text
+            else:
+                envelope.summary_result.refused = body.refused
+        case b.DelegationResult():
+            envelope.delegation_result.request_id = body.request
+            if body.result is not None:
+                envelope.delegation_result.result = body.result
+            else:
+                envelope.delegation_result.failed = body.failed
         case b.Dtmf():
             envelope.dtmf.number = body.number
             envelope.dtmf.digit = body.digit
@@ -212,6 +252,9 @@ def read_body(envelope: envelope_pb2.Envelope) -> b.Body | None:
                 epoch=Epoch(grant.epoch),
                 opening=_read_opening(grant.opening),
                 handoff=HandoffId(grant.handoff_id) if grant.handoff_id else None,
+                packet=b.Packet(grant.context_items, grant.context_hash, grant.state_version)
+                if grant.context_hash
+                else None,
             )
         case "granted":
             return b.Granted(Epoch(envelope.granted.epoch))
@@ -235,9 +278,36 @@ def read_body(envelope: envelope_pb2.Envelope) -> b.Body | None:
             return b.ContextChunk(chunk.transfer_id, chunk.offset, chunk.total_bytes, chunk.sha256, chunk.data)
         case "state_patch":
             patch = envelope.state_patch
-            return b.StatePatch(patch.patch_id, patch.base_version, patch.merge_patch)
+            return b.StatePatch(patch.patch_id, patch.base_version, patch.merge_patch, patch.version or None)
         case "state_result":
             return _read_state_result(envelope.state_result)
+        case "context_applied":
+            return b.ContextApplied(
+                envelope.context_applied.context_items, envelope.context_applied.context_hash
+            )
+        case "context_result":
+            result = envelope.context_result
+            return b.ContextResult(tuple(result.kept), tuple(map(_read_context_refusal, result.refused)))
+        case "summary_request":
+            return b.SummaryRequest(envelope.summary_request.request_id, envelope.summary_request.deadline_ms)
+        case "summary_result":
+            summary = envelope.summary_result
+            match summary.WhichOneof("outcome"):
+                case "text":
+                    return b.SummaryResult(summary.request_id, summary.text)
+                case "refused":
+                    return b.SummaryResult(summary.request_id, None, summary.refused)
+                case _:
+                    raise MissingError("summary_result.outcome")
+        case "delegation_result":
+            delegation = envelope.delegation_result
+            match delegation.WhichOneof("outcome"):
+                case "result":
+                    return b.DelegationResult(RequestId(delegation.request_id), delegation.result)
+                case "failed":
+                    return b.DelegationResult(RequestId(delegation.request_id), None, delegation.failed)
+                case _:
+                    raise MissingError("delegation_result.outcome")
         case "dtmf":
             dtmf = envelope.dtmf
             if len(dtmf.digit) != 1 or dtmf.digit not in b.DTMF_DIGITS:
@@ -311,7 +381,15 @@ def _read_prepare(message: control_pb2.Prepare) -> b.Prepare:
         reason=message.reason,
         opening=_read_opening(message.opening),
         packet=packet,
+        caller=Identity(message.caller) if message.caller else None,
+        delegation_input=message.delegation_input if message.HasField("delegation_input") else None,
     )
+
+
+def _read_context_refusal(message: context_pb2.ContextRefusal) -> b.ContextRefusal:
+    enum = context_pb2.ContextRefuseReason
+    reason = _named(ContextRefuseReason, message.reason, enum, "CONTEXT_REFUSE_REASON_")
+    return b.ContextRefusal(message.id, reason or ContextRefuseReason.UNKNOWN, message.detail)
 
 
 def _read_handoff_request(message: control_pb2.HandoffRequest) -> b.HandoffRequest:
@@ -325,7 +403,14 @@ def _read_handoff_request(message: control_pb2.HandoffRequest) -> b.HandoffReque
             target = b.ToPrevious()
         case other:
             raise AssertionError(f"{other} is in the generated code and is not read")
-    return b.HandoffRequest(RequestId(message.request_id), target, message.reason)
+    return b.HandoffRequest(
+        RequestId(message.request_id),
+        target,
+        message.reason,
+        tool_call=message.tool_call_id or None,
+        delegation_input=message.delegation_input if message.HasField("delegation_input") else None,
+        delegation_result=message.delegation_result if message.HasField("delegation_result") else None,
+    )
 
 
 def _write_handoff_result(body: b.HandoffResult, message: control_pb2.HandoffResult) -> None:

@@ -65,3 +65,16 @@ class Phase(StrEnum):
     READY = "ready"
     SWITCHING = "switching"
     ACTIVE = "active"
+
+
+class ContextRefuseReason(StrEnum):
+    """Why an item was not taken."""
+
+    UNKNOWN = "unknown"
+    NOT_HOLDER = "not_holder"
+    STALE_EPOCH = "stale_epoch"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    FULL = "full"
+    CHANGES_KIND = "changes_kind"
+    NOT_OWN = "not_own"

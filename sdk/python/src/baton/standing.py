@@ -191,6 +191,11 @@ class Standing:
                 | b.ContextChunk()
                 | b.StatePatch()
                 | b.StateResult()
+                | b.ContextApplied()
+                | b.ContextResult()
+                | b.SummaryRequest()
+                | b.SummaryResult()
+                | b.DelegationResult()
                 | b.Dtmf()
             ):
                 return None

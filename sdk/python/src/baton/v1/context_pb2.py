@@ -24,29 +24,41 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62\x61ton/v1/context.proto\x12\x08\x62\x61ton.v1\"L\n\x06Packet\x12\x15\n\rcontext_items\x18\x01 \x01(\x04\x12\x14\n\x0c\x63ontext_hash\x18\x02 \x01(\x0c\x12\x15\n\rstate_version\x18\x03 \x01(\x04\"i\n\x0b\x43ontextItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x11\n\tchat_item\x18\x03 \x01(\x0c\x12\x11\n\tframework\x18\x04 \x01(\t\x12\x16\n\x0e\x66ramework_json\x18\x05 \x01(\x0c\"5\n\rContextAppend\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.baton.v1.ContextItem\"f\n\x0c\x43ontextChunk\x12\x13\n\x0btransfer_id\x18\x01 \x01(\x04\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"I\n\nStatePatch\x12\x10\n\x08patch_id\x18\x01 \x01(\x04\x12\x14\n\x0c\x62\x61se_version\x18\x02 \x01(\x04\x12\x13\n\x0bmerge_patch\x18\x03 \x01(\x0c\"\xad\x01\n\x0bStateResult\x12\x10\n\x08patch_id\x18\x01 \x01(\x04\x12+\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x0b\x32\x17.baton.v1.StateAcceptedH\x00\x12+\n\x08\x63onflict\x18\x03 \x01(\x0b\x32\x17.baton.v1.StateConflictH\x00\x12\'\n\x06\x64\x65nied\x18\x04 \x01(\x0b\x32\x15.baton.v1.StateDeniedH\x00\x42\t\n\x07outcome\" \n\rStateAccepted\x12\x0f\n\x07version\x18\x01 \x01(\x04\"1\n\rStateConflict\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07\x63urrent\x18\x02 \x01(\x0c\"+\n\x0bStateDenied\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62\x61ton/v1/context.proto\x12\x08\x62\x61ton.v1\"L\n\x06Packet\x12\x15\n\rcontext_items\x18\x01 \x01(\x04\x12\x14\n\x0c\x63ontext_hash\x18\x02 \x01(\x0c\x12\x15\n\rstate_version\x18\x03 \x01(\x04\"i\n\x0b\x43ontextItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x11\n\tchat_item\x18\x03 \x01(\x0c\x12\x11\n\tframework\x18\x04 \x01(\t\x12\x16\n\x0e\x66ramework_json\x18\x05 \x01(\x0c\"5\n\rContextAppend\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.baton.v1.ContextItem\"=\n\x0e\x43ontextApplied\x12\x15\n\rcontext_items\x18\x01 \x01(\x04\x12\x14\n\x0c\x63ontext_hash\x18\x02 \x01(\x0c\"H\n\rContextResult\x12\x0c\n\x04kept\x18\x01 \x03(\t\x12)\n\x07refused\x18\x02 \x03(\x0b\x32\x18.baton.v1.ContextRefusal\"[\n\x0e\x43ontextRefusal\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.baton.v1.ContextRefuseReason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"9\n\x0eSummaryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x02 \x01(\r\"Q\n\rSummaryResult\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x11\n\x07refused\x18\x03 \x01(\tH\x00\x42\t\n\x07outcome\"f\n\x0c\x43ontextChunk\x12\x13\n\x0btransfer_id\x18\x01 \x01(\x04\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"Z\n\nStatePatch\x12\x10\n\x08patch_id\x18\x01 \x01(\x04\x12\x14\n\x0c\x62\x61se_version\x18\x02 \x01(\x04\x12\x13\n\x0bmerge_patch\x18\x03 \x01(\x0c\x12\x0f\n\x07version\x18\x04 \x01(\x04\"\xad\x01\n\x0bStateResult\x12\x10\n\x08patch_id\x18\x01 \x01(\x04\x12+\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x0b\x32\x17.baton.v1.StateAcceptedH\x00\x12+\n\x08\x63onflict\x18\x03 \x01(\x0b\x32\x17.baton.v1.StateConflictH\x00\x12\'\n\x06\x64\x65nied\x18\x04 \x01(\x0b\x32\x15.baton.v1.StateDeniedH\x00\x42\t\n\x07outcome\" \n\rStateAccepted\x12\x0f\n\x07version\x18\x01 \x01(\x04\"1\n\rStateConflict\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07\x63urrent\x18\x02 \x01(\x0c\"+\n\x0bStateDenied\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*\xbe\x02\n\x13\x43ontextRefuseReason\x12%\n!CONTEXT_REFUSE_REASON_UNSPECIFIED\x10\x00\x12$\n CONTEXT_REFUSE_REASON_NOT_HOLDER\x10\x01\x12%\n!CONTEXT_REFUSE_REASON_STALE_EPOCH\x10\x02\x12#\n\x1f\x43ONTEXT_REFUSE_REASON_MALFORMED\x10\x03\x12#\n\x1f\x43ONTEXT_REFUSE_REASON_TOO_LARGE\x10\x04\x12\x1e\n\x1a\x43ONTEXT_REFUSE_REASON_FULL\x10\x05\x12&\n\"CONTEXT_REFUSE_REASON_CHANGES_KIND\x10\x06\x12!\n\x1d\x43ONTEXT_REFUSE_REASON_NOT_OWN\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'baton.v1.context_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CONTEXTREFUSEREASON']._serialized_start=1151
+  _globals['_CONTEXTREFUSEREASON']._serialized_end=1469
   _globals['_PACKET']._serialized_start=36
   _globals['_PACKET']._serialized_end=112
   _globals['_CONTEXTITEM']._serialized_start=114
   _globals['_CONTEXTITEM']._serialized_end=219
   _globals['_CONTEXTAPPEND']._serialized_start=221
   _globals['_CONTEXTAPPEND']._serialized_end=274
-  _globals['_CONTEXTCHUNK']._serialized_start=276
-  _globals['_CONTEXTCHUNK']._serialized_end=378
-  _globals['_STATEPATCH']._serialized_start=380
-  _globals['_STATEPATCH']._serialized_end=453
-  _globals['_STATERESULT']._serialized_start=456
-  _globals['_STATERESULT']._serialized_end=629
-  _globals['_STATEACCEPTED']._serialized_start=631
-  _globals['_STATEACCEPTED']._serialized_end=663
-  _globals['_STATECONFLICT']._serialized_start=665
-  _globals['_STATECONFLICT']._serialized_end=714
-  _globals['_STATEDENIED']._serialized_start=716
-  _globals['_STATEDENIED']._serialized_end=759
+  _globals['_CONTEXTAPPLIED']._serialized_start=276
+  _globals['_CONTEXTAPPLIED']._serialized_end=337
+  _globals['_CONTEXTRESULT']._serialized_start=339
+  _globals['_CONTEXTRESULT']._serialized_end=411
+  _globals['_CONTEXTREFUSAL']._serialized_start=413
+  _globals['_CONTEXTREFUSAL']._serialized_end=504
+  _globals['_SUMMARYREQUEST']._serialized_start=506
+  _globals['_SUMMARYREQUEST']._serialized_end=563
+  _globals['_SUMMARYRESULT']._serialized_start=565
+  _globals['_SUMMARYRESULT']._serialized_end=646
+  _globals['_CONTEXTCHUNK']._serialized_start=648
+  _globals['_CONTEXTCHUNK']._serialized_end=750
+  _globals['_STATEPATCH']._serialized_start=752
+  _globals['_STATEPATCH']._serialized_end=842
+  _globals['_STATERESULT']._serialized_start=845
+  _globals['_STATERESULT']._serialized_end=1018
+  _globals['_STATEACCEPTED']._serialized_start=1020
+  _globals['_STATEACCEPTED']._serialized_end=1052
+  _globals['_STATECONFLICT']._serialized_start=1054
+  _globals['_STATECONFLICT']._serialized_end=1103
+  _globals['_STATEDENIED']._serialized_start=1105
+  _globals['_STATEDENIED']._serialized_end=1148
 # @@protoc_insertion_point(module_scope)

@@ -1,10 +1,30 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ContextRefuseReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTEXT_REFUSE_REASON_UNSPECIFIED: _ClassVar[ContextRefuseReason]
+    CONTEXT_REFUSE_REASON_NOT_HOLDER: _ClassVar[ContextRefuseReason]
+    CONTEXT_REFUSE_REASON_STALE_EPOCH: _ClassVar[ContextRefuseReason]
+    CONTEXT_REFUSE_REASON_MALFORMED: _ClassVar[ContextRefuseReason]
+    CONTEXT_REFUSE_REASON_TOO_LARGE: _ClassVar[ContextRefuseReason]
+    CONTEXT_REFUSE_REASON_FULL: _ClassVar[ContextRefuseReason]
+    CONTEXT_REFUSE_REASON_CHANGES_KIND: _ClassVar[ContextRefuseReason]
+    CONTEXT_REFUSE_REASON_NOT_OWN: _ClassVar[ContextRefuseReason]
+CONTEXT_REFUSE_REASON_UNSPECIFIED: ContextRefuseReason
+CONTEXT_REFUSE_REASON_NOT_HOLDER: ContextRefuseReason
+CONTEXT_REFUSE_REASON_STALE_EPOCH: ContextRefuseReason
+CONTEXT_REFUSE_REASON_MALFORMED: ContextRefuseReason
+CONTEXT_REFUSE_REASON_TOO_LARGE: ContextRefuseReason
+CONTEXT_REFUSE_REASON_FULL: ContextRefuseReason
+CONTEXT_REFUSE_REASON_CHANGES_KIND: ContextRefuseReason
+CONTEXT_REFUSE_REASON_NOT_OWN: ContextRefuseReason
 
 class Packet(_message.Message):
     __slots__ = ("context_items", "context_hash", "state_version")
@@ -36,6 +56,50 @@ class ContextAppend(_message.Message):
     items: _containers.RepeatedCompositeFieldContainer[ContextItem]
     def __init__(self, items: _Optional[_Iterable[_Union[ContextItem, _Mapping]]] = ...) -> None: ...
 
+class ContextApplied(_message.Message):
+    __slots__ = ("context_items", "context_hash")
+    CONTEXT_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_HASH_FIELD_NUMBER: _ClassVar[int]
+    context_items: int
+    context_hash: bytes
+    def __init__(self, context_items: _Optional[int] = ..., context_hash: _Optional[bytes] = ...) -> None: ...
+
+class ContextResult(_message.Message):
+    __slots__ = ("kept", "refused")
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    kept: _containers.RepeatedScalarFieldContainer[str]
+    refused: _containers.RepeatedCompositeFieldContainer[ContextRefusal]
+    def __init__(self, kept: _Optional[_Iterable[str]] = ..., refused: _Optional[_Iterable[_Union[ContextRefusal, _Mapping]]] = ...) -> None: ...
+
+class ContextRefusal(_message.Message):
+    __slots__ = ("id", "reason", "detail")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    reason: ContextRefuseReason
+    detail: str
+    def __init__(self, id: _Optional[str] = ..., reason: _Optional[_Union[ContextRefuseReason, str]] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class SummaryRequest(_message.Message):
+    __slots__ = ("request_id", "deadline_ms")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    request_id: int
+    deadline_ms: int
+    def __init__(self, request_id: _Optional[int] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+
+class SummaryResult(_message.Message):
+    __slots__ = ("request_id", "text", "refused")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    request_id: int
+    text: str
+    refused: str
+    def __init__(self, request_id: _Optional[int] = ..., text: _Optional[str] = ..., refused: _Optional[str] = ...) -> None: ...
+
 class ContextChunk(_message.Message):
     __slots__ = ("transfer_id", "offset", "total_bytes", "sha256", "data")
     TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -51,14 +115,16 @@ class ContextChunk(_message.Message):
     def __init__(self, transfer_id: _Optional[int] = ..., offset: _Optional[int] = ..., total_bytes: _Optional[int] = ..., sha256: _Optional[bytes] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class StatePatch(_message.Message):
-    __slots__ = ("patch_id", "base_version", "merge_patch")
+    __slots__ = ("patch_id", "base_version", "merge_patch", "version")
     PATCH_ID_FIELD_NUMBER: _ClassVar[int]
     BASE_VERSION_FIELD_NUMBER: _ClassVar[int]
     MERGE_PATCH_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     patch_id: int
     base_version: int
     merge_patch: bytes
-    def __init__(self, patch_id: _Optional[int] = ..., base_version: _Optional[int] = ..., merge_patch: _Optional[bytes] = ...) -> None: ...
+    version: int
+    def __init__(self, patch_id: _Optional[int] = ..., base_version: _Optional[int] = ..., merge_patch: _Optional[bytes] = ..., version: _Optional[int] = ...) -> None: ...
 
 class StateResult(_message.Message):
     __slots__ = ("patch_id", "accepted", "conflict", "denied")

@@ -74,17 +74,21 @@ class Nothing(_message.Message):
     def __init__(self) -> None: ...
 
 class Prepare(_message.Message):
-    __slots__ = ("handoff_id", "reason", "opening", "packet")
+    __slots__ = ("handoff_id", "reason", "opening", "packet", "caller", "delegation_input")
     HANDOFF_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     OPENING_FIELD_NUMBER: _ClassVar[int]
     PACKET_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    DELEGATION_INPUT_FIELD_NUMBER: _ClassVar[int]
     handoff_id: int
     reason: str
     opening: Opening
     packet: _context_pb2.Packet
-    def __init__(self, handoff_id: _Optional[int] = ..., reason: _Optional[str] = ..., opening: _Optional[_Union[Opening, _Mapping]] = ..., packet: _Optional[_Union[_context_pb2.Packet, _Mapping]] = ..., **kwargs) -> None: ...
+    caller: str
+    delegation_input: bytes
+    def __init__(self, handoff_id: _Optional[int] = ..., reason: _Optional[str] = ..., opening: _Optional[_Union[Opening, _Mapping]] = ..., packet: _Optional[_Union[_context_pb2.Packet, _Mapping]] = ..., caller: _Optional[str] = ..., delegation_input: _Optional[bytes] = ..., **kwargs) -> None: ...
 
 class CancelPrepare(_message.Message):
     __slots__ = ("handoff_id",)
@@ -111,14 +115,20 @@ class Refuse(_message.Message):
     def __init__(self, handoff_id: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("epoch", "opening", "handoff_id")
+    __slots__ = ("epoch", "opening", "handoff_id", "context_items", "context_hash", "state_version")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     OPENING_FIELD_NUMBER: _ClassVar[int]
     HANDOFF_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_HASH_FIELD_NUMBER: _ClassVar[int]
+    STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     opening: Opening
     handoff_id: int
-    def __init__(self, epoch: _Optional[int] = ..., opening: _Optional[_Union[Opening, _Mapping]] = ..., handoff_id: _Optional[int] = ...) -> None: ...
+    context_items: int
+    context_hash: bytes
+    state_version: int
+    def __init__(self, epoch: _Optional[int] = ..., opening: _Optional[_Union[Opening, _Mapping]] = ..., handoff_id: _Optional[int] = ..., context_items: _Optional[int] = ..., context_hash: _Optional[bytes] = ..., state_version: _Optional[int] = ...) -> None: ...
 
 class Granted(_message.Message):
     __slots__ = ("epoch",)
@@ -155,16 +165,22 @@ class Dtmf(_message.Message):
     def __init__(self, number: _Optional[int] = ..., digit: _Optional[str] = ...) -> None: ...
 
 class HandoffRequest(_message.Message):
-    __slots__ = ("request_id", "specialist", "previous", "reason")
+    __slots__ = ("request_id", "specialist", "previous", "reason", "tool_call_id", "delegation_input", "delegation_result")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SPECIALIST_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    DELEGATION_INPUT_FIELD_NUMBER: _ClassVar[int]
+    DELEGATION_RESULT_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     specialist: str
     previous: Nothing
     reason: str
-    def __init__(self, request_id: _Optional[int] = ..., specialist: _Optional[str] = ..., previous: _Optional[_Union[Nothing, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    tool_call_id: str
+    delegation_input: bytes
+    delegation_result: bytes
+    def __init__(self, request_id: _Optional[int] = ..., specialist: _Optional[str] = ..., previous: _Optional[_Union[Nothing, _Mapping]] = ..., reason: _Optional[str] = ..., tool_call_id: _Optional[str] = ..., delegation_input: _Optional[bytes] = ..., delegation_result: _Optional[bytes] = ...) -> None: ...
 
 class HandoffResult(_message.Message):
     __slots__ = ("request_id", "accepted", "refused", "failed", "done")
@@ -179,6 +195,16 @@ class HandoffResult(_message.Message):
     failed: HandoffFailed
     done: HandoffDone
     def __init__(self, request_id: _Optional[int] = ..., accepted: _Optional[_Union[HandoffAccepted, _Mapping]] = ..., refused: _Optional[_Union[HandoffRefused, _Mapping]] = ..., failed: _Optional[_Union[HandoffFailed, _Mapping]] = ..., done: _Optional[_Union[HandoffDone, _Mapping]] = ...) -> None: ...
+
+class DelegationResult(_message.Message):
+    __slots__ = ("request_id", "result", "failed")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    request_id: int
+    result: bytes
+    failed: str
+    def __init__(self, request_id: _Optional[int] = ..., result: _Optional[bytes] = ..., failed: _Optional[str] = ...) -> None: ...
 
 class HandoffAccepted(_message.Message):
     __slots__ = ("handoff_id",)

@@ -80,7 +80,7 @@ class Position(_message.Message):
     def __init__(self, stream: _Optional[int] = ..., seq: _Optional[int] = ...) -> None: ...
 
 class Envelope(_message.Message):
-    __slots__ = ("version", "call_id", "epoch", "stream", "seq", "ack", "hello", "welcome", "heartbeat", "reject", "prepare", "cancel_prepare", "ready", "refuse", "grant", "granted", "revoke", "released", "leave", "handoff_request", "handoff_result", "context_append", "context_chunk", "state_patch", "state_result", "dtmf")
+    __slots__ = ("version", "call_id", "epoch", "stream", "seq", "ack", "hello", "welcome", "heartbeat", "reject", "prepare", "cancel_prepare", "ready", "refuse", "grant", "granted", "revoke", "released", "leave", "handoff_request", "handoff_result", "context_append", "context_chunk", "state_patch", "state_result", "context_applied", "context_result", "summary_request", "summary_result", "delegation_result", "dtmf")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +106,11 @@ class Envelope(_message.Message):
     CONTEXT_CHUNK_FIELD_NUMBER: _ClassVar[int]
     STATE_PATCH_FIELD_NUMBER: _ClassVar[int]
     STATE_RESULT_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_APPLIED_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_RESULT_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_RESULT_FIELD_NUMBER: _ClassVar[int]
+    DELEGATION_RESULT_FIELD_NUMBER: _ClassVar[int]
     DTMF_FIELD_NUMBER: _ClassVar[int]
     version: Version
     call_id: str
@@ -132,8 +137,13 @@ class Envelope(_message.Message):
     context_chunk: _context_pb2.ContextChunk
     state_patch: _context_pb2.StatePatch
     state_result: _context_pb2.StateResult
+    context_applied: _context_pb2.ContextApplied
+    context_result: _context_pb2.ContextResult
+    summary_request: _context_pb2.SummaryRequest
+    summary_result: _context_pb2.SummaryResult
+    delegation_result: _control_pb2.DelegationResult
     dtmf: _control_pb2.Dtmf
-    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., call_id: _Optional[str] = ..., epoch: _Optional[int] = ..., stream: _Optional[int] = ..., seq: _Optional[int] = ..., ack: _Optional[_Union[Position, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reject: _Optional[_Union[Reject, _Mapping]] = ..., prepare: _Optional[_Union[_control_pb2.Prepare, _Mapping]] = ..., cancel_prepare: _Optional[_Union[_control_pb2.CancelPrepare, _Mapping]] = ..., ready: _Optional[_Union[_control_pb2.Ready, _Mapping]] = ..., refuse: _Optional[_Union[_control_pb2.Refuse, _Mapping]] = ..., grant: _Optional[_Union[_control_pb2.Grant, _Mapping]] = ..., granted: _Optional[_Union[_control_pb2.Granted, _Mapping]] = ..., revoke: _Optional[_Union[_control_pb2.Revoke, _Mapping]] = ..., released: _Optional[_Union[_control_pb2.Released, _Mapping]] = ..., leave: _Optional[_Union[_control_pb2.Leave, _Mapping]] = ..., handoff_request: _Optional[_Union[_control_pb2.HandoffRequest, _Mapping]] = ..., handoff_result: _Optional[_Union[_control_pb2.HandoffResult, _Mapping]] = ..., context_append: _Optional[_Union[_context_pb2.ContextAppend, _Mapping]] = ..., context_chunk: _Optional[_Union[_context_pb2.ContextChunk, _Mapping]] = ..., state_patch: _Optional[_Union[_context_pb2.StatePatch, _Mapping]] = ..., state_result: _Optional[_Union[_context_pb2.StateResult, _Mapping]] = ..., dtmf: _Optional[_Union[_control_pb2.Dtmf, _Mapping]] = ...) -> None: ...
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., call_id: _Optional[str] = ..., epoch: _Optional[int] = ..., stream: _Optional[int] = ..., seq: _Optional[int] = ..., ack: _Optional[_Union[Position, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reject: _Optional[_Union[Reject, _Mapping]] = ..., prepare: _Optional[_Union[_control_pb2.Prepare, _Mapping]] = ..., cancel_prepare: _Optional[_Union[_control_pb2.CancelPrepare, _Mapping]] = ..., ready: _Optional[_Union[_control_pb2.Ready, _Mapping]] = ..., refuse: _Optional[_Union[_control_pb2.Refuse, _Mapping]] = ..., grant: _Optional[_Union[_control_pb2.Grant, _Mapping]] = ..., granted: _Optional[_Union[_control_pb2.Granted, _Mapping]] = ..., revoke: _Optional[_Union[_control_pb2.Revoke, _Mapping]] = ..., released: _Optional[_Union[_control_pb2.Released, _Mapping]] = ..., leave: _Optional[_Union[_control_pb2.Leave, _Mapping]] = ..., handoff_request: _Optional[_Union[_control_pb2.HandoffRequest, _Mapping]] = ..., handoff_result: _Optional[_Union[_control_pb2.HandoffResult, _Mapping]] = ..., context_append: _Optional[_Union[_context_pb2.ContextAppend, _Mapping]] = ..., context_chunk: _Optional[_Union[_context_pb2.ContextChunk, _Mapping]] = ..., state_patch: _Optional[_Union[_context_pb2.StatePatch, _Mapping]] = ..., state_result: _Optional[_Union[_context_pb2.StateResult, _Mapping]] = ..., context_applied: _Optional[_Union[_context_pb2.ContextApplied, _Mapping]] = ..., context_result: _Optional[_Union[_context_pb2.ContextResult, _Mapping]] = ..., summary_request: _Optional[_Union[_context_pb2.SummaryRequest, _Mapping]] = ..., summary_result: _Optional[_Union[_context_pb2.SummaryResult, _Mapping]] = ..., delegation_result: _Optional[_Union[_control_pb2.DelegationResult, _Mapping]] = ..., dtmf: _Optional[_Union[_control_pb2.Dtmf, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("attempt", "ticket", "specialist", "sdk_name", "sdk_version", "versions", "track_sid", "seen", "oldest_seq")

@@ -1,0 +1,860 @@
+//! The conversation and the shared state of one call in use: who may write, who reads, and how far each reader is.
+//!
+//! Writers are checked here: only the holder, in the epoch of its grant, adds items; whoever has written an item may
+//! replace it later, and may add the result of a tool call of its own, since both become known only after a handoff. The
+//! state is written by the holder freely and by others by compare-and-set, each within its scopes.
+//!
+//! Every reader has a [`Feed`] of its own from its first preparation on. Nothing is copied for one that is slow: what it
+//! has yet to get is what lies between its feed and what was taken for it with [`Conversation::poll_send`].
+//!
+//! What changes is pushed as a [`Record`] for the journal, in the order in which it must be replayed.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::{Map, Value};
+
+use crate::feed::{Feed, FilterPlan};
+use crate::item::{Item, ItemError, ItemId, Kind, Native};
+use crate::log::{AppendError, Appended, Author, ContextLog, Head, LogLimits, Position};
+use crate::made::{self, UnixMillis};
+use crate::merge::{Patch, PatchLimits};
+use crate::schema::StateSchema;
+use crate::scope::Scopes;
+use crate::state::{Outcome, PatchError, ReplayError, SharedState, StateVersion, Writer};
+use crate::tools::{RunningCall, ToolPolicies};
+
+/// Answers and changes that may wait for one reader; one more and it counts as [overrun](Effect::Overrun).
+const PENDING_MAX: usize = 1_024;
+/// Changes of the state that may wait for one reader; beyond them it gets the whole view instead.
+const PENDING_PATCHES_MAX: usize = 64;
+/// The longest that an announced id is repeated in a refusal, in characters.
+const REPEATED_CHARS_MAX: usize = 128;
+
+/// Bounds of a conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConversationLimits {
+    /// Of the conversation.
+    pub log: LogLimits,
+    /// Of the shared state.
+    pub state: PatchLimits,
+}
+
+/// One call's conversation and state, with its readers and writers.
+#[derive(Debug)]
+pub struct Conversation {
+    limits: ConversationLimits,
+    log: ContextLog,
+    state: SharedState,
+    holder: Option<Holding>,
+    readers: BTreeMap<Author, Reader>,
+}
+
+/// Who has the baton.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Holding {
+    author: Author,
+    specialist: String,
+    epoch: u64,
+}
+
+/// An instance of a specialist.
+#[derive(Debug)]
+struct Reader {
+    scopes: Scopes,
+    feed: Option<Feed>,
+    /// Whether what comes now is for it: while it is prepared, and while it has the baton.
+    live: bool,
+    /// Whether it takes the conversation at all; one that does not is never behind.
+    takes_part: bool,
+    /// How far its feed went when it was prepared last.
+    prepared: Position,
+    /// What was taken for it.
+    sent: Position,
+    /// What it has confirmed.
+    applied: Head,
+    /// The version that it knows when all that is pending has reached it.
+    told: StateVersion,
+    pending: VecDeque<Pending>,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Answer(Answer),
+    Patch {
+        base: StateVersion,
+        version: StateVersion,
+        patch: Patch,
+    },
+    /// The whole view, as it is when it is taken.
+    View,
+}
+
+/// An item as it comes from a writer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// The id that is announced beside it.
+    pub id: String,
+    /// An encoded `ChatItem`.
+    pub chat_item: Vec<u8>,
+    /// The framework's own form.
+    pub native: Option<Native>,
+}
+
+/// A patch as it comes from a writer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct IncomingPatch<'a> {
+    /// The writer's number for it.
+    pub number: u64,
+    /// The version that it was made against.
+    pub base: StateVersion,
+    /// A JSON merge patch.
+    pub json: &'a [u8],
+}
+
+/// A grant, as far as the conversation is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Granting<'a> {
+    /// To which instance.
+    pub author: Author,
+    /// Its name.
+    pub specialist: &'a str,
+    /// The epoch that starts.
+    pub epoch: u64,
+    /// What becomes of the tool calls that still run.
+    pub tools: &'a ToolPolicies,
+    /// The tool call that asked for the handoff: it goes on.
+    pub except: Option<&'a str>,
+    /// When.
+    pub at: UnixMillis,
+}
+
+/// What an input has brought, for whoever runs the conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Journal this: it has to be durable before the next grant takes effect.
+    Journal(Record),
+    /// This instance writes without reading its answers; it is to be given up.
+    Overrun(Author),
+}
+
+/// A change, as it is replayed by [`Conversation::replay`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// An item was added or replaced.
+    Item {
+        /// Its place in the log.
+        position: Position,
+        /// Who wrote it; nothing if it is Baton's own.
+        author: Option<Author>,
+        /// The item.
+        item: Item,
+    },
+    /// The state was changed.
+    Patch {
+        /// The version that the patch made.
+        version: StateVersion,
+        /// The patch.
+        patch: Patch,
+    },
+}
+
+/// What becomes of what somebody has written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Of items.
+    Items {
+        /// Those that are in the conversation.
+        kept: Vec<ItemId>,
+        /// Those that are not.
+        refused: Vec<RefusedItem>,
+    },
+    /// Of a patch.
+    Patch {
+        /// The writer's number for it.
+        number: u64,
+        /// What became of it.
+        outcome: PatchOutcome,
+    },
+}
+
+/// An item that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedItem {
+    /// Its announced id, cut off if it is long.
+    pub id: String,
+    /// Why.
+    pub reason: ItemRefusal,
+}
+
+/// Why an item was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ItemRefusal {
+    /// Only the holder adds items.
+    #[error(
+        "only the holder of the baton adds items; others may replace their own and add results of their own tool calls"
+    )]
+    NotHolder,
+    /// It was sent in the epoch of an older grant.
+    #[error("epoch {got} is not the grant's epoch {current}")]
+    StaleEpoch {
+        /// The epoch that it was sent in.
+        got: u64,
+        /// That of the grant.
+        current: u64,
+    },
+    /// It is no item.
+    #[error("{0}")]
+    Malformed(String),
+    /// It is too large.
+    #[error("{0}")]
+    TooLarge(String),
+    /// There is no room left.
+    #[error("{0}")]
+    Full(String),
+    /// It would become something else.
+    #[error("{0}")]
+    ChangesKind(String),
+    /// The id is of an item that somebody else has written.
+    #[error("another has written the item with this id")]
+    NotOwn,
+}
+
+/// What became of a patch.
+#[derive(Clone, PartialEq)]
+pub enum PatchOutcome {
+    /// All is as the patch wants it, in this version.
+    Accepted(StateVersion),
+    /// Something that it touches has changed since the version that it was made against.
+    Conflict {
+        /// The version now.
+        version: StateVersion,
+        /// The state now, as the writer may see it.
+        current: Map<String, Value>,
+    },
+    /// It is not allowed.
+    Denied {
+        /// A JSON pointer to the field; empty for the patch as a whole.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Something to send to a reader.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outgoing {
+    /// Items of its feed, each with its position there. Position 1 makes the reader start anew.
+    Items(Vec<(Position, Item)>),
+    /// A change of the state as it sees it. One against version 0 makes the reader start anew.
+    State {
+        /// The version that the reader has at least.
+        base: StateVersion,
+        /// The version that it has then.
+        version: StateVersion,
+        /// A merge patch, as JSON.
+        json: String,
+    },
+    /// What became of what it has written.
+    Answer(Answer),
+}
+
+/// How what somebody says it has applied stands to its feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It has all of it.
+    Current,
+    /// There is more to come.
+    Behind,
+    /// It has something else: it gets all of it anew.
+    Diverged,
+}
+
+/// What a reader takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handed {
+    /// How far its feed goes.
+    pub head: Head,
+    /// The version of the state.
+    pub state: StateVersion,
+}
+
+impl Conversation {
+    /// An empty conversation and an empty state.
+    pub fn new(limits: ConversationLimits, schema: Option<StateSchema>) -> Self {
+        Self {
+            limits,
+            log: ContextLog::new(limits.log),
+            state: SharedState::new(limits.state, schema),
+            holder: None,
+            readers: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what was journaled, before anybody has joined.
+    ///
+    /// # Errors
+    /// If it is not the next record, or beyond the bounds.
+    pub fn replay(&mut self, record: Record) -> Result<(), RecordError> {
+        match record {
+            Record::Item {
+                position,
+                author,
+                item,
+            } => {
+                let expected = Position(self.log.head().position.0 + 1);
+                if position != expected {
+                    return Err(RecordError::OutOfOrder {
+                        expected,
+                        found: position,
+                    });
+                }
+                self.log.append(item, author)?;
+            }
+            Record::Patch { version, patch } => self.state.replay(version, &patch)?,
+        }
+        Ok(())
+    }
+
+    /// All of the conversation.
+    pub fn log(&self) -> &ContextLog {
+        &self.log
+    }
+
+    /// The shared state.
+    pub fn state(&self) -> &SharedState {
+        &self.state
+    }
+
+    /// An instance of a specialist has said Hello, for the first time or again. It gets the state as it may see it.
+    pub fn joined(&mut self, author: Author, scopes: Scopes) {
+        if self.readers.contains_key(&author) {
+            return;
+        }
+        let mut reader = Reader {
+            scopes,
+            feed: None,
+            live: false,
+            takes_part: true,
+            prepared: Position(0),
+            sent: Position(0),
+            applied: Head::default(),
+            told: StateVersion(0),
+            pending: VecDeque::new(),
+        };
+        if self.state.version() > StateVersion(0) {
+            reader.told = self.state.version();
+            reader.pending.push_back(Pending::View);
+        }
+        self.readers.insert(author, reader);
+    }
+
+    /// An instance is gone for good.
+    pub fn left(&mut self, author: Author) {
+        self.readers.remove(&author);
+    }
+
+    /// An instance is another process now, which has nothing: it gets all of it anew.
+    pub fn restarted(&mut self, author: Author) {
+        if let Some(reader) = self.readers.get_mut(&author) {
+            reader.sent = Position(0);
+            reader.applied = Head::default();
+            reader.pending.clear();
+            reader.told = self.state.version();
+            reader.pending.push_back(Pending::View);
+        }
+    }
+
+    /// An instance is to be prepared: it gets the conversation so far, and from here on what comes. One that had it before
+    /// gets what it has missed. Gives what it must have applied before it is ready.
+    pub fn prepare(
+        &mut self,
+        author: Author,
+        plan: FilterPlan,
+        summary: Option<&Item>,
+    ) -> Option<Handed> {
+        let reader = self.readers.get_mut(&author)?;
+        reader.live = true;
+        match &mut reader.feed {
+            Some(feed) => {
+                feed.replan(plan);
+                feed.pump(&self.log);
+            }
+            None => reader.feed = Some(Feed::new(plan, Some(author), &self.log, summary)),
+        }
+        let handed = self.handed(author)?;
+        if let Some(reader) = self.readers.get_mut(&author) {
+            reader.prepared = handed.head.position;
+        }
+        Some(handed)
+    }
+
+    /// What an instance takes over as things stand.
+    pub fn handed(&self, author: Author) -> Option<Handed> {
+        let feed = self.readers.get(&author)?.feed.as_ref()?;
+        Some(Handed {
+            head: feed.log().head(),
+            state: self.state.version(),
+        })
+    }
+
+    /// An instance says that it is ready, and with which head; no head is of one that takes no part in the conversation.
+    /// Gives whether that counts.
+    pub fn ready(&mut self, author: Author, head: Option<Head>) -> bool {
+        let Some(reader) = self.readers.get_mut(&author) else {
+            return false;
+        };
+        let Some(head) = head else {
+            reader.takes_part = false;
+            return true;
+        };
+        reader.takes_part = true;
+        let prepared = reader.prepared;
+        match self.applied(author, head) {
+            Applied::Current => true,
+            Applied::Behind => head.position >= prepared,
+            Applied::Diverged => false,
+        }
+    }
+
+    /// An instance says how far it is.
+    pub fn applied(&mut self, author: Author, head: Head) -> Applied {
+        let Some(reader) = self.readers.get_mut(&author) else {
+            return Applied::Behind;
+        };
+        let Some(feed) = &reader.feed else {
+            return Applied::Behind;
+        };
+        match feed.log().missed(head) {
+            Ok(missed) => {
+                reader.applied = head;
+                reader.sent = reader.sent.max(head.position);
+                match missed.is_empty() {
+                    true => Applied::Current,
+                    false => Applied::Behind,
+                }
+            }
+            Err(_) => {
+                reader.applied = Head::default();
+                reader.sent = Position(0);
+                Applied::Diverged
+            }
+        }
+    }
+
+    /// Whether an instance has confirmed all that its feed has.
+    pub fn is_current(&self, author: Author) -> bool {
+        self.readers.get(&author).is_none_or(|reader| {
+            let head = reader.feed.as_ref().map(|feed| feed.log().head());
+            !reader.takes_part || head.is_none_or(|head| head == reader.applied)
+        })
+    }
+
+    /// The baton moves. What still runs and is not to be adopted is cancelled, and an item says who has the baton.
+    pub fn granted(&mut self, granting: Granting<'_>, out: &mut Vec<Effect>) {
+        let Granting {
+            author,
+            specialist,
+            epoch,
+            tools,
+            except,
+            at,
+        } = granting;
+        let holding = Holding {
+            author,
+            specialist: specialist.to_owned(),
+            epoch,
+        };
+        let before = self.holder.replace(holding);
+        if let Some(reader) = self.readers.get_mut(&author) {
+            reader.live = true;
+        }
+        if before
+            .as_ref()
+            .is_some_and(|before| before.author == author)
+        {
+            return;
+        }
+        for call in self.doomed(tools, except) {
+            if let Ok(item) = call.cancelled(at) {
+                self.write_own(item, out);
+            }
+        }
+        let from = before.as_ref().map(|before| before.specialist.as_str());
+        if let Ok(item) = made::handoff(&format!("baton/{epoch}"), from, specialist, at) {
+            self.write_own(item, out);
+        }
+        self.pump();
+    }
+
+    /// An instance no longer has the baton: what comes now is not for it.
+    pub fn parked(&mut self, author: Author) {
+        if let Some(reader) = self.readers.get_mut(&author) {
+            reader.live = false;
+        }
+    }
+
+    /// Whether a tool call runs that a handoff has to wait for.
+    pub fn waits_for_tools(&self, tools: &ToolPolicies, except: Option<&str>) -> bool {
+        let running = tools.sort(&self.log).wait;
+        running.iter().any(|call| {
+            let asks = except.is_some_and(|except| except == call.call.as_str());
+            !asks && self.is_attended(call)
+        })
+    }
+
+    /// Takes items of a writer, in the epoch in which it believes to be.
+    pub fn append(
+        &mut self,
+        author: Author,
+        epoch: u64,
+        items: Vec<Incoming>,
+        out: &mut Vec<Effect>,
+    ) {
+        let (mut kept, mut refused) = (Vec::new(), Vec::new());
+        for incoming in items {
+            let announced = incoming.id.clone();
+            match self.write(author, epoch, incoming, out) {
+                Ok(id) => kept.push(id),
+                Err(reason) => refused.push(RefusedItem {
+                    id: announced.chars().take(REPEATED_CHARS_MAX).collect(),
+                    reason,
+                }),
+            }
+        }
+        self.pump();
+        self.answer(author, Answer::Items { kept, refused }, out);
+    }
+
+    /// Takes a patch of a writer, in the epoch in which it believes to be.
+    pub fn patch(
+        &mut self,
+        author: Author,
+        epoch: u64,
+        patch: IncomingPatch<'_>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(reader) = self.readers.get(&author) else {
+            return;
+        };
+        let holder = self
+            .holder
+            .as_ref()
+            .is_some_and(|holder| holder.author == author && holder.epoch == epoch);
+        let writer = Writer {
+            scopes: &reader.scopes,
+            holder,
+        };
+        let parsed = Patch::parse(patch.json, &self.limits.state);
+        let outcome = match parsed {
+            Err(error) => PatchOutcome::Denied {
+                path: String::new(),
+                reason: error.to_string(),
+            },
+            Ok(parsed) => match self.state.apply(writer, patch.base, parsed) {
+                Ok(Outcome::Unchanged(version)) => PatchOutcome::Accepted(version),
+                Ok(Outcome::Changed(change)) => {
+                    let version = change.version();
+                    for reader in self.readers.values_mut() {
+                        if let Some(seen) = change.seen_by(&reader.scopes) {
+                            reader.changed(version, seen);
+                        }
+                    }
+                    out.push(Effect::Journal(Record::Patch {
+                        version,
+                        patch: change.patch().clone(),
+                    }));
+                    PatchOutcome::Accepted(version)
+                }
+                Err(error) => refusal(error),
+            },
+        };
+        let answer = Answer::Patch {
+            number: patch.number,
+            outcome,
+        };
+        self.answer(author, answer, out);
+    }
+
+    /// The next thing to send to a reader; items of about `bytes_max` bytes at once, and always at least one.
+    pub fn poll_send(&mut self, author: Author, bytes_max: usize) -> Option<Outgoing> {
+        let reader = self.readers.get_mut(&author)?;
+        match reader.pending.pop_front() {
+            Some(Pending::Answer(answer)) => return Some(Outgoing::Answer(answer)),
+            Some(Pending::Patch {
+                base,
+                version,
+                patch,
+            }) => {
+                return Some(Outgoing::State {
+                    base,
+                    version,
+                    json: patch.to_json(),
+                });
+            }
+            Some(Pending::View) => {
+                reader.told = self.state.version();
+                // What waits behind it is in the view.
+                reader
+                    .pending
+                    .retain(|pending| matches!(pending, Pending::Answer(_)));
+                return Some(Outgoing::State {
+                    base: StateVersion(0),
+                    version: reader.told,
+                    json: Value::Object(self.state.view(&reader.scopes)).to_string(),
+                });
+            }
+            None => {}
+        }
+        let entries = reader.feed.as_ref()?.log().entries();
+        let start = usize::try_from(reader.sent.0).ok()?;
+        let mut bytes = 0;
+        let mut items = Vec::new();
+        for entry in entries.get(start..)? {
+            bytes += entry.item().bytes();
+            if bytes > bytes_max && !items.is_empty() {
+                break;
+            }
+            items.push((entry.position(), entry.item().clone()));
+        }
+        reader.sent = items.last()?.0;
+        Some(Outgoing::Items(items))
+    }
+
+    /// Whether there is something to send to a reader.
+    pub fn has_to_send(&self, author: Author) -> bool {
+        self.readers.get(&author).is_some_and(|reader| {
+            let head = reader.feed.as_ref().map(|feed| feed.log().head().position);
+            !reader.pending.is_empty() || head.is_some_and(|head| head > reader.sent)
+        })
+    }
+
+    fn write(
+        &mut self,
+        author: Author,
+        epoch: u64,
+        incoming: Incoming,
+        out: &mut Vec<Effect>,
+    ) -> Result<ItemId, ItemRefusal> {
+        let Incoming {
+            id,
+            chat_item,
+            native,
+        } = incoming;
+        let item = Item::parse(&id, &chat_item, native, self.limits.log.item_bytes_max)?;
+        match self.log.current(item.id()) {
+            // Said again after a reconnect.
+            Some(current) if *current.item() == item => return Ok(item.id().clone()),
+            Some(current) if current.author() == Some(author) => {}
+            Some(_) => return Err(ItemRefusal::NotOwn),
+            None if self.answers_own_call(author, &item) => {}
+            None => self.may_add(author, epoch)?,
+        }
+        let id = item.id().clone();
+        self.write_as(Some(author), item, out)?;
+        Ok(id)
+    }
+
+    fn may_add(&self, author: Author, epoch: u64) -> Result<(), ItemRefusal> {
+        match &self.holder {
+            Some(holder) if holder.author == author && holder.epoch == epoch => Ok(()),
+            Some(holder) if holder.author == author => Err(ItemRefusal::StaleEpoch {
+                got: epoch,
+                current: holder.epoch,
+            }),
+            Some(_) | None => Err(ItemRefusal::NotHolder),
+        }
+    }
+
+    /// Whether the item is the result of a tool call that runs and is the author's own.
+    fn answers_own_call(&self, author: Author, item: &Item) -> bool {
+        let Kind::Output { call } = item.kind() else {
+            return false;
+        };
+        self.log.in_flight().into_iter().any(|entry| {
+            let same =
+                matches!(entry.item().kind(), Kind::Call { call: running, .. } if running == call);
+            same && entry.author() == Some(author)
+        })
+    }
+
+    /// An item of Baton's own. Its bounds are those of everybody; one that finds no room is left out.
+    fn write_own(&mut self, item: Item, out: &mut Vec<Effect>) {
+        let _ = self.write_as(None, item, out);
+    }
+
+    fn write_as(
+        &mut self,
+        author: Option<Author>,
+        item: Item,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), AppendError> {
+        match self.log.append(item.clone(), author)? {
+            Appended::Added(position) | Appended::Replaced(position) => {
+                out.push(Effect::Journal(Record::Item {
+                    position,
+                    author,
+                    item,
+                }));
+            }
+            Appended::Known => {}
+        }
+        Ok(())
+    }
+
+    /// The running calls whose result is not to be had any more.
+    fn doomed(&self, tools: &ToolPolicies, except: Option<&str>) -> Vec<RunningCall> {
+        let running = tools.sort(&self.log);
+        let all = running.wait.into_iter().chain(running.cancel);
+        let adopted = running.adopt.into_iter();
+        let asks = |call: &RunningCall| except.is_some_and(|except| except == call.call.as_str());
+        let unattended = adopted.filter(|call| !self.is_attended(call));
+        all.filter(|call| !asks(call) || !self.is_attended(call))
+            .chain(unattended)
+            .collect()
+    }
+
+    /// Whether whoever made a call is still there to have its result.
+    fn is_attended(&self, call: &RunningCall) -> bool {
+        let author = self.log.entry(call.place).and_then(|entry| entry.author());
+        author.is_some_and(|author| self.readers.contains_key(&author))
+    }
+
+    /// Passes on what is new to whom it is for.
+    fn pump(&mut self) {
+        for reader in self.readers.values_mut().filter(|reader| reader.live) {
+            if let Some(feed) = &mut reader.feed {
+                feed.pump(&self.log);
+            }
+        }
+    }
+
+    fn answer(&mut self, author: Author, answer: Answer, out: &mut Vec<Effect>) {
+        let Some(reader) = self.readers.get_mut(&author) else {
+            return;
+        };
+        // Answers to items in a row are one answer.
+        if let (
+            Some(Pending::Answer(Answer::Items { kept, refused })),
+            Answer::Items {
+                kept: more_kept,
+                refused: more_refused,
+            },
+        ) = (reader.pending.back_mut(), &answer)
+            && kept.len() + refused.len() < PENDING_MAX
+        {
+            kept.extend(more_kept.iter().cloned());
+            refused.extend(more_refused.iter().cloned());
+            return;
+        }
+        if reader.pending.len() >= PENDING_MAX {
+            out.push(Effect::Overrun(author));
+            return;
+        }
+        reader.pending.push_back(Pending::Answer(answer));
+    }
+}
+
+impl Reader {
+    fn changed(&mut self, version: StateVersion, patch: Patch) {
+        let is_patch = |pending: &&Pending| matches!(pending, Pending::Patch { .. });
+        let viewed = self
+            .pending
+            .iter()
+            .any(|pending| matches!(pending, Pending::View));
+        if viewed {
+            return;
+        }
+        if self.pending.iter().filter(is_patch).count() >= PENDING_PATCHES_MAX {
+            self.pending
+                .retain(|pending| !matches!(pending, Pending::Patch { .. }));
+            self.pending.push_front(Pending::View);
+            return;
+        }
+        let base = std::mem::replace(&mut self.told, version);
+        self.pending.push_back(Pending::Patch {
+            base,
+            version,
+            patch,
+        });
+    }
+}
+
+/// Why a record cannot be replayed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RecordError {
+    /// It is not the next one.
+    #[error("item {found} was to be replayed in the place of item {expected}")]
+    OutOfOrder {
+        /// The next place.
+        expected: Position,
+        /// The place of the record.
+        found: Position,
+    },
+    /// The item does not fit.
+    #[error(transparent)]
+    Item(#[from] AppendError),
+    /// The patch does not fit.
+    #[error(transparent)]
+    Patch(#[from] ReplayError),
+}
+
+impl From<ItemError> for ItemRefusal {
+    fn from(error: ItemError) -> Self {
+        match error {
+            ItemError::TooLarge { .. } => Self::TooLarge(error.to_string()),
+            ItemError::NoChatItem(_)
+            | ItemError::UnknownKind
+            | ItemError::IdMismatch { .. }
+            | ItemError::BadId { .. }
+            | ItemError::NoJson { .. } => Self::Malformed(error.to_string()),
+        }
+    }
+}
+
+impl From<AppendError> for ItemRefusal {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::TooLarge { .. } => Self::TooLarge(error.to_string()),
+            AppendError::Full { .. } => Self::Full(error.to_string()),
+            AppendError::ChangesKind { .. } => Self::ChangesKind(error.to_string()),
+        }
+    }
+}
+
+fn refusal(error: PatchError) -> PatchOutcome {
+    let reason = error.to_string();
+    match error {
+        PatchError::Conflict {
+            base: _,
+            version,
+            current,
+        } => PatchOutcome::Conflict { version, current },
+        PatchError::Denied { path } => PatchOutcome::Denied { path, reason },
+        PatchError::Invalid(violation) => PatchOutcome::Denied {
+            path: violation.path,
+            reason,
+        },
+        PatchError::AheadOfState { .. } | PatchError::TooLarge { .. } => PatchOutcome::Denied {
+            path: String::new(),
+            reason,
+        },
+    }
+}
+
+/// What was said does not belong into logs.
+impl std::fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Incoming({} bytes)", self.chat_item.len())
+    }
+}
+
+/// No values: they do not belong into logs.
+impl std::fmt::Debug for PatchOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Accepted(version) => write!(f, "Accepted({version})"),
+            Self::Conflict { version, .. } => write!(f, "Conflict({version})"),
+            Self::Denied { path, .. } => write!(f, "Denied({path})"),
+        }
+    }
+}
