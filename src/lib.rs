@@ -2,9 +2,10 @@
 
 pub mod app;
 pub mod clock;
-pub mod config;
 pub mod graph;
 pub mod packet;
 pub mod room;
 pub mod rtc;
 pub mod telemetry;
+
+pub use config;

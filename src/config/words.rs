@@ -6,7 +6,7 @@ use call::{Fallback, Names, Opening, Route, Splice};
 const OPENING_MAX: usize = 32;
 
 /// A time: `3 s`, `120 ms`.
-pub(crate) fn duration(ms: u64) -> String {
+pub fn duration(ms: u64) -> String {
     if ms >= 1_000 && ms.is_multiple_of(1_000) {
         format!("{} s", ms / 1_000)
     } else {
@@ -15,7 +15,7 @@ pub(crate) fn duration(ms: u64) -> String {
 }
 
 /// Where the old voice is cut.
-pub(crate) fn splice(splice: Splice) -> String {
+pub fn splice(splice: Splice) -> String {
     match splice {
         Splice::Now => "at once".to_owned(),
         Splice::EndOfUtterance { max_wait_ms } => {
@@ -25,7 +25,7 @@ pub(crate) fn splice(splice: Splice) -> String {
 }
 
 /// How one voice gives way to the other.
-pub(crate) fn fade(route: &Route) -> String {
+pub fn fade(route: &Route) -> String {
     match route.fade_ms {
         0 => "cut".to_owned(),
         ms => format!("fade {}", duration(ms.into())),
@@ -33,7 +33,7 @@ pub(crate) fn fade(route: &Route) -> String {
 }
 
 /// What the new holder does first.
-pub(crate) fn opening(opening: &Opening) -> String {
+pub fn opening(opening: &Opening) -> String {
     match opening {
         Opening::Continue => "continue".to_owned(),
         Opening::Greet => "greet".to_owned(),
@@ -47,7 +47,7 @@ pub(crate) fn opening(opening: &Opening) -> String {
 }
 
 /// Some specialists; a long list is cut.
-pub(crate) fn names(names: &Names) -> String {
+pub fn names(names: &Names) -> String {
     const NAMES_MAX: usize = 8;
     let Names::Only(names) = names else {
         return "anyone".to_owned();
@@ -65,7 +65,7 @@ pub(crate) fn names(names: &Names) -> String {
 }
 
 /// Whom to try when the holder is lost.
-pub(crate) fn fallback(fallback: &Fallback) -> &str {
+pub fn fallback(fallback: &Fallback) -> &str {
     match fallback {
         Fallback::AnotherInstance => "another instance",
         Fallback::Previous => "the previous holder",

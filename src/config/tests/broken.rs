@@ -2,11 +2,11 @@ use std::{fmt::Write, fs, path::Path};
 
 use proptest::prelude::*;
 
-use crate::config::{FILE_BYTES_MAX, load, parse};
+use crate::{FILE_BYTES_MAX, load, parse};
 
 #[test]
 fn every_broken_file_has_its_message() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/broken");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/config/broken");
     let listed = fs::read_dir(&folder).expect("the folder is there");
     let mut files: Vec<_> = listed
         .map(|file| file.expect("it is listed").path())

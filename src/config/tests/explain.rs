@@ -1,7 +1,7 @@
 use call::{CallConfig, Plan, SpecialistName};
 use proptest::prelude::*;
 
-use crate::config::{Loaded, Question, explain, parse};
+use crate::{Loaded, Question, explain, parse};
 
 const BANK: &str = r#"entry: triage
 specialists: {triage: , accounts: , payments: , night-desk: }

@@ -17,7 +17,7 @@ mod problem;
 mod reader;
 mod schema;
 mod server;
-pub(crate) mod words;
+pub mod words;
 mod yaml;
 
 #[cfg(test)]
