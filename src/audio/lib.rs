@@ -1,26 +1,37 @@
-//! The pure audio path of the program track: what the caller hears, 10 ms at a time.
+//! The pure audio path of the program track: what the caller hears, one Opus packet for each 20 ms.
 //!
-//! [`ProgramMixer`] holds the inputs that Baton has admitted for an [`Epoch`], plays the one that
-//! holds the baton, and crossfades to the next. [`Utterance`] tells from levels when somebody has
-//! stopped talking. The unit is [`Frame`]: 10 ms of 48 kHz mono.
+//! [`Playout`] takes the packets of the tracks that Baton reads, and makes the program track of them on a clock of its own:
+//! packets of whoever is heard alone go out as they came, and [`ProgramMixer`] takes over for everything else. The mixer holds
+//! the inputs that were admitted for an [`Epoch`], plays the one that has the baton, and crossfades to the next. [`Utterance`]
+//! tells from levels when somebody has stopped talking. Sound is in units of [`Frame`]: 10 ms of 48 kHz mono.
 //!
-//! Nothing here reads a clock, does I/O, locks, or allocates: time is counted in frames pulled, and
-//! every queue is an array. What was not admitted is never heard.
+//! Nothing here reads a clock, does I/O or locks, and between input and output nothing allocates: time is counted in samples, and
+//! every queue is bounded. What was not admitted is never heard.
 
+mod codec;
 mod fade;
 mod frame;
+mod lane;
 mod level;
 mod limiter;
 mod mixer;
+mod packet;
+mod playout;
 mod queue;
+mod splice;
 mod utterance;
 
+pub use codec::CodecError;
 pub use fade::{Curve, Fade, FadeStart};
 pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, FrameError, SAMPLE_RATE_HZ};
 pub use level::{SILENCE_DBFS, level_dbfs, peak_dbfs};
 pub use mixer::{
     Counters, Epoch, Input, MixerConfig, MixerError, ProgramMixer, PullReport, Pushed, SOURCES_MAX,
     SourceId, Switch, Voice,
+};
+pub use packet::{PACKET_SAMPLES_MAX, Packet, SLOT_SAMPLES};
+pub use playout::{
+    Made, Playout, PlayoutConfig, PlayoutCounters, Slot, TRACKS_MAX, Taken, TrackId,
 };
 pub use queue::QUEUE_FRAMES_MAX;
 pub use utterance::{Utterance, UtteranceConfig, UtteranceEvent};

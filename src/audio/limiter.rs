@@ -17,6 +17,11 @@ pub(crate) struct Limiter {
 impl Limiter {
     pub(crate) const OPEN: Self = Self { gain: 1.0 };
 
+    /// Whether the gain is what it is without a sum that is too loud.
+    pub(crate) fn is_open(&self) -> bool {
+        self.gain >= 1.0
+    }
+
     /// Writes `mix` to `out` below full scale; true when it had to turn the gain down.
     pub(crate) fn apply(
         &mut self,

@@ -133,6 +133,17 @@ pub struct PullReport {
 }
 
 impl PullReport {
+    /// A change of source in a frame that the mixer has not made.
+    pub(crate) fn of_switch(switch: Switch) -> Self {
+        Self {
+            program_dbfs: SILENCE_DBFS,
+            voices: [None; SOURCES_MAX],
+            fade_started: Some(switch),
+            fade_done: Some(switch),
+            limited: false,
+        }
+    }
+
     /// The input whose first audible frame this is.
     pub fn first_heard(&self) -> Option<Input> {
         self.voices()
@@ -190,6 +201,8 @@ struct Slot {
     stage: Stage,
     queue: FrameQueue,
     sounded: bool,
+    /// It has begun to sound while its frames are kept elsewhere.
+    sounded_outside: bool,
     heard: bool,
 }
 
@@ -428,6 +441,95 @@ impl ProgramMixer {
         self.counters
     }
 
+    /// Adds 10 ms to the next frame, beside the inputs.
+    pub(crate) fn add(&mut self, samples: &[i16; FRAME_SAMPLES]) {
+        for (sum, &sample) in self.endings.iter_mut().zip(samples) {
+            *sum += f32::from(sample);
+        }
+    }
+
+    /// The admitted inputs, as they are now.
+    pub(crate) fn inputs(&self) -> [Option<Input>; SOURCES_MAX] {
+        std::array::from_fn(|place| self.slots[place].input)
+    }
+
+    /// Whether this input is in the program with a gain.
+    pub(crate) fn is_live(&self, input: Input) -> bool {
+        self.slot(input)
+            .is_some_and(|slot| matches!(slot.stage, Stage::Live(_)))
+    }
+
+    /// Whether a fade waits that leads to this input.
+    pub(crate) fn is_awaited(&self, input: Input) -> bool {
+        self.armed
+            .is_some_and(|armed| armed.switch.to == Some(input))
+    }
+
+    /// The input of a fade that waits and leads from silence, while nothing is heard.
+    pub(crate) fn entering(&self) -> Option<Input> {
+        let armed = self.armed.filter(|armed| armed.switch.from.is_none())?;
+        let live = |slot: &Slot| matches!(slot.stage, Stage::Live(_));
+        armed
+            .switch
+            .to
+            .filter(|_| !self.slots.iter().any(live) && self.is_at_rest())
+    }
+
+    /// Opens the input of a fade that waits, at once.
+    pub(crate) fn open_alone(&mut self, input: Input) -> Switch {
+        self.armed = None;
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.input == Some(input)) {
+            slot.head_for(true, Fade::CUT);
+        }
+        Switch {
+            from: None,
+            to: Some(input),
+        }
+    }
+
+    /// The input that is all that is heard, at full gain, for as long as no fade is about to change that.
+    pub(crate) fn alone(&self) -> Option<Input> {
+        let mut live = self.slots.iter().filter_map(|slot| match slot.stage {
+            Stage::Live(envelope) => slot.input.map(|input| (input, envelope)),
+            Stage::Waiting => None,
+        });
+        let (input, envelope) = live.next()?;
+        let settled = envelope.is_settled() && envelope.gain() >= 1.0;
+        let only = live.next().is_none() && self.running.is_none() && self.is_at_rest();
+        (settled && only && !self.is_fade_ready()).then_some(input)
+    }
+
+    /// Notes that an input is heard; whether that is for the first time.
+    pub(crate) fn mark_heard(&mut self, input: Input) -> bool {
+        let slot = self.slots.iter_mut().find(|slot| slot.input == Some(input));
+        slot.is_some_and(|slot| !std::mem::replace(&mut slot.heard, true))
+    }
+
+    /// Notes that an input that waits has begun to sound, outside of the mixer.
+    pub(crate) fn mark_sounded(&mut self, input: Input) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.input == Some(input)) {
+            slot.sounded_outside = true;
+        }
+    }
+
+    fn is_fade_ready(&self) -> bool {
+        let Some(armed) = self.armed else {
+            return false;
+        };
+        match armed.start {
+            FadeStart::AtOnce => true,
+            FadeStart::FirstSound => armed.switch.to.is_none_or(|to| {
+                self.slot(to).is_some_and(|slot| {
+                    slot.sounded_outside || slot.is_ready(self.config.prebuffer_frames)
+                })
+            }),
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.limiter.is_open() && self.endings.iter().all(|&sample| sample == 0.0)
+    }
+
     fn begin_armed(&mut self) -> Option<Switch> {
         let armed = self.armed?;
         let ready = match armed.start {
@@ -483,6 +585,7 @@ impl Slot {
         stage: Stage::Waiting,
         queue: FrameQueue::EMPTY,
         sounded: false,
+        sounded_outside: false,
         heard: false,
     };
 

@@ -1,0 +1,133 @@
+//! Opus, one channel at 48 kHz: a decoder for each track, and the encoder of the program.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use opus::{Application, Bitrate, Channels};
+
+use crate::packet::{PACKET_SAMPLES_MAX, SLOT_SAMPLES};
+use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
+
+/// By how much what is heard lags behind the encoder's input (libopus, `OPUS_GET_LOOKAHEAD`): 6.5 ms.
+pub(crate) const ENCODER_DELAY: usize = 312;
+
+const PACKET_BYTES_MAX: usize = 1_275;
+/// Payloads are cut from a block of this many bytes, which is used again once all of them are gone.
+const BLOCK_BYTES: usize = 32 * 1_024;
+
+/// libopus refused a codec.
+#[derive(Debug, thiserror::Error)]
+#[error("no opus codec could be had")]
+pub struct CodecError(#[from] opus::Error);
+
+pub(crate) struct Decoder(opus::Decoder);
+
+impl Decoder {
+    pub(crate) fn new() -> Result<Self, CodecError> {
+        Ok(Self(opus::Decoder::new(SAMPLE_RATE_HZ, Channels::Mono)?))
+    }
+
+    /// Decodes a packet; nothing if libopus cannot.
+    pub(crate) fn decode<'o>(
+        &mut self,
+        payload: &[u8],
+        out: &'o mut [i16; PACKET_SAMPLES_MAX],
+    ) -> &'o [i16] {
+        let samples = self.0.decode(payload, out, false).unwrap_or(0);
+        &out[..samples]
+    }
+
+    /// Decodes the coarse copy of a lost packet that its successor may carry; without one it is concealed.
+    pub(crate) fn recover<'o>(
+        &mut self,
+        successor: &[u8],
+        out: &'o mut [i16; PACKET_SAMPLES_MAX],
+    ) -> &'o [i16] {
+        let slot = &mut out[..SLOT_SAMPLES];
+        let samples = self.0.decode(successor, slot, true).unwrap_or(0);
+        &out[..samples]
+    }
+
+    /// Goes on for a slot without a packet.
+    pub(crate) fn conceal<'o>(&mut self, out: &'o mut [i16; PACKET_SAMPLES_MAX]) -> &'o [i16] {
+        let slot = &mut out[..SLOT_SAMPLES];
+        let samples = self.0.decode(&[], slot, false).unwrap_or(0);
+        &out[..samples]
+    }
+
+    pub(crate) fn reset(&mut self) {
+        // It fails for no state that a decoder can be in.
+        self.0.reset_state().ok();
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decoder")
+    }
+}
+
+pub(crate) struct Encoder {
+    inner: opus::Encoder,
+    bitrate_bps: i32,
+    block: BytesMut,
+    scratch: [u8; PACKET_BYTES_MAX],
+    /// The next packet must not build on what came before it: the other side has not heard that from us.
+    independent: bool,
+}
+
+impl Encoder {
+    pub(crate) fn new(bitrate_bps: u32) -> Result<Self, CodecError> {
+        let mut inner = opus::Encoder::new(SAMPLE_RATE_HZ, Channels::Mono, Application::Voip)?;
+        let bitrate_bps = bitrate_bps.clamp(6_000, 128_000) as i32;
+        inner.set_bitrate(Bitrate::Bits(bitrate_bps))?;
+        Ok(Self {
+            inner,
+            bitrate_bps,
+            block: BytesMut::with_capacity(BLOCK_BYTES),
+            scratch: [0; PACKET_BYTES_MAX],
+            independent: true,
+        })
+    }
+
+    /// Encodes one slot.
+    pub(crate) fn encode(&mut self, pcm: &[i16; SLOT_SAMPLES]) -> Bytes {
+        let independent = std::mem::take(&mut self.independent);
+        if independent {
+            self.inner.set_prediction_disabled(true).ok();
+        }
+        // It fails for no frame of this length.
+        let length = self.inner.encode(pcm, &mut self.scratch).unwrap_or(0);
+        if independent {
+            self.inner.set_bitrate(Bitrate::Bits(self.bitrate_bps)).ok();
+            self.inner.set_prediction_disabled(false).ok();
+        }
+        if self.block.capacity() < PACKET_BYTES_MAX {
+            self.block.reserve(BLOCK_BYTES);
+        }
+        self.block.extend_from_slice(&self.scratch[..length]);
+        self.block.split().freeze()
+    }
+
+    /// Goes on after packets that it has not made: `heard` is what they sounded like, in the order of time, and what it
+    /// is given next follows on `heard`.
+    pub(crate) fn follow(&mut self, heard: &[i16]) {
+        self.inner.reset_state().ok();
+        self.independent = true;
+        // It takes more bits to sound the same.
+        self.inner
+            .set_bitrate(Bitrate::Bits(2 * self.bitrate_bps))
+            .ok();
+        let odd = heard.len() % FRAME_SAMPLES;
+        for frame in heard[odd..].chunks_exact(FRAME_SAMPLES) {
+            // What comes of it stands for what has been sent already.
+            self.inner.encode(frame, &mut self.scratch).ok();
+        }
+    }
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Encoder")
+    }
+}

@@ -1,0 +1,708 @@
+//! The program track, one Opus packet per slot of 20 ms, on a clock of its own.
+//!
+//! While one track alone is heard, at its own level, its packets go out as they came. For everything else (a crossfade,
+//! several tracks, another gain, packets of another form, a backlog) the mixer takes over at the boundary of a slot: what was
+//! heard last is decoded, the encoder is led up to it, and goes on from there. It gives back at the boundary of a quiet slot,
+//! where the other side's decoder cannot stumble over packets that build on what it has not heard.
+//!
+//! Every slot gets exactly one packet, whatever arrives: one that is missing is bridged, a backlog is shortened.
+
+use bytes::Bytes;
+
+use crate::codec::{CodecError, ENCODER_DELAY, Encoder};
+use crate::lane::{Filed, Lane};
+use crate::packet::{Packet, SLOT_SAMPLES};
+use crate::splice::OVERLAP;
+use crate::{
+    Epoch, FRAME_SAMPLES, Fade, FadeStart, Frame, Input, MixerConfig, MixerError, ProgramMixer,
+    PullReport, SILENCE_DBFS, SourceId, Switch, level_dbfs,
+};
+
+/// Tracks that are read at most.
+pub const TRACKS_MAX: usize = 64;
+
+const SLOT: i64 = SLOT_SAMPLES as i64;
+/// How far the track may run ahead of its clock, and how long a packet that is late is waited for: one slot each.
+const AHEAD_MAX: i64 = SLOT;
+const PATIENCE: i64 = SLOT;
+/// A clock that is so far behind was held up with its machine: the time is skipped, as the engine does.
+const STALL: i64 = 5 * SLOT;
+/// What may wait of a track before it is shortened, in samples: 3 slots.
+const BACKLOG_MAX: usize = 3 * SLOT_SAMPLES;
+/// What is left out of a backlog at a time: 5 to 15 ms.
+const SHORTEN_MIN: usize = 240;
+const SHORTEN_MAX: usize = 720;
+/// Level in dBFS below which a slot is quiet enough to go over to packets of another encoder.
+const QUIET_DBFS: f32 = -55.0;
+/// What was heard last, for the encoder: 80 ms.
+const HEARD_SAMPLES: usize = 4 * SLOT_SAMPLES;
+/// Gains closer to 0 dB than this leave a voice as it is.
+const GAIN_NONE_DB: f32 = 0.05;
+
+/// A track of a source; a source may have several, which are mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrackId(pub u32);
+
+/// How the program track is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlayoutConfig {
+    /// Level in dBFS from which a waiting source sounds.
+    pub onset_dbfs: f32,
+    /// Bits per second of what is encoded here.
+    pub bitrate_bps: u32,
+    /// Whether slots without a packet are filled. Off, the track starves: only to show that the tests notice.
+    pub fills: bool,
+    /// Whether tracks that nobody admitted are heard: only to show that the tests notice.
+    pub open: bool,
+}
+
+impl Default for PlayoutConfig {
+    fn default() -> Self {
+        Self {
+            onset_dbfs: MixerConfig::default().onset_dbfs,
+            bitrate_bps: 32_000,
+            fills: true,
+            open: false,
+        }
+    }
+}
+
+/// What became of a packet that was handed in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Taken {
+    /// It will be played in its turn.
+    Queued,
+    /// It is the first sound of a source that waits.
+    FirstSound(Input),
+    /// Too late, twice, or of no track.
+    Dropped,
+    /// The source is not admitted: this was not to be heard, and so loud in dBFS.
+    Refused {
+        /// Its level; [`SILENCE_DBFS`] if it did not look as if it sounded.
+        dbfs: f32,
+        /// Its length in samples.
+        samples: usize,
+    },
+}
+
+/// How a slot came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// A packet of the holder, as it came.
+    Passed,
+    /// There was no packet: one that bridges.
+    Filled,
+    /// Mixed and encoded.
+    Mixed,
+}
+
+/// One slot of the program track.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// The packet; `None` only with [`PlayoutConfig::fills`] off.
+    pub payload: Option<Bytes>,
+    /// Its number since the track began; there is no hole.
+    pub number: u64,
+    /// Time that was skipped before it, in samples, because the machine had stopped.
+    pub skipped: u64,
+    /// How it came about.
+    pub made: Made,
+    /// Whose voice it is, if it is one's alone.
+    pub voice: Option<Input>,
+    /// Whether it is the first of `voice` that is heard.
+    pub first_heard: bool,
+    /// Levels of its two halves in dBFS, as far as they are known without decoding: a packet that may be a voice has none.
+    pub levels: [Option<f32>; 2],
+    /// What the mixer did in the two halves.
+    pub mixed: [Option<PullReport>; 2],
+}
+
+/// What has happened so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlayoutCounters {
+    /// Slots of each kind.
+    pub passed: u64,
+    /// See [`Made::Filled`].
+    pub filled: u64,
+    /// See [`Made::Mixed`].
+    pub mixed: u64,
+    /// Changes from packets to the mixer.
+    pub taken_over: u64,
+    /// Changes from the mixer to packets.
+    pub given_back: u64,
+    /// Slots that the mixer bridged because a voice had nothing to give.
+    pub concealed: u64,
+    /// Times that a backlog was shortened.
+    pub shortened: u64,
+    /// Packets that came too late or twice.
+    pub late: u64,
+    /// Packets given up because too many waited.
+    pub overflown: u64,
+    /// Times that the clock was held up.
+    pub stalls: u64,
+}
+
+/// Makes the program track; see the module.
+#[derive(Debug)]
+pub struct Playout {
+    config: PlayoutConfig,
+    mixer: ProgramMixer,
+    encoder: Encoder,
+    tracks: Vec<Track>,
+    mode: Mode,
+    /// Samples that have been sent, on the clock that the caller of [`Playout::poll`] has.
+    sent: i64,
+    number: u64,
+    /// Level of the last mixed slot.
+    last_dbfs: f32,
+    /// Whose packets are listened to while they pass.
+    attended: Option<SourceId>,
+    /// The dying away of a track that was taken out while its packets passed.
+    tail: Option<[i16; FRAME_SAMPLES]>,
+    heard: Box<[i16; HEARD_SAMPLES]>,
+    counters: PlayoutCounters,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Packets of this place in `tracks` go out as they are.
+    Pass(usize),
+    Mix,
+}
+
+#[derive(Debug)]
+struct Track {
+    id: TrackId,
+    source: SourceId,
+    lane: Lane,
+    admitted: Option<Input>,
+    sounded: bool,
+    gain_db: f32,
+}
+
+impl Track {
+    fn is_plain(&self) -> bool {
+        self.gain_db.abs() < GAIN_NONE_DB
+    }
+}
+
+impl Playout {
+    /// A track that plays silence.
+    ///
+    /// # Errors
+    /// When libopus gives no encoder.
+    pub fn new(config: PlayoutConfig) -> Result<Self, CodecError> {
+        Ok(Self {
+            mixer: ProgramMixer::new(MixerConfig {
+                // What arrives oddly is evened out before the mixer.
+                prebuffer_frames: 1,
+                onset_dbfs: config.onset_dbfs,
+                ..MixerConfig::default()
+            }),
+            encoder: Encoder::new(config.bitrate_bps)?,
+            config,
+            tracks: Vec::with_capacity(TRACKS_MAX),
+            mode: Mode::Mix,
+            sent: 0,
+            number: 0,
+            last_dbfs: SILENCE_DBFS,
+            attended: None,
+            tail: None,
+            heard: Box::new([0; HEARD_SAMPLES]),
+            counters: PlayoutCounters::default(),
+        })
+    }
+
+    /// Reads a track of a source from now on; false when [`TRACKS_MAX`] are read already, or libopus gives no decoder.
+    pub fn attach(&mut self, id: TrackId, source: SourceId) -> bool {
+        self.detach(id);
+        let Ok(lane) = Lane::new() else {
+            return false;
+        };
+        if self.tracks.len() >= TRACKS_MAX {
+            return false;
+        }
+        let twin = self.tracks.iter().find(|track| track.source == source);
+        let gain_db = twin.map_or(0.0, |twin| twin.gain_db);
+        // It may come after its source was admitted.
+        let mut inputs = self.mixer.inputs().into_iter().flatten();
+        self.tracks.push(Track {
+            id,
+            source,
+            lane,
+            admitted: inputs.find(|input| input.source == source),
+            sounded: false,
+            gain_db,
+        });
+        true
+    }
+
+    /// Reads a track no more; what was heard of it dies away.
+    pub fn detach(&mut self, id: TrackId) {
+        let Some(place) = self.tracks.iter().position(|track| track.id == id) else {
+            return;
+        };
+        self.let_go(place);
+        self.tracks.remove(place);
+        if let Mode::Pass(passing) = self.mode
+            && passing > place
+        {
+            self.mode = Mode::Pass(passing - 1);
+        }
+    }
+
+    /// Sets by how much a source's voice is made louder or softer, in dB from -40 to 20. Its packets do not pass as they
+    /// are then.
+    pub fn set_gain(&mut self, source: SourceId, gain_db: f32) {
+        for track in self
+            .tracks
+            .iter_mut()
+            .filter(|track| track.source == source)
+        {
+            track.gain_db = gain_db.clamp(-40.0, 20.0);
+        }
+    }
+
+    /// Listens to the packets of this source also while they pass, so that their levels are known; `None` to stop.
+    pub fn attend(&mut self, source: Option<SourceId>) {
+        self.attended = source;
+    }
+
+    /// As [`ProgramMixer::admit`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn admit(&mut self, input: Input) -> Result<(), MixerError> {
+        self.mixer.admit(input)?;
+        for track in self
+            .tracks
+            .iter_mut()
+            .filter(|track| track.source == input.source)
+        {
+            if track.admitted != Some(input) {
+                track.lane.ignore();
+                track.sounded = false;
+            }
+            track.admitted = Some(input);
+        }
+        Ok(())
+    }
+
+    /// As [`ProgramMixer::renew`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn renew(&mut self, input: Input, epoch: Epoch) -> Result<Input, MixerError> {
+        let renewed = self.mixer.renew(input, epoch)?;
+        for track in self
+            .tracks
+            .iter_mut()
+            .filter(|track| track.admitted == Some(input))
+        {
+            track.admitted = Some(renewed);
+        }
+        Ok(renewed)
+    }
+
+    /// As [`ProgramMixer::drop_source`].
+    pub fn drop_source(&mut self, input: Input) {
+        for place in 0..self.tracks.len() {
+            if self.tracks[place].admitted == Some(input) {
+                self.let_go(place);
+                self.tracks[place].admitted = None;
+            }
+        }
+        self.mixer.drop_source(input);
+    }
+
+    /// As [`ProgramMixer::start_fade`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_fade(
+        &mut self,
+        from: Option<Input>,
+        to: Option<Input>,
+        fade: Fade,
+        start: FadeStart,
+    ) -> Result<(), MixerError> {
+        self.mixer.start_fade(from, to, fade, start)
+    }
+
+    /// Whether frames of this input are taken.
+    pub fn is_admitted(&self, input: Input) -> bool {
+        self.mixer.is_admitted(input)
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> PlayoutCounters {
+        self.counters
+    }
+
+    /// Takes a packet of a track.
+    pub fn push(&mut self, id: TrackId, packet: Packet) -> Taken {
+        let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) else {
+            return Taken::Dropped;
+        };
+        let (samples, quiet) = (packet.samples(), packet.looks_quiet());
+        match track.lane.file(packet) {
+            Filed::Queued => {}
+            Filed::Overflow => self.counters.overflown += 1,
+            Filed::Late => {
+                self.counters.late += 1;
+                return Taken::Dropped;
+            }
+        }
+        let Some(input) = track.admitted else {
+            if self.config.open {
+                return Taken::Refused {
+                    dbfs: SILENCE_DBFS,
+                    samples,
+                };
+            }
+            let dbfs = if quiet {
+                track.lane.ignore();
+                SILENCE_DBFS
+            } else {
+                track.lane.overhear()
+            };
+            return Taken::Refused { dbfs, samples };
+        };
+        if self.mixer.is_live(input) {
+            return Taken::Queued;
+        }
+        let sounded = track.sounded;
+        track.sounded = track.lane.listen(sounded, self.config.onset_dbfs);
+        if track.sounded && !sounded {
+            self.mixer.mark_sounded(input);
+            Taken::FirstSound(input)
+        } else {
+            Taken::Queued
+        }
+    }
+
+    /// The next slot, if it is due at `now_48k`: samples on a clock that never goes back. Call it until it returns `None`, at
+    /// [`Playout::poll_timeout`] and whenever packets have come.
+    pub fn poll(&mut self, now_48k: u64) -> Option<Slot> {
+        let now = i64::try_from(now_48k).unwrap_or(i64::MAX);
+        if self.number == 0 {
+            self.sent = now;
+        }
+        let behind = now - self.sent;
+        if behind <= -AHEAD_MAX {
+            return None;
+        }
+        let mut skipped = 0;
+        if behind > STALL {
+            skipped = (behind / SLOT - 1) * SLOT;
+            self.sent += skipped;
+            self.counters.stalls += 1;
+        }
+        let slot = self.slot(now - self.sent)?;
+        self.sent += SLOT;
+        self.number += 1;
+        match slot.made {
+            Made::Passed => self.counters.passed += 1,
+            Made::Filled => self.counters.filled += 1,
+            Made::Mixed => self.counters.mixed += 1,
+        }
+        Some(Slot {
+            skipped: skipped.unsigned_abs(),
+            ..slot
+        })
+    }
+
+    /// When [`Playout::poll`] is to be called next on its clock, if no packet comes and nothing is asked for before.
+    pub fn poll_timeout(&self, now_48k: u64) -> u64 {
+        let now = i64::try_from(now_48k).unwrap_or(i64::MAX);
+        let next = match self.mode {
+            Mode::Mix if self.sent > now => self.sent,
+            Mode::Pass(place) => {
+                let lane = &self.tracks[place].lane;
+                match lane.front() {
+                    Some(_) => self.sent - AHEAD_MAX + 1,
+                    None if lane.is_paused() => self.sent,
+                    None => self.sent + PATIENCE,
+                }
+            }
+            Mode::Mix => self.sent + PATIENCE,
+        };
+        next.max(now + 1).unsigned_abs()
+    }
+
+    fn slot(&mut self, behind: i64) -> Option<Slot> {
+        let mut begun = None;
+        if self.mode == Mode::Mix && self.last_dbfs < QUIET_DBFS {
+            begun = self.begin_alone();
+        }
+        let alone = self.alone();
+        match (self.mode, alone) {
+            (Mode::Pass(passing), Some(place)) if passing == place => {
+                self.pass(place, behind, None)
+            }
+            (Mode::Pass(passing), _) => {
+                let lane = &self.tracks[passing].lane;
+                if lane.front().is_none() && !lane.is_paused() && behind < PATIENCE {
+                    return None;
+                }
+                self.take_over(passing);
+                self.mix(behind)
+            }
+            (Mode::Mix, Some(place)) if self.is_quiet(place) => {
+                self.tracks[place].lane.give_back();
+                self.mode = Mode::Pass(place);
+                self.counters.given_back += 1;
+                self.pass(place, behind, begun)
+            }
+            (Mode::Mix, _) => self.mix(behind),
+        }
+    }
+
+    /// Lets in a source that nothing is heard beside, without a fade, if its packets can pass.
+    fn begin_alone(&mut self) -> Option<Switch> {
+        let to = self.mixer.entering()?;
+        let mut tracks = self
+            .tracks
+            .iter()
+            .filter(|track| track.admitted == Some(to));
+        let sounds = tracks
+            .next()
+            .is_some_and(|track| track.sounded && track.is_plain());
+        (sounds && tracks.next().is_none()).then(|| self.mixer.open_alone(to))
+    }
+
+    /// The track that is all that is to be heard, and whose packets can go out as they are.
+    fn alone(&self) -> Option<usize> {
+        let input = self.mixer.alone()?;
+        if self.tail.is_some() {
+            return None;
+        }
+        let mut places = self.places_of(input);
+        let place = places.next().filter(|_| places.next().is_none())?;
+        let Track { lane, .. } = &self.tracks[place];
+        let plain = self.tracks[place].is_plain()
+            && lane.fits()
+            && lane.backlog() - lane.decoded() <= BACKLOG_MAX;
+        (plain && !self.is_leaking()).then_some(place)
+    }
+
+    fn places_of(&self, input: Input) -> impl Iterator<Item = usize> + '_ {
+        let tracks = self.tracks.iter().enumerate();
+        tracks
+            .filter(move |(_, track)| track.admitted == Some(input))
+            .map(|(place, _)| place)
+    }
+
+    /// Whether what the mixer would give up for packets of this track cannot be heard.
+    fn is_quiet(&mut self, place: usize) -> bool {
+        self.last_dbfs < QUIET_DBFS && self.tracks[place].lane.rest_dbfs() < QUIET_DBFS
+    }
+
+    fn pass(&mut self, place: usize, behind: i64, begun: Option<Switch>) -> Option<Slot> {
+        let track = &mut self.tracks[place];
+        let input = track.admitted;
+        let lane = &mut track.lane;
+        let lost = lane.lost() >= SLOT_SAMPLES;
+        let passed = if lost || lane.front().is_none() {
+            None
+        } else if self.attended == Some(track.source) {
+            lane.pass_listening()
+                .map(|(packet, levels)| (packet, levels.map(Some)))
+        } else {
+            lane.pass().map(|packet| {
+                let level = packet.looks_quiet().then_some(SILENCE_DBFS);
+                (packet, [level; 2])
+            })
+        };
+        let (made, payload, levels) = match passed {
+            Some((packet, levels)) => (Made::Passed, Some(packet.payload().clone()), levels),
+            None => {
+                // A pause that was announced, or a loss that has been noticed, is not waited out.
+                let due = if lost || lane.is_paused() {
+                    0
+                } else {
+                    PATIENCE
+                };
+                if behind < due {
+                    return None;
+                }
+                let fill = lane.fill()?;
+                let payload = self.config.fills.then(|| fill.payload().clone());
+                (Made::Filled, payload, [Some(SILENCE_DBFS); 2])
+            }
+        };
+        let first_heard =
+            made == Made::Passed && input.is_some_and(|input| self.mixer.mark_heard(input));
+        let mut mixed = [None; 2];
+        mixed[0] = begun.map(PullReport::of_switch);
+        Some(Slot {
+            payload,
+            number: self.number,
+            skipped: 0,
+            made,
+            voice: input,
+            first_heard,
+            levels,
+            mixed,
+        })
+    }
+
+    /// Leads the encoder up to what was heard of a track whose packets passed until now.
+    fn take_over(&mut self, place: usize) {
+        self.mode = Mode::Mix;
+        self.counters.taken_over += 1;
+        let lane = &mut self.tracks[place].lane;
+        self.heard.fill(0);
+        lane.catch_up(&mut self.heard[..]);
+        if !lane.decode() {
+            lane.conceal();
+        }
+        // What the encoder is given comes out later by its delay: as much more sound is needed, once.
+        let most = lane.decoded().saturating_sub(OVERLAP);
+        if lane.lengthen(ENCODER_DELAY, most) == 0 {
+            lane.conceal();
+        }
+        self.heard.copy_within(ENCODER_DELAY.., 0);
+        lane.take(&mut self.heard[HEARD_SAMPLES - ENCODER_DELAY..]);
+        self.encoder.follow(&self.heard[..]);
+    }
+
+    /// A track is not to be heard any more: what is heard of its packets dies away.
+    fn let_go(&mut self, place: usize) {
+        if self.mode != Mode::Pass(place) {
+            return;
+        }
+        self.take_over(place);
+        let mut tail = [0; FRAME_SAMPLES];
+        self.tracks[place].lane.take(&mut tail);
+        for (index, sample) in tail.iter_mut().enumerate() {
+            let gain = 1.0 - (index as f32 + 0.5) / FRAME_SAMPLES as f32;
+            *sample = (f32::from(*sample) * gain).round() as i16;
+        }
+        self.tail = Some(tail);
+    }
+
+    fn mix(&mut self, behind: i64) -> Option<Slot> {
+        if behind < 0 || !self.provide(behind) {
+            return None;
+        }
+        let mut pcm = [0; SLOT_SAMPLES];
+        let mut mixed = [None; 2];
+        let mut levels = [None; 2];
+        let mut frame = Frame::SILENCE;
+        for half in 0..2 {
+            self.feed_mixer();
+            if let Some(tail) = self.tail.take() {
+                self.mixer.add(&tail);
+            }
+            self.leak();
+            let report = self.mixer.pull(&mut frame);
+            levels[half] = Some(report.program_dbfs);
+            mixed[half] = Some(report);
+            pcm[half * FRAME_SAMPLES..][..FRAME_SAMPLES].copy_from_slice(frame.samples());
+        }
+        self.last_dbfs = level_dbfs(&pcm);
+        Some(Slot {
+            payload: Some(self.encoder.encode(&pcm)),
+            number: self.number,
+            skipped: 0,
+            made: Made::Mixed,
+            voice: None,
+            first_heard: false,
+            levels,
+            mixed,
+        })
+    }
+
+    /// Sees to it that every voice has sound for a slot; false while one is waited for.
+    fn provide(&mut self, behind: i64) -> bool {
+        let mut complete = true;
+        for track in &mut self.tracks {
+            if !track
+                .admitted
+                .is_some_and(|input| self.mixer.is_live(input))
+            {
+                continue;
+            }
+            let lane = &mut track.lane;
+            while lane.decoded() < SLOT_SAMPLES && lane.decode() {}
+            if lane.decoded() >= SLOT_SAMPLES || !lane.has_begun() {
+                continue;
+            }
+            if lane.is_paused() || behind >= PATIENCE {
+                lane.conceal();
+                self.counters.concealed += 1;
+            } else {
+                complete = false;
+            }
+        }
+        complete
+    }
+
+    /// Gives the mixer the next 10 ms of everything that is heard, or is to be as soon as the mixer says so.
+    fn feed_mixer(&mut self) {
+        for input in self.mixer.inputs().into_iter().flatten() {
+            let live = self.mixer.is_live(input);
+            let mut frame = Frame::SILENCE;
+            let mut any = false;
+            for track in self
+                .tracks
+                .iter_mut()
+                .filter(|track| track.admitted == Some(input))
+            {
+                let lane = &mut track.lane;
+                let awaited = track.sounded && self.mixer.is_awaited(input);
+                if !(live || awaited) {
+                    continue;
+                }
+                if live && lane.backlog() > BACKLOG_MAX {
+                    while lane.decoded() < SLOT_SAMPLES + SHORTEN_MAX && lane.decode() {}
+                    if lane.shorten(SHORTEN_MIN, SHORTEN_MAX) > 0 {
+                        self.counters.shortened += 1;
+                    }
+                }
+                if lane.decoded() > 0 {
+                    any = true;
+                    lane.play(&mut frame);
+                }
+                if !track.is_plain() {
+                    amplify(&mut frame, track.gain_db);
+                }
+            }
+            if any {
+                self.mixer.push(input, &frame);
+            }
+        }
+    }
+
+    /// With the fault on, whether a track that nobody admitted has something to say.
+    fn is_leaking(&self) -> bool {
+        let mut strangers = self.tracks.iter().filter(|track| track.admitted.is_none());
+        self.config.open && strangers.any(|track| track.lane.backlog() > 0)
+    }
+
+    fn leak(&mut self) {
+        if !self.config.open {
+            return;
+        }
+        for track in self
+            .tracks
+            .iter_mut()
+            .filter(|track| track.admitted.is_none())
+        {
+            while track.lane.decoded() < FRAME_SAMPLES && track.lane.decode() {}
+            let mut frame = Frame::SILENCE;
+            track.lane.play(&mut frame);
+            self.mixer.add(frame.samples());
+        }
+    }
+}
+
+fn amplify(frame: &mut Frame, gain_db: f32) {
+    let gain = 10_f32.powf(gain_db / 20.0);
+    for sample in frame.samples_mut() {
+        *sample = (f32::from(*sample) * gain)
+            .round()
+            .clamp(-32_768.0, 32_767.0) as i16;
+    }
+}
