@@ -349,11 +349,12 @@ fn faults() -> Faults {
     let faults = Faults {
         mixer_open: has("mixer_open"),
         intrusion_ignored: has("intrusion_ignored"),
+        slots_unfilled: has("slots_unfilled"),
     };
     if faults != Faults::default() {
         error!(
             ?faults,
-            "{FAULTS_VARIABLE} is set: callers may hear specialists that do not hold the baton"
+            "{FAULTS_VARIABLE} is set: callers may hear what they must not, or holes"
         );
     }
     faults

@@ -24,12 +24,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audio::Curve;
+use audio::{CodecError, Curve, Playout, PlayoutConfig};
 use call::{EndReason, Plan, SpecialistName};
 use worker::{Assignment, JobSignals};
 
 use crate::rtc::{ConnectOptions, Connection, RtcError};
 use crate::telemetry::Hash;
+
+use self::program::Program;
 
 pub use self::program::Faults;
 pub use self::server_api::{ServerApi, ServerApiError};
@@ -65,6 +67,9 @@ pub enum CallError {
     /// The room could not be joined, or not spoken into.
     #[error("the call could not begin")]
     Rtc(#[from] RtcError),
+    /// There is nothing to make sound with.
+    #[error("the call could not begin")]
+    Codec(#[from] CodecError),
 }
 
 /// Runs one call to its end.
@@ -99,10 +104,17 @@ pub async fn run(deps: Arc<CallDeps>, assignment: &Assignment) -> Result<EndReas
     }
     // Closed before it is published; whom it is opened to, the call's task says.
     connection.sender().allow_subscribers(&[].into()).await?;
+    let playout = Playout::new(PlayoutConfig {
+        bitrate_bps: deps.program_bitrate_bps,
+        fills: !deps.faults.slots_unfilled,
+        open: deps.faults.mixer_open,
+        ..PlayoutConfig::default()
+    })?;
     let track = connection.publish_program().await?;
+    let program = Program::start(track, playout, deps.faults);
     tracing::info!(room = %Hash::of(&job.room_name), "program track published");
     let signals: JobSignals = assignment.signals.clone();
-    Ok(task::Task::new(deps, connection, track, signals)
+    Ok(task::Task::new(deps, connection, program, signals)
         .run()
         .await)
 }

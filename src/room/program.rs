@@ -1,20 +1,23 @@
-//! The sound of one call: a task that ticks every 10 ms, reads the subscribed tracks, mixes, and feeds the program track.
+//! The sound of one call: a task that reads the subscribed tracks, and feeds the program track on its own clock.
 //!
 //! It decides nothing. What is admitted, and what fades into what, comes as an [`Order`]; what was heard goes back as a
-//! [`Report`]. A frame of a track that is not admitted is never heard, whatever it carries.
+//! [`Report`]. A packet of a track that is not admitted is never heard, whatever it carries.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use audio::{
-    FRAME_MS, Fade, FadeStart, Frame, Input, MixerConfig, MixerError, ProgramMixer, PullReport,
-    Pushed, SourceId, Switch, Utterance, UtteranceConfig, UtteranceEvent, level_dbfs,
+    Fade, FadeStart, Input, Made, MixerError, Packet, Playout, PullReport, SAMPLE_RATE_HZ,
+    SILENCE_DBFS, Slot, SourceId, Switch, Taken, TrackId, Utterance, UtteranceConfig,
+    UtteranceEvent,
 };
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
-use tracing::{debug, trace, warn};
+use tracing::{debug, warn};
 
-use crate::rtc::{IncomingAudio, ProgramTrack};
+use crate::clock;
+use crate::rtc::{IncomingAudio, IncomingPacket, ProgramTrack};
 
 /// Orders that may wait for the next tick; a full channel makes the call's task wait.
 const ORDERS_MAX: usize = 64;
@@ -26,17 +29,20 @@ const ENTRY_FADE: Fade = Fade::equal_power(5);
 const INTRUSION_DBFS: f32 = -45.0;
 /// How long a track may sound, since it was last admitted, before it is reported, in milliseconds.
 const INTRUSION_MS: u32 = 400;
+/// Level in dBFS that stands for a packet that may be a voice and has not been decoded.
+const VOICE_DBFS: f32 = -26.0;
 
 /// What the call's task asks of the program.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Read this track from now on, in place of an earlier one of the same source.
+    /// Read this track of a source from now on, beside what else there is of it.
     Attach {
         source: SourceId,
+        track_sid: String,
         audio: IncomingAudio,
     },
-    /// Stop reading this source.
-    Detach { source: SourceId },
+    /// Stop reading this track.
+    Detach { track_sid: String },
     /// Let the source in for this epoch; it waits, unheard, until a fade leads to it.
     Admit(Input),
     /// Take the source out at once, for whatever epoch it is in.
@@ -64,7 +70,7 @@ pub(super) enum Report {
     UtteranceEnded(Input),
     /// A source that nobody admitted sounds.
     Intrusion(SourceId),
-    /// The track of a source has ended.
+    /// Nothing is read of this source any more.
     Ended(SourceId),
 }
 
@@ -75,6 +81,8 @@ pub struct Faults {
     pub mixer_open: bool,
     /// An agent that sounds without the baton is not noticed.
     pub intrusion_ignored: bool,
+    /// Slots for which the holder sends nothing stay empty.
+    pub slots_unfilled: bool,
 }
 
 /// The call's end of the program task. Dropping it ends the task within a tick.
@@ -86,15 +94,17 @@ pub(super) struct Program {
 
 impl Program {
     /// Starts the task.
-    pub(super) fn start(track: ProgramTrack, faults: Faults) -> Self {
+    pub(super) fn start(track: ProgramTrack, playout: Playout, faults: Faults) -> Self {
         let (orders, orders_in) = mpsc::channel(ORDERS_MAX);
         let (reports_out, reports) = mpsc::channel(REPORTS_MAX);
         let task = Task {
             track,
-            mixer: ProgramMixer::new(MixerConfig::default()),
-            tracks: BTreeMap::new(),
+            playout,
+            start: clock::now(),
+            tracks: Vec::new(),
+            newest_track: 0,
+            sources: BTreeMap::new(),
             faults,
-            bypass: None,
             reports: reports_out,
         };
         tokio::spawn(task.run(orders_in));
@@ -116,27 +126,35 @@ impl Program {
 
 struct Task {
     track: ProgramTrack,
-    mixer: ProgramMixer,
-    tracks: BTreeMap<SourceId, Track>,
+    playout: Playout,
+    /// When the playout's clock was at 0.
+    start: Instant,
+    tracks: Vec<Track>,
+    newest_track: u32,
+    sources: BTreeMap<SourceId, Source>,
     faults: Faults,
-    /// What a fault lets past the mixer.
-    bypass: Option<Frame>,
     reports: mpsc::Sender<Report>,
 }
 
 /// One subscribed track.
 struct Track {
-    audio: Option<IncomingAudio>,
+    id: TrackId,
+    sid: String,
+    source: SourceId,
+    audio: IncomingAudio,
+}
+
+/// One participant's sound.
+struct Source {
     admitted: Option<Input>,
     sounds: bool,
     utterance: Utterance,
     intrusion_ms: u32,
 }
 
-impl Track {
+impl Source {
     fn new() -> Self {
         Self {
-            audio: None,
             admitted: None,
             sounds: false,
             utterance: Utterance::new(UtteranceConfig::default()),
@@ -145,39 +163,63 @@ impl Track {
     }
 }
 
+/// What wakes the task.
+enum Wake {
+    Order(Option<Order>),
+    Packet(usize, Option<IncomingPacket>),
+    Due,
+}
+
 impl Task {
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        let mut tick = tokio::time::interval(Duration::from_millis(FRAME_MS.into()));
-        // A late tick is made up for: the track carries as many samples as time has passed.
-        tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let mut out = Frame::SILENCE;
         loop {
-            tick.tick().await;
-            loop {
-                match orders.try_recv() {
-                    Ok(order) => self.carry_out(order),
-                    Err(mpsc::error::TryRecvError::Empty) => break,
-                    Err(mpsc::error::TryRecvError::Disconnected) => return,
-                }
+            let now = self.now_48k();
+            let due = self.at(self.playout.poll_timeout(now));
+            // Every arm only receives, from a channel, a queue or a timer, and loses nothing when another one is taken.
+            let wake = tokio::select! {
+                biased;
+                order = orders.recv() => Wake::Order(order),
+                (place, packet) = next_packet(&mut self.tracks) => Wake::Packet(place, packet),
+                () = tokio::time::sleep_until(due.into()) => Wake::Due,
+            };
+            match wake {
+                Wake::Order(Some(order)) => self.carry_out(order),
+                Wake::Order(None) => return,
+                Wake::Packet(place, Some(packet)) => self.take(place, packet),
+                Wake::Packet(place, None) => self.detach(place),
+                Wake::Due => {}
             }
-            self.read_tracks();
-            let report = self.mixer.pull(&mut out);
-            if let Some(bypass) = self.bypass.take() {
-                add(&mut out, &bypass);
+            let now = self.now_48k();
+            while let Some(slot) = self.playout.poll(now) {
+                self.send(&slot);
+                self.tell(&slot);
             }
-            self.track.send(out.samples()).await;
-            self.tell(&report);
         }
+    }
+
+    fn now_48k(&self) -> u64 {
+        let elapsed = clock::now().saturating_duration_since(self.start);
+        // 128 bits hold it for longer than any process lives.
+        (elapsed.as_nanos() * u128::from(SAMPLE_RATE_HZ) / 1_000_000_000) as u64
+    }
+
+    fn at(&self, time_48k: u64) -> Instant {
+        self.start
+            + Duration::from_nanos(
+                (u128::from(time_48k) * 1_000_000_000).div_ceil(u128::from(SAMPLE_RATE_HZ)) as u64,
+            )
     }
 
     fn carry_out(&mut self, order: Order) {
         match order {
-            Order::Attach { source, audio } => {
-                self.tracks.entry(source).or_insert_with(Track::new).audio = Some(audio);
-            }
-            Order::Detach { source } => {
-                if let Some(track) = self.tracks.get_mut(&source) {
-                    track.audio = None;
+            Order::Attach {
+                source,
+                track_sid,
+                audio,
+            } => self.attach(source, track_sid, audio),
+            Order::Detach { track_sid } => {
+                if let Some(place) = self.tracks.iter().position(|track| track.sid == track_sid) {
+                    self.detach(place);
                 }
             }
             Order::Admit(input) => {
@@ -186,8 +228,8 @@ impl Task {
                 }
             }
             Order::Drop { source } => {
-                if let Some(input) = self.tracks.get(&source).and_then(|track| track.admitted) {
-                    self.mixer.drop_source(input);
+                if let Some(input) = self.sources.get(&source).and_then(|source| source.admitted) {
+                    self.playout.drop_source(input);
                     self.release(input);
                 }
             }
@@ -195,125 +237,175 @@ impl Task {
         }
     }
 
+    fn attach(&mut self, source: SourceId, sid: String, audio: IncomingAudio) {
+        if let Some(place) = self.tracks.iter().position(|track| track.sid == sid) {
+            let track = self.tracks.remove(place);
+            self.playout.detach(track.id);
+        }
+        self.newest_track += 1;
+        let id = TrackId(self.newest_track);
+        if !self.playout.attach(id, source) {
+            warn!(source = source.0, "a track is not read: there are too many");
+            return;
+        }
+        self.sources.entry(source).or_insert_with(Source::new);
+        self.tracks.push(Track {
+            id,
+            sid,
+            source,
+            audio,
+        });
+    }
+
+    fn detach(&mut self, place: usize) {
+        let track = self.tracks.remove(place);
+        self.playout.detach(track.id);
+        if !self.tracks.iter().any(|other| other.source == track.source) {
+            report(&self.reports, Report::Ended(track.source));
+        }
+    }
+
     fn fade(&mut self, from: SourceId, to: Input, fade: Fade) {
-        let from = self.tracks.get(&from).and_then(|track| track.admitted);
+        let from = self.sources.get(&from).and_then(|from| from.admitted);
         let sounds = self
-            .tracks
+            .sources
             .get(&to.source)
-            .is_some_and(|track| track.sounds);
+            .is_some_and(|source| source.sounds);
         // A source that sounds is begun with its prebuffer; one that does not is not waited for.
         let start = if sounds {
             FadeStart::FirstSound
         } else {
             FadeStart::AtOnce
         };
-        if let Err(error) = self.mixer.start_fade(from, Some(to), fade, start) {
+        if let Err(error) = self.playout.start_fade(from, Some(to), fade, start) {
             warn!(%error, "fade refused");
         }
     }
 
     fn admit(&mut self, input: Input) -> Result<(), MixerError> {
-        let alone = self.tracks.values().all(|track| track.admitted.is_none());
-        let track = self.tracks.entry(input.source).or_insert_with(Track::new);
-        match track.admitted {
+        let alone = self
+            .sources
+            .values()
+            .all(|source| source.admitted.is_none());
+        let source = self.sources.entry(input.source).or_insert_with(Source::new);
+        match source.admitted {
             Some(earlier) if earlier == input => return Ok(()),
             Some(earlier) => {
-                self.mixer.renew(earlier, input.epoch)?;
+                self.playout.renew(earlier, input.epoch)?;
             }
             None => {
-                self.mixer.admit(input)?;
-                track.sounds = false;
+                self.playout.admit(input)?;
+                source.sounds = false;
                 if alone {
-                    self.mixer
-                        .start_fade(None, Some(input), ENTRY_FADE, FadeStart::FirstSound)?;
+                    self.playout.start_fade(
+                        None,
+                        Some(input),
+                        ENTRY_FADE,
+                        FadeStart::FirstSound,
+                    )?;
                 }
             }
         }
-        track.admitted = Some(input);
-        track.intrusion_ms = 0;
+        source.admitted = Some(input);
+        source.intrusion_ms = 0;
         Ok(())
     }
 
     fn release(&mut self, input: Input) {
-        if let Some(track) = self
-            .tracks
+        if let Some(source) = self
+            .sources
             .get_mut(&input.source)
-            .filter(|track| track.admitted == Some(input))
+            .filter(|source| source.admitted == Some(input))
         {
-            track.admitted = None;
-            track.intrusion_ms = 0;
+            source.admitted = None;
+            source.intrusion_ms = 0;
         }
     }
 
-    fn read_tracks(&mut self) {
-        let mut ended = None;
-        for (&source, track) in &mut self.tracks {
-            let Some(incoming) = &mut track.audio else {
-                continue;
-            };
-            while let Some(next) = incoming.try_next() {
-                let Some(samples) = next else {
-                    track.audio = None;
-                    ended = Some(source);
-                    break;
-                };
-                let Ok(frame) = Frame::try_from(&*samples) else {
-                    continue;
-                };
-                match track.admitted {
-                    Some(input) => {
-                        if self.mixer.push(input, &frame) == Pushed::FirstSound {
-                            track.sounds = true;
-                            report(&self.reports, Report::FirstSound(input));
-                        }
-                    }
-                    None => {
-                        if self.faults.mixer_open {
-                            self.bypass = Some(frame);
-                        }
-                        if self.faults.intrusion_ignored
-                            || level_dbfs(frame.samples()) < INTRUSION_DBFS
-                        {
-                            continue;
-                        }
-                        let before_ms = track.intrusion_ms;
-                        track.intrusion_ms = before_ms.saturating_add(FRAME_MS);
-                        if before_ms < INTRUSION_MS && track.intrusion_ms >= INTRUSION_MS {
-                            report(&self.reports, Report::Intrusion(source));
-                        }
-                    }
+    fn take(&mut self, place: usize, packet: IncomingPacket) {
+        let track = &self.tracks[place];
+        let IncomingPacket {
+            payload,
+            sequence,
+            rtp_time_48k,
+            stream,
+        } = packet;
+        let Some(packet) = Packet::new(payload, sequence, rtp_time_48k, stream) else {
+            return;
+        };
+        let Some(source) = self.sources.get_mut(&track.source) else {
+            return;
+        };
+        match self.playout.push(track.id, packet) {
+            Taken::Queued | Taken::Dropped => {}
+            Taken::FirstSound(input) => {
+                source.sounds = true;
+                report(&self.reports, Report::FirstSound(input));
+            }
+            Taken::Refused { dbfs, samples } => {
+                if self.faults.intrusion_ignored || dbfs < INTRUSION_DBFS {
+                    return;
+                }
+                let before_ms = source.intrusion_ms;
+                let ms = samples as u32 / (SAMPLE_RATE_HZ / 1_000);
+                source.intrusion_ms = before_ms.saturating_add(ms);
+                if before_ms < INTRUSION_MS && source.intrusion_ms >= INTRUSION_MS {
+                    report(&self.reports, Report::Intrusion(track.source));
                 }
             }
         }
-        if let Some(source) = ended {
-            report(&self.reports, Report::Ended(source));
+    }
+
+    fn send(&self, slot: &Slot) {
+        let Some(payload) = slot.payload.clone() else {
+            return;
+        };
+        let loudest = slot
+            .levels
+            .iter()
+            .try_fold(SILENCE_DBFS, |loudest, &level| {
+                level.map(|level| loudest.max(level))
+            });
+        // Full scale is the same in both; what is below the least that can be said is silence.
+        self.track.send(
+            payload,
+            loudest.map(|dbfs| {
+                if dbfs <= SILENCE_DBFS {
+                    -127
+                } else {
+                    dbfs as i8
+                }
+            }),
+        );
+    }
+
+    fn tell(&mut self, slot: &Slot) {
+        if let Some(input) = slot.voice.filter(|_| slot.first_heard) {
+            report(&self.reports, Report::FirstHeard(input));
+        }
+        match slot.made {
+            Made::Passed | Made::Filled => {
+                for level in slot.levels {
+                    // What may be a voice is taken for one until somebody needs to know.
+                    let dbfs = level.unwrap_or(VOICE_DBFS);
+                    if let Some(input) = slot.voice {
+                        self.observe(input, dbfs);
+                    }
+                }
+            }
+            Made::Mixed => {}
+        }
+        for pulled in slot.mixed.iter().flatten() {
+            self.tell_mixed(pulled);
         }
     }
 
-    fn tell(&mut self, pulled: &PullReport) {
+    fn tell_mixed(&mut self, pulled: &PullReport) {
         for voice in pulled.voices() {
             if voice.first_heard {
                 report(&self.reports, Report::FirstHeard(voice.input));
             }
-            let Some(track) = self.tracks.get_mut(&voice.input.source) else {
-                continue;
-            };
-            match track.utterance.observe(voice.source_dbfs) {
-                Some(UtteranceEvent::Began) => {
-                    report(&self.reports, Report::UtteranceBegan(voice.input))
-                }
-                Some(UtteranceEvent::Ended) => {
-                    report(&self.reports, Report::UtteranceEnded(voice.input))
-                }
-                None => {}
-            }
-            if voice.underrun {
-                trace!(
-                    source = voice.input.source.0,
-                    epoch = voice.input.epoch.0,
-                    "nothing to play"
-                );
-            }
+            self.observe(voice.input, voice.source_dbfs);
         }
         if let Some(switch) = pulled.fade_done {
             debug!(?switch, "fade done");
@@ -323,12 +415,31 @@ impl Task {
             report(&self.reports, Report::FadeDone(switch));
         }
     }
+
+    /// Follows a voice that is heard, by 10 ms.
+    fn observe(&mut self, input: Input, dbfs: f32) {
+        let Some(source) = self.sources.get_mut(&input.source) else {
+            return;
+        };
+        match source.utterance.observe(dbfs) {
+            Some(UtteranceEvent::Began) => report(&self.reports, Report::UtteranceBegan(input)),
+            Some(UtteranceEvent::Ended) => report(&self.reports, Report::UtteranceEnded(input)),
+            None => {}
+        }
+    }
 }
 
-fn add(out: &mut Frame, other: &Frame) {
-    for (sample, &more) in out.samples_mut().iter_mut().zip(other.samples()) {
-        *sample = sample.saturating_add(more);
-    }
+/// The next packet of any track, and the track's place. Cancel-safe.
+async fn next_packet(tracks: &mut [Track]) -> (usize, Option<IncomingPacket>) {
+    poll_fn(|cx| {
+        for (place, track) in tracks.iter_mut().enumerate() {
+            if let Poll::Ready(packet) = track.audio.poll_next(cx) {
+                return Poll::Ready((place, packet));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 fn report(reports: &mpsc::Sender<Report>, report: Report) {

@@ -18,9 +18,9 @@ use super::CallDeps;
 use super::gates::Gates;
 use super::outbox::Outbox;
 use super::peers::Peers;
-use super::program::{Program, Report};
+use super::program::{Order, Program, Report};
 use crate::clock;
-use crate::rtc::{self, Closed, Connection, ProgramTrack, RoomEvent};
+use crate::rtc::{self, Closed, Connection, RoomEvent};
 use crate::telemetry::{Hash, Redacted};
 
 /// Results of requests to the server that may wait for the loop; each request waits for its place.
@@ -80,7 +80,7 @@ impl Task {
     pub(super) fn new(
         deps: Arc<CallDeps>,
         connection: Connection,
-        track: ProgramTrack,
+        program: Program,
         signals: JobSignals,
     ) -> Self {
         let now = clock::now();
@@ -91,7 +91,7 @@ impl Task {
         let (done, done_in) = mpsc::channel(DONE_MAX);
         Self {
             peers: Peers::new(id),
-            program: Program::start(track, deps.faults),
+            program,
             outbox: Outbox::start(connection.sender()),
             deps,
             room,
@@ -214,20 +214,26 @@ impl Task {
             RoomEvent::AudioPublished { participant, .. } => self.published(&participant),
             RoomEvent::Unpublished { .. } => {}
             RoomEvent::AudioSubscribed {
-                participant, audio, ..
+                participant,
+                track_sid,
+                audio,
             } => {
                 debug!(identity = %Hash::of(&participant.identity), "audio subscribed");
                 let source = self.peers.source(&Identity::from(participant.identity));
                 self.program
-                    .order(super::program::Order::Attach { source, audio })
+                    .order(Order::Attach {
+                        source,
+                        track_sid,
+                        audio,
+                    })
                     .await;
             }
-            RoomEvent::AudioUnsubscribed { participant, .. } => {
+            RoomEvent::AudioUnsubscribed {
+                participant,
+                track_sid,
+            } => {
                 debug!(identity = %Hash::of(&participant.identity), "audio unsubscribed");
-                let source = self.peers.source(&Identity::from(participant.identity));
-                self.program
-                    .order(super::program::Order::Detach { source })
-                    .await;
+                self.program.order(Order::Detach { track_sid }).await;
             }
             RoomEvent::Data {
                 sender,

@@ -8,9 +8,9 @@ mod track;
 use std::collections::BTreeMap;
 
 pub use self::connection::{ConnectOptions, Connection, Sender};
-pub use self::track::{IncomingAudio, ProgramTrack};
+pub use self::track::{IncomingAudio, IncomingPacket, ProgramTrack};
 
-/// Samples per second of all PCM that crosses this module, mono.
+/// Samples per second of a track's time.
 pub const SAMPLE_RATE_HZ: u32 = 48_000;
 
 /// What a participant is to LiveKit, as the server stamps it from its access token.
@@ -69,7 +69,7 @@ pub enum RoomEvent {
         participant: Participant,
         track_sid: String,
     },
-    /// A subscription of ours stands: the track's PCM can be read.
+    /// A subscription of ours stands: the track's packets can be read.
     AudioSubscribed {
         participant: Participant,
         track_sid: String,

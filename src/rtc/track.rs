@@ -1,23 +1,23 @@
-//! PCM in and out: the program track that we publish, and the tracks that we subscribe to.
+//! Opus in and out: the program track that we publish, and the tracks that we subscribe to. Nothing is decoded here.
 
-use std::borrow::Cow;
+use std::task::{Context, Poll};
 
-use futures_util::{FutureExt, StreamExt};
+use bytes::Bytes;
+use futures_util::StreamExt;
 use livekit::prelude::{LocalAudioTrack, RemoteAudioTrack};
-use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
-use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use livekit::webrtc::encoded::{EncodedAudioSource, EncodedAudioStream, OpusFrame};
 
 use super::SAMPLE_RATE_HZ;
 
 /// The name under which the program track is published.
 const TRACK_NAME: &str = "program";
 
-/// The one track that the caller hears. Frames go out as they are handed in; the caller's clock is ours.
+/// The one track that the caller hears. Packets go out as they are handed in; the caller's clock is ours.
 #[derive(Debug)]
 pub struct ProgramTrack {
-    source: NativeAudioSource,
+    source: EncodedAudioSource,
     pub(super) track: LocalAudioTrack,
 }
 
@@ -28,43 +28,60 @@ impl ProgramTrack {
             noise_suppression: false,
             auto_gain_control: false,
         };
-        // No queue: the mixer ticks at the track's own rate.
-        let source = NativeAudioSource::new(options, SAMPLE_RATE_HZ, 1, 0);
-        let track =
-            LocalAudioTrack::create_audio_track(TRACK_NAME, RtcAudioSource::Native(source.clone()));
+        // No queue: whoever hands in packets has the clock.
+        let native = NativeAudioSource::new(options, SAMPLE_RATE_HZ, 1, 0);
+        let source = EncodedAudioSource::new(&native);
+        let track = LocalAudioTrack::create_audio_track(TRACK_NAME, RtcAudioSource::Native(native));
         Self { source, track }
     }
 
-    /// Sends 10 ms of PCM: 480 samples, mono, 48 kHz.
-    pub async fn send(&self, samples: &[i16]) {
-        let frame = AudioFrame {
-            data: samples.into(),
-            sample_rate: SAMPLE_RATE_HZ,
-            num_channels: 1,
-            samples_per_channel: samples.len() as u32,
-        };
-        if let Err(error) = self.source.capture_frame(&frame).await {
-            tracing::trace!(%error, "program frame refused");
+    /// Sends one Opus packet. `level_dbov`, from -127 to 0, travels along; without one that of speech does.
+    pub fn send(&self, payload: Bytes, level_dbov: Option<i8>) {
+        match OpusFrame::new(payload) {
+            Ok(frame) => self.source.push(match level_dbov {
+                Some(level) => frame.with_level_dbov(level),
+                None => frame,
+            }),
+            Err(error) => tracing::warn!(%error, "program packet refused"),
         }
     }
 }
 
-/// A remote participant's audio, decoded: 10 ms frames of 480 samples, mono, 48 kHz, one every 10 ms while subscribed.
+/// One Opus packet of a remote track, out of RED.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncomingPacket {
+    /// The packet.
+    pub payload: Bytes,
+    /// RTP's sequence number, extended so that it never wraps.
+    pub sequence: u64,
+    /// RTP's time at 48 kHz, extended so that it never wraps.
+    pub rtp_time_48k: u64,
+    /// Counts the times that the sender began anew; number and time then begin anew too.
+    pub stream: u64,
+}
+
+/// The packets of a remote participant's audio track, as they come.
 #[derive(Debug)]
 pub struct IncomingAudio {
-    stream: NativeAudioStream,
+    stream: EncodedAudioStream,
 }
 
 impl IncomingAudio {
     pub(super) fn new(track: &RemoteAudioTrack) -> Self {
         Self {
-            stream: NativeAudioStream::new(track.rtc_track(), SAMPLE_RATE_HZ as i32, 1),
+            stream: EncodedAudioStream::new(track.rtc_track()),
         }
     }
 
-    /// The next 10 ms if they are there, without waiting; `Some(None)` when the subscription has ended.
-    pub fn try_next(&mut self) -> Option<Option<Cow<'static, [i16]>>> {
-        let next = self.stream.next().now_or_never()?;
-        Some(next.map(|frame| frame.data))
+    /// The next packet, or `None` when there will be no more. Cancel-safe.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<IncomingPacket>> {
+        self.stream.poll_next_unpin(cx).map(|next| {
+            next.map(|frame| IncomingPacket {
+                payload: frame.payload,
+                sequence: frame.sequence,
+                rtp_time_48k: frame.rtp_time_48k,
+                stream: frame.stream,
+            })
+        })
     }
 }
