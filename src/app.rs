@@ -21,7 +21,7 @@ use context::UnixMillis;
 use tokio::{
     runtime::{self, Runtime},
     sync::mpsc,
-    task::{JoinError, JoinSet},
+    task::{JoinError, JoinHandle, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -32,11 +32,13 @@ use worker::{
 };
 
 use crate::{
+    admin::Admin,
     clock,
     config::{self, Audio, Config, Connection, Question, Report},
     graph,
+    http::{self, ApiServer, Guard},
     packet::{self, Done, PacketCommand},
-    room::{self, CallDeps, Faults, ServerApi},
+    room::{self, CallDeps, Desk, Faults, ServerApi},
     telemetry::{self, Hash, LogFormat, LogLevel},
 };
 
@@ -228,7 +230,8 @@ fn runtime() -> anyhow::Result<Runtime> {
 /// Starts every part, waits for a signal, and stops them in order: the worker takes no more calls, calls finish,
 /// listeners close. A second signal ends it at once.
 async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Result<Exit> {
-    let deps = Arc::new(call_deps(&config, &connection)?);
+    let desk = Arc::new(Desk::default());
+    let deps = Arc::new(call_deps(&config, &connection, desk.clone())?);
     let mut signals = StopSignals::install().context("cannot listen for signals")?;
     let (worker, assignments) = worker::start(worker_config(&config, &connection))?;
     let pages = health::router(worker.watch());
@@ -236,7 +239,9 @@ async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Resu
         .await
         .context("cannot serve the health page (`server.health_bind`)")?;
     info!(address = %listener.address(), agent_name = connection.agent_name, url = connection.url, "started");
-    let close = CancellationToken::new();
+    let (close, drain) = (CancellationToken::new(), CancellationToken::new());
+    let admin = Admin::new(desk, worker.watch(), drain.clone());
+    let api = api(&config, &connection, admin, close.clone()).await?;
     let mut listening = tokio::spawn(listener.serve(close.clone().cancelled_owned()));
     let grace = config.server.drain_grace;
     let run = move |assignment| run_call(deps.clone(), assignment);
@@ -245,6 +250,7 @@ async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Resu
     // Both arms are cancel-safe: a signal that is not received stays pending, and a handle can be awaited again.
     let signal = tokio::select! {
         signal = signals.next() => signal,
+        () = drain.cancelled() => "drain",
         ended = &mut listening => {
             ended.context("the health page's task failed")??;
             anyhow::bail!("the health page ended by itself");
@@ -270,8 +276,31 @@ async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Resu
     calls.abort();
     close.cancel();
     let _ = timeout(CLOSE_MAX, listening).await;
+    if let Some(api) = api {
+        let _ = timeout(CLOSE_MAX, api).await;
+    }
     info!("stopped");
     Ok(exit)
+}
+
+/// Serves the operators' interface, if the configuration says where.
+async fn api(
+    config: &Config,
+    connection: &Connection,
+    admin: Admin,
+    close: CancellationToken,
+) -> anyhow::Result<Option<JoinHandle<()>>> {
+    let Some(bind) = config.api.bind else {
+        return Ok(None);
+    };
+    let token = config.api.token()?;
+    let guard = Guard::new(&connection.api_key, &connection.api_secret, token.as_ref());
+    let pages = http::router(admin, guard, close.clone());
+    let server = ApiServer::bind(bind, pages)
+        .await
+        .context("cannot serve the operators' interface (`api.bind`)")?;
+    info!(address = %server.address(), "operators' interface serves");
+    Ok(Some(tokio::spawn(server.serve(close))))
 }
 
 fn worker_config(config: &Config, connection: &Connection) -> WorkerConfig {
@@ -312,9 +341,14 @@ where
     }
 }
 
-fn call_deps(config: &Config, connection: &Connection) -> anyhow::Result<CallDeps> {
+fn call_deps(
+    config: &Config,
+    connection: &Connection,
+    desk: Arc<Desk>,
+) -> anyhow::Result<CallDeps> {
     let Config {
         server: _,
+        api: _,
         call,
         notes,
         audio,
@@ -336,6 +370,7 @@ fn call_deps(config: &Config, connection: &Connection) -> anyhow::Result<CallDep
             &connection.api_key,
             connection.api_secret.expose(),
         ),
+        desk,
         curve: *curve,
         program_bitrate_bps: *program_bitrate_bps,
         faults: faults(),

@@ -1,8 +1,10 @@
 //! Baton: an in-room orchestrator for voice calls on LiveKit.
 
+pub mod admin;
 pub mod app;
 pub mod clock;
 pub mod graph;
+pub mod http;
 pub mod packet;
 pub mod room;
 pub mod rtc;

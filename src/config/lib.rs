@@ -8,6 +8,7 @@
 //! - A configuration with an error in it is never used, not even in part.
 //! - No input, however broken, panics or is held beyond [`FILE_BYTES_MAX`].
 
+mod api;
 mod audio;
 mod call_plan;
 mod explain;
@@ -28,6 +29,7 @@ use std::{collections::BTreeMap, path::Path};
 use call::{CallConfig, SpecialistName};
 
 pub use self::{
+    api::{Api, TokenError},
     audio::Audio,
     call_plan::SpecialistNotes,
     explain::{Explanation, Question, QuestionError, UnknownSpecialist, explain},
@@ -49,6 +51,8 @@ use self::{
 pub struct Config {
     /// The LiveKit server and this worker's place at it.
     pub server: Server,
+    /// Where operators see and steer calls.
+    pub api: Api,
     /// Specialists, routes, timers and limits, as the core wants them.
     pub call: CallConfig,
     /// What else is known of each specialist in [`Config::call`].
@@ -126,10 +130,12 @@ fn evaluate(files: &[String], entries: &[Entry], problems: Vec<Problem>) -> Resu
 
 fn read(section: &mut Section<'_, '_>) -> Config {
     let server = section.part("server", server::read);
+    let api = section.part("api", api::read);
     let audio = section.part("audio", audio::read);
     let (call, notes) = call_plan::read(section, audio.fade_ms);
     Config {
         server,
+        api,
         call,
         notes,
         audio,

@@ -136,14 +136,18 @@ impl Task {
                 outcome,
             } => {
                 debug!(?outcome, "handoff result");
-                if let Asker::Specialist { identity, .. } = asker {
-                    let outcome = HandoffOutcome::from(&outcome);
-                    self.peers.send(
-                        now,
-                        &identity,
-                        epoch,
-                        &Body::HandoffResult(HandoffResult { request, outcome }),
-                    );
+                match asker {
+                    Asker::Specialist { identity, .. } => {
+                        let outcome = HandoffOutcome::from(&outcome);
+                        self.peers.send(
+                            now,
+                            &identity,
+                            epoch,
+                            &Body::HandoffResult(HandoffResult { request, outcome }),
+                        );
+                    }
+                    Asker::Operator => self.answers.answer(request, outcome),
+                    Asker::Rule => {}
                 }
             }
             Command::Reject {

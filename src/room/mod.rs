@@ -11,6 +11,7 @@
 //!
 //! **Invariant**: what is decided about a call is decided in the crate `call`. Here is only how it is done.
 
+mod desk;
 mod effects;
 mod gates;
 mod outbox;
@@ -33,6 +34,7 @@ use crate::telemetry::Hash;
 
 use self::program::Program;
 
+pub use self::desk::{Ask, AskError, Change, ChangeKind, Changes, Desk, Post, Published};
 pub use self::program::Faults;
 pub use self::server_api::{ServerApi, ServerApiError};
 
@@ -50,6 +52,8 @@ pub struct CallDeps {
     pub metadata: BTreeMap<SpecialistName, String>,
     /// The server API.
     pub server: ServerApi,
+    /// Where each call publishes how it stands.
+    pub desk: Arc<Desk>,
     /// The shape of a crossfade.
     pub curve: Curve,
     /// Bits per second of the program track.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use audio::{Input, SourceId};
 use call::{
-    Call, CallId, Command, Departure, DispatchId, EndReason, Event, HandoffId, Identity,
-    Misbehaviour, ParticipantKind,
+    Asker, Call, CallId, Command, Departure, DispatchId, EndReason, Event, HandoffId,
+    HandoffRequest, Identity, Misbehaviour, ParticipantKind,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use worker::JobSignals;
 
 use super::CallDeps;
+use super::desk::{Answers, Ask, Post};
 use super::gates::Gates;
 use super::outbox::Outbox;
 use super::peers::Peers;
@@ -74,6 +75,10 @@ pub(super) struct Task {
     done_in: mpsc::Receiver<Done>,
     commands: Vec<Command>,
     ended: Option<EndReason>,
+    post: Post,
+    pub(super) answers: Answers,
+    /// Whether the call may stand elsewhere than it was published.
+    unpublished: bool,
 }
 
 impl Task {
@@ -89,6 +94,7 @@ impl Task {
         let mut commands = Vec::new();
         let call = Call::new(deps.plan.clone(), id.clone(), now, &mut commands);
         let (done, done_in) = mpsc::channel(DONE_MAX);
+        let post = deps.desk.open(&room, call.snapshot());
         Self {
             peers: Peers::new(id),
             program,
@@ -112,6 +118,9 @@ impl Task {
             done_in,
             commands,
             ended: None,
+            post,
+            answers: Answers::default(),
+            unpublished: false,
         }
     }
 
@@ -130,6 +139,7 @@ impl Task {
                     None => self.tell(Event::Stop),
                 },
                 Some(done) = self.done_in.recv() => self.request_done(done),
+                Some(ask) = self.post.ask() => self.asked(ask),
                 // Nothing but a place in the set; what came of the request has been told.
                 Some(_) = self.requests.join_next() => {}
                 () = self.signals.stopping(), if !stop_heard => {
@@ -148,6 +158,7 @@ impl Task {
         let now = clock::now();
         while self.call.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.call.handle_timeout(now, &mut self.commands);
+            self.unpublished = true;
         }
         self.carry_out_commands(now).await;
         if self.gates.take_due(now) {
@@ -166,6 +177,9 @@ impl Task {
         self.transmit(now);
         // Whoever was found to be lost just now.
         self.carry_out_commands(now).await;
+        if std::mem::take(&mut self.unpublished) {
+            self.post.publish(self.call.snapshot());
+        }
     }
 
     fn wake_at(&self) -> Instant {
@@ -193,8 +207,37 @@ impl Task {
 
     pub(super) fn tell(&mut self, event: Event) {
         debug!(event = ?Redacted(&event), "event");
+        self.unpublished = true;
         self.call
             .handle_event(clock::now(), event, &mut self.commands);
+    }
+
+    /// Somebody at the desk wants something.
+    fn asked(&mut self, ask: Ask) {
+        match ask {
+            Ask::Handoff {
+                target,
+                reason,
+                splice,
+                answer,
+            } => {
+                let request = self.answers.expect(answer);
+                self.tell(Event::HandoffRequested(HandoffRequest {
+                    asker: Asker::Operator,
+                    request,
+                    target,
+                    reason,
+                    splice,
+                    tool_call: None,
+                }));
+            }
+            Ask::End { answer } => {
+                info!("the call is ended by an operator");
+                self.tell(Event::Stop);
+                // Whoever asked may have stopped waiting.
+                let _ = answer.send(());
+            }
+        }
     }
 
     fn transmit(&mut self, now: Instant) {

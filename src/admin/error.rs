@@ -1,0 +1,63 @@
+//! Why a use case was not carried out.
+
+use crate::room::AskError;
+
+/// Why a use case was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// There is no such call in this process, or the visitor may not know of it.
+    #[error("there is no call {id:?} here")]
+    NoCall {
+        /// The id that was given.
+        id: String,
+    },
+    /// The visitor may not do that.
+    #[error("this needs {needs}")]
+    NotAllowed {
+        /// What would allow it.
+        needs: &'static str,
+    },
+    /// The call takes no more requests at the moment.
+    #[error("the call is busy: too many requests are waiting")]
+    Busy,
+    /// The call ended before it could answer.
+    #[error("the call ended before it answered")]
+    CallEnded,
+    /// Something in the request is wrong.
+    #[error("{what}")]
+    Invalid {
+        /// What is wrong, and what is right.
+        what: String,
+    },
+    /// The rules, or the state of the call, do not allow it.
+    #[error("refused: {reason}")]
+    Refused {
+        /// The reason's name, for programs.
+        code: &'static str,
+        /// The reason as a sentence.
+        reason: String,
+    },
+    /// It was tried, and everything is as it was before.
+    #[error("tried in vain: {reason}")]
+    Failed {
+        /// The reason's name, for programs.
+        code: &'static str,
+        /// The reason as a sentence.
+        reason: String,
+    },
+    /// This Baton cannot do that yet.
+    #[error("this Baton cannot {what} yet")]
+    NotBuilt {
+        /// What.
+        what: &'static str,
+    },
+}
+
+impl AdminError {
+    pub(super) fn asking(error: AskError, id: &str) -> Self {
+        match error {
+            AskError::NoCall => Self::NoCall { id: id.to_owned() },
+            AskError::Busy => Self::Busy,
+        }
+    }
+}

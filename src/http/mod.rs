@@ -1,0 +1,119 @@
+//! The operator's side over HTTP: `/api/v1`, with its OpenAPI document.
+//!
+//! Every request carries a credential, see [`Guard`]. What it may see and do, and what it means, is `admin`'s to say; here
+//! it is only read and written. Errors are `application/problem+json`.
+//!
+//! # What never happens here
+//! - Nothing of a call is shown to who brings no credential.
+//! - A client that is slow, silent or greedy costs a bounded place, and no call waits for it.
+
+mod calls;
+mod events;
+mod guard;
+mod problem;
+mod serve;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, Uri};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+
+use crate::admin::{Admin, CallList, CallView, ChangeView, HandoffAnswer, HandoffWish, WorkerView};
+
+pub use self::guard::Guard;
+pub use self::problem::Problem;
+pub use self::serve::{ApiServer, ServeError};
+
+/// The largest body of a request, in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1_024;
+/// Event streams at the same time.
+pub(crate) const STREAMS_MAX: usize = 256;
+/// The longest that a client may take to send the head of a request.
+pub(crate) const HEAD_MAX: Duration = Duration::from_secs(10);
+/// Connections at the same time; one more waits until one closes.
+pub(crate) const CONNECTIONS_MAX: usize = 512;
+
+/// What every request is given.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    admin: Admin,
+    guard: Arc<Guard>,
+    streams: Arc<Semaphore>,
+    /// Ends the streams, so that the listener can close.
+    close: CancellationToken,
+}
+
+/// The document of the interface.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Baton",
+        description = "See and steer the calls of one Baton process. Each request carries a LiveKit access token (`roomList` to list calls, `roomAdmin` with a room for the call in it) or the operator's token.",
+    ),
+    servers((url = "/api/v1")),
+    paths(
+        calls::list, calls::one, calls::end, calls::hand_off, calls::worker, calls::drain, events::all, events::of_one,
+    ),
+    components(schemas(CallList, CallView, ChangeView, HandoffAnswer, HandoffWish, WorkerView, Problem)),
+    security(("bearer" = [])),
+)]
+struct Document;
+
+/// The OpenAPI document of `/api/v1`.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document
+        .components
+        .get_or_insert_default()
+        .add_security_scheme("bearer", bearer);
+    document
+}
+
+/// Everything that is served; streams end when `close` is cancelled.
+pub fn router(admin: Admin, guard: Guard, close: CancellationToken) -> Router {
+    let app = App {
+        admin,
+        guard: Arc::new(guard),
+        streams: events::streams(),
+        close,
+    };
+    let api = Router::new()
+        .route("/calls", get(calls::list))
+        .route("/calls/{id}", get(calls::one).delete(calls::end))
+        .route("/calls/{id}/handoffs", post(calls::hand_off))
+        .route("/calls/{id}/events", get(events::of_one))
+        .route("/events", get(events::all))
+        .route("/worker", get(calls::worker))
+        .route("/drain", post(calls::drain))
+        .route("/openapi.json", get(openapi))
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(app);
+    Router::new()
+        .nest("/api/v1", api)
+        .fallback(no_page)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(document())
+}
+
+async fn no_page(uri: Uri) -> impl IntoResponse {
+    Problem::no_page(uri.path())
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> impl IntoResponse {
+    Problem::wrong_method(format!("{} does not take {method}", uri.path()))
+}

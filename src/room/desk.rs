@@ -1,0 +1,311 @@
+//! The calls of this process for whoever looks on from outside: what each has published, and a way to ask something of it.
+//!
+//! A call's task publishes its snapshot whenever something has changed, and takes [`Ask`]s in its loop. Whoever looks on reads
+//! the newest publication, or follows the changes from a number on; neither ever waits for the task, nor the task for
+//! them: the lock is held for as long as it takes to copy a pointer.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use call::{CallId, Outcome, RequestId, Snapshot, Splice, Target};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock;
+
+/// Asks that may wait for a call's task; one more is refused, since its call is stuck or flooded.
+const ASKS_MAX: usize = 16;
+/// Changes that are kept for whoever resumes; an older place is gone.
+const CHANGES_MAX: usize = 1_024;
+
+/// What is known of one call at one moment.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The room's name, which carries the caller's number.
+    pub room: String,
+    /// When the call began, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// When this was published, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// The same moment on the clock of the snapshot's deadlines.
+    pub at: Instant,
+    /// Where the call stands.
+    pub snapshot: Snapshot,
+}
+
+/// Something that was published.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Grows by one with every change in this process, from 1.
+    pub id: u64,
+    /// What became of the call.
+    pub kind: ChangeKind,
+    /// The call as it was then.
+    pub published: Arc<Published>,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It is new.
+    Opened,
+    /// It goes on.
+    Changed,
+    /// It is over.
+    Closed,
+}
+
+/// The changes after some place.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// In their order.
+    pub changes: Vec<Change>,
+    /// Changes before these were asked for and are no longer there.
+    pub torn: bool,
+}
+
+/// Something that is asked of a call. A call that ends drops the answer's sender.
+#[derive(Debug)]
+pub enum Ask {
+    /// Move the baton.
+    Handoff {
+        /// To whom.
+        target: Target,
+        /// Why.
+        reason: String,
+        /// Overrides the route's splice point.
+        splice: Option<Splice>,
+        /// What became of it.
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// End the call.
+    End {
+        /// That it ends.
+        answer: oneshot::Sender<()>,
+    },
+}
+
+/// Why a call could not be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// There is no such call in this process.
+    #[error("there is no such call")]
+    NoCall,
+    /// The call's task does not take more at the moment.
+    #[error("the call has {ASKS_MAX} requests waiting, which is the limit")]
+    Busy,
+}
+
+/// Every call of this process.
+#[derive(Debug)]
+pub struct Desk {
+    inner: Mutex<Inner>,
+    newest: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    calls: BTreeMap<CallId, Open>,
+    changes: VecDeque<Change>,
+    newest: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Open {
+    published: Arc<Published>,
+    asks: mpsc::Sender<Ask>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self {
+            inner: Mutex::default(),
+            newest: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Desk {
+    /// Puts a call on the desk; it is taken off when the post is dropped.
+    pub fn open(self: &Arc<Self>, room: &str, snapshot: Snapshot) -> Post {
+        let (asks, receiver) = mpsc::channel(ASKS_MAX);
+        let unix_ms = clock::unix_ms();
+        let published = Arc::new(Published {
+            room: room.to_owned(),
+            started_unix_ms: unix_ms,
+            unix_ms,
+            at: clock::now(),
+            snapshot,
+        });
+        self.record(ChangeKind::Opened, &published, |inner| {
+            let open = Open {
+                published: published.clone(),
+                asks,
+            };
+            inner.calls.insert(published.snapshot.call.clone(), open);
+        });
+        Post {
+            desk: self.clone(),
+            published,
+            asks: receiver,
+        }
+    }
+
+    /// The newest publication of every call, by the calls' ids.
+    pub fn calls(&self) -> Vec<Arc<Published>> {
+        let inner = self.inner.lock();
+        inner
+            .calls
+            .values()
+            .map(|open| open.published.clone())
+            .collect()
+    }
+
+    /// The newest publication of one call.
+    pub fn call(&self, id: &CallId) -> Option<Arc<Published>> {
+        let inner = self.inner.lock();
+        inner.calls.get(id).map(|open| open.published.clone())
+    }
+
+    /// How many calls there are.
+    pub fn len(&self) -> usize {
+        self.inner.lock().calls.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Asks something of a call; the answer comes on the ask's own channel.
+    ///
+    /// # Errors
+    /// When there is no such call, or when too many asks of it are waiting.
+    pub fn ask(&self, id: &CallId, ask: Ask) -> Result<(), AskError> {
+        let asks = self
+            .inner
+            .lock()
+            .calls
+            .get(id)
+            .map(|open| open.asks.clone())
+            .ok_or(AskError::NoCall)?;
+        asks.try_send(ask).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => AskError::Busy,
+            mpsc::error::TrySendError::Closed(_) => AskError::NoCall,
+        })
+    }
+
+    /// The number of the newest change, and a way to wait for the next.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+
+    /// What has changed after the change `seen`, at most `limit` of it.
+    pub fn changes_after(&self, seen: u64, limit: usize) -> Changes {
+        let inner = self.inner.lock();
+        let first = inner
+            .changes
+            .front()
+            .map_or(inner.newest + 1, |change| change.id);
+        // A number from before this process, or from the future, is no place to go on from.
+        let torn = seen.saturating_add(1) < first || seen > inner.newest;
+        let skip = usize::try_from((seen + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        Changes {
+            changes: inner
+                .changes
+                .iter()
+                .skip(if torn { 0 } else { skip })
+                .take(limit)
+                .cloned()
+                .collect(),
+            torn,
+        }
+    }
+
+    fn record(&self, kind: ChangeKind, published: &Arc<Published>, edit: impl FnOnce(&mut Inner)) {
+        let mut inner = self.inner.lock();
+        edit(&mut inner);
+        inner.newest += 1;
+        let change = Change {
+            id: inner.newest,
+            kind,
+            published: published.clone(),
+        };
+        if inner.changes.len() == CHANGES_MAX {
+            inner.changes.pop_front();
+        }
+        inner.changes.push_back(change);
+        self.newest.send_replace(inner.newest);
+    }
+}
+
+/// A call's own place at the desk.
+#[derive(Debug)]
+pub struct Post {
+    desk: Arc<Desk>,
+    published: Arc<Published>,
+    asks: mpsc::Receiver<Ask>,
+}
+
+impl Post {
+    /// Publishes where the call stands, if that is news.
+    pub fn publish(&mut self, snapshot: Snapshot) {
+        if snapshot == self.published.snapshot {
+            return;
+        }
+        self.published = Arc::new(Published {
+            room: self.published.room.clone(),
+            started_unix_ms: self.published.started_unix_ms,
+            unix_ms: clock::unix_ms(),
+            at: clock::now(),
+            snapshot,
+        });
+        let published = &self.published;
+        self.desk.record(ChangeKind::Changed, published, |inner| {
+            if let Some(open) = inner.calls.get_mut(&published.snapshot.call) {
+                open.published = published.clone();
+            }
+        });
+    }
+
+    /// The next ask. Cancel-safe: it receives from a queue.
+    pub async fn ask(&mut self) -> Option<Ask> {
+        self.asks.recv().await
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        let published = &self.published;
+        self.desk.record(ChangeKind::Closed, published, |inner| {
+            inner.calls.remove(&published.snapshot.call);
+        });
+    }
+}
+
+/// A request whose result somebody waits for.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    newest: u64,
+    waiting: BTreeMap<u64, oneshot::Sender<Outcome>>,
+}
+
+impl Answers {
+    /// A number for a request, under which its outcome will be answered.
+    pub(super) fn expect(&mut self, answer: oneshot::Sender<Outcome>) -> RequestId {
+        self.newest += 1;
+        // Whoever has gone away is no longer waited for.
+        self.waiting.retain(|_, answer| !answer.is_closed());
+        self.waiting.insert(self.newest, answer);
+        RequestId(self.newest)
+    }
+
+    /// Answers a request.
+    pub(super) fn answer(&mut self, request: RequestId, outcome: Outcome) {
+        if let Some(answer) = self.waiting.remove(&request.0) {
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(outcome);
+        }
+    }
+}
