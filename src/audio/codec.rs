@@ -81,10 +81,14 @@ impl Encoder {
         let mut inner = opus::Encoder::new(SAMPLE_RATE_HZ, Channels::Mono, Application::Voip)?;
         let bitrate_bps = bitrate_bps.clamp(6_000, 128_000) as i32;
         inner.set_bitrate(Bitrate::Bits(bitrate_bps))?;
+        let mut block = BytesMut::with_capacity(BLOCK_BYTES);
+        // The first cut makes the block one that is shared, which allocates.
+        block.extend_from_slice(&[0]);
+        drop(block.split());
         Ok(Self {
             inner,
             bitrate_bps,
-            block: BytesMut::with_capacity(BLOCK_BYTES),
+            block,
             scratch: [0; PACKET_BYTES_MAX],
             independent: true,
         })

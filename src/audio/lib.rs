@@ -10,6 +10,7 @@
 
 mod codec;
 mod fade;
+mod filler;
 mod frame;
 mod lane;
 mod level;
@@ -20,9 +21,11 @@ mod playout;
 mod queue;
 mod splice;
 mod utterance;
+mod watchdog;
 
 pub use codec::CodecError;
 pub use fade::{Curve, Fade, FadeStart};
+pub use filler::{CLIP_SECS_MAX, Clip, ClipError, FillerConfig, Sound};
 pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, FrameError, SAMPLE_RATE_HZ};
 pub use level::{SILENCE_DBFS, level_dbfs, peak_dbfs};
 pub use mixer::{
@@ -35,3 +38,4 @@ pub use playout::{
 };
 pub use queue::QUEUE_FRAMES_MAX;
 pub use utterance::{Utterance, UtteranceConfig, UtteranceEvent};
+pub use watchdog::{DeadAir, WatchdogConfig};

@@ -442,9 +442,9 @@ impl ProgramMixer {
     }
 
     /// Adds 10 ms to the next frame, beside the inputs.
-    pub(crate) fn add(&mut self, samples: &[i16; FRAME_SAMPLES]) {
-        for (sum, &sample) in self.endings.iter_mut().zip(samples) {
-            *sum += f32::from(sample);
+    pub(crate) fn add(&mut self, samples: &[f32; FRAME_SAMPLES]) {
+        for (sum, sample) in self.endings.iter_mut().zip(samples) {
+            *sum += sample;
         }
     }
 

@@ -10,12 +10,15 @@
 use bytes::Bytes;
 
 use crate::codec::{CodecError, ENCODER_DELAY, Encoder};
+use crate::filler::Filler;
 use crate::lane::{Filed, Lane};
 use crate::packet::{Packet, SLOT_SAMPLES};
 use crate::splice::OVERLAP;
+use crate::watchdog::Watchdog;
 use crate::{
-    Epoch, FRAME_SAMPLES, Fade, FadeStart, Frame, Input, MixerConfig, MixerError, ProgramMixer,
-    PullReport, SILENCE_DBFS, SourceId, Switch, level_dbfs,
+    DeadAir, Epoch, FRAME_SAMPLES, Fade, FadeStart, FillerConfig, Frame, Input, MixerConfig,
+    MixerError, ProgramMixer, PullReport, SILENCE_DBFS, SourceId, Switch, WatchdogConfig,
+    level_dbfs,
 };
 
 /// Tracks that are read at most.
@@ -34,6 +37,8 @@ const SHORTEN_MIN: usize = 240;
 const SHORTEN_MAX: usize = 720;
 /// Level in dBFS below which a slot is quiet enough to go over to packets of another encoder.
 const QUIET_DBFS: f32 = -55.0;
+/// Level in dBFS from which a slot has a voice in it.
+const VOICE_DBFS: f32 = -50.0;
 /// What was heard last, for the encoder: 80 ms.
 const HEARD_SAMPLES: usize = 4 * SLOT_SAMPLES;
 /// Gains closer to 0 dB than this leave a voice as it is.
@@ -115,6 +120,8 @@ pub struct Slot {
     pub levels: [Option<f32>; 2],
     /// What the mixer did in the two halves.
     pub mixed: [Option<PullReport>; 2],
+    /// Silence has lasted for too long with this slot, or has ended. The filler begins with the next one.
+    pub dead_air: Option<DeadAir>,
 }
 
 /// What has happened so far.
@@ -140,6 +147,10 @@ pub struct PlayoutCounters {
     pub overflown: u64,
     /// Times that the clock was held up.
     pub stalls: u64,
+    /// Times that nobody spoke who should have.
+    pub dead_airs: u64,
+    /// Those of them that were over at once.
+    pub false_starts: u64,
 }
 
 /// Makes the program track; see the module.
@@ -157,8 +168,10 @@ pub struct Playout {
     last_dbfs: f32,
     /// Whose packets are listened to while they pass.
     attended: Option<SourceId>,
+    filler: Option<Filler>,
+    watchdog: Option<Watchdog>,
     /// The dying away of a track that was taken out while its packets passed.
-    tail: Option<[i16; FRAME_SAMPLES]>,
+    tail: Option<[f32; FRAME_SAMPLES]>,
     heard: Box<[i16; HEARD_SAMPLES]>,
     counters: PlayoutCounters,
 }
@@ -207,6 +220,8 @@ impl Playout {
             number: 0,
             last_dbfs: SILENCE_DBFS,
             attended: None,
+            filler: None,
+            watchdog: None,
             tail: None,
             heard: Box::new([0; HEARD_SAMPLES]),
             counters: PlayoutCounters::default(),
@@ -266,6 +281,26 @@ impl Playout {
     /// Listens to the packets of this source also while they pass, so that their levels are known; `None` to stop.
     pub fn attend(&mut self, source: Option<SourceId>) {
         self.attended = source;
+    }
+
+    /// Says what is heard while nobody speaks who should, and when that is; nothing is without it.
+    pub fn guard(&mut self, watchdog: WatchdogConfig, filler: Option<FillerConfig>) {
+        self.watchdog = Some(Watchdog::new(watchdog));
+        self.filler = filler.map(Filler::new);
+    }
+
+    /// Says whether somebody should speak from now on.
+    pub fn expect_voice(&mut self, expected: bool) {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.expect(expected);
+        }
+    }
+
+    /// Whether the filler is heard, be it in its fades.
+    pub fn is_filling(&self) -> bool {
+        self.filler
+            .as_ref()
+            .is_some_and(|filler| !filler.is_closed())
     }
 
     /// As [`ProgramMixer::admit`].
@@ -474,7 +509,7 @@ impl Playout {
     /// The track that is all that is to be heard, and whose packets can go out as they are.
     fn alone(&self) -> Option<usize> {
         let input = self.mixer.alone()?;
-        if self.tail.is_some() {
+        if self.tail.is_some() || self.is_filling() {
             return None;
         }
         let mut places = self.places_of(input);
@@ -531,6 +566,10 @@ impl Playout {
                 (Made::Filled, payload, [Some(SILENCE_DBFS); 2])
             }
         };
+        let sounds = levels
+            .iter()
+            .any(|level| level.is_none_or(|dbfs| dbfs >= VOICE_DBFS));
+        let dead_air = self.watch(sounds);
         let first_heard =
             made == Made::Passed && input.is_some_and(|input| self.mixer.mark_heard(input));
         let mut mixed = [None; 2];
@@ -544,7 +583,24 @@ impl Playout {
             first_heard,
             levels,
             mixed,
+            dead_air,
         })
+    }
+
+    /// Starts and stops the filler by what is in a slot.
+    fn watch(&mut self, sounds: bool) -> Option<DeadAir> {
+        let seen = self.watchdog.as_mut()?.observe(SLOT_SAMPLES, sounds)?;
+        match seen {
+            DeadAir::Began => self.counters.dead_airs += 1,
+            DeadAir::Ended { false_start } => self.counters.false_starts += u64::from(false_start),
+        }
+        if let Some(filler) = &mut self.filler {
+            match seen {
+                DeadAir::Began => filler.start(),
+                DeadAir::Ended { .. } => filler.stop(),
+            }
+        }
+        Some(seen)
     }
 
     /// Leads the encoder up to what was heard of a track whose packets passed until now.
@@ -573,13 +629,12 @@ impl Playout {
             return;
         }
         self.take_over(place);
-        let mut tail = [0; FRAME_SAMPLES];
-        self.tracks[place].lane.take(&mut tail);
-        for (index, sample) in tail.iter_mut().enumerate() {
+        let mut frame = [0; FRAME_SAMPLES];
+        self.tracks[place].lane.take(&mut frame);
+        self.tail = Some(std::array::from_fn(|index| {
             let gain = 1.0 - (index as f32 + 0.5) / FRAME_SAMPLES as f32;
-            *sample = (f32::from(*sample) * gain).round() as i16;
-        }
-        self.tail = Some(tail);
+            f32::from(frame[index]) * gain
+        }));
     }
 
     fn mix(&mut self, behind: i64) -> Option<Slot> {
@@ -595,6 +650,9 @@ impl Playout {
             if let Some(tail) = self.tail.take() {
                 self.mixer.add(&tail);
             }
+            if let Some(filler) = self.filler.as_mut().filter(|filler| !filler.is_closed()) {
+                self.mixer.add(&filler.next());
+            }
             self.leak();
             let report = self.mixer.pull(&mut frame);
             levels[half] = Some(report.program_dbfs);
@@ -602,6 +660,11 @@ impl Playout {
             pcm[half * FRAME_SAMPLES..][..FRAME_SAMPLES].copy_from_slice(frame.samples());
         }
         self.last_dbfs = level_dbfs(&pcm);
+        let voices = mixed.iter().flatten().flat_map(PullReport::voices);
+        let loudest = voices
+            .map(|voice| voice.heard_dbfs)
+            .fold(SILENCE_DBFS, f32::max);
+        let dead_air = self.watch(loudest >= VOICE_DBFS);
         Some(Slot {
             payload: Some(self.encoder.encode(&pcm)),
             number: self.number,
@@ -611,6 +674,7 @@ impl Playout {
             first_heard: false,
             levels,
             mixed,
+            dead_air,
         })
     }
 
@@ -693,7 +757,7 @@ impl Playout {
             while track.lane.decoded() < FRAME_SAMPLES && track.lane.decode() {}
             let mut frame = Frame::SILENCE;
             track.lane.play(&mut frame);
-            self.mixer.add(frame.samples());
+            self.mixer.add(&frame.samples().map(f32::from));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The program track as packets, in virtual time: what passes as it came, what is mixed, and the seams between.
 
 use audio::{
-    Epoch, Fade, FadeStart, Input, Made, Packet, Playout, PlayoutConfig, PlayoutCounters,
-    SLOT_SAMPLES, Slot, SourceId, Taken, TrackId,
+    Clip, ClipError, DeadAir, Epoch, Fade, FadeStart, FillerConfig, Input, Made, Packet, Playout,
+    PlayoutConfig, PlayoutCounters, SLOT_SAMPLES, Slot, Sound, SourceId, Taken, TrackId,
+    WatchdogConfig,
 };
 use bytes::Bytes;
 use opus::{Application, Bitrate, Channels};
@@ -617,4 +618,157 @@ fn a_machine_that_stops_skips_time_and_sends_no_burst() {
     assert_eq!(stage.counters().stalls, 1);
     let skipped: u64 = stage.slots.iter().map(|slot| slot.skipped).sum();
     assert!(skipped.abs_diff(48_000) <= 2 * SLOT_SAMPLES as u64);
+}
+
+const WATCHDOG: WatchdogConfig = WatchdogConfig {
+    silence_samples: 48_000,
+    false_start_samples: 9_600,
+};
+
+fn filler(sound: Sound, dbfs: f32) -> FillerConfig {
+    FillerConfig {
+        sound,
+        dbfs,
+        fade_in: Fade::equal_power(200),
+        fade_out: Fade::equal_power(100),
+    }
+}
+
+fn noticed(stage: &Stage) -> Vec<(usize, DeadAir)> {
+    let slots = stage.slots.iter().enumerate();
+    slots
+        .filter_map(|(place, slot)| Some((place, slot.dead_air?)))
+        .collect()
+}
+
+#[test]
+fn dead_air_is_filled_from_the_slot_after_it_is_noticed_until_somebody_speaks() {
+    let mut stage = Stage::solo();
+    stage
+        .playout
+        .guard(WATCHDOG, Some(filler(Sound::ComfortNoise, -40.0)));
+    for _ in 0..100 {
+        stage.turn();
+    }
+    assert_eq!(noticed(&stage), [], "nobody is awaited");
+    stage.playout.expect_voice(true);
+    for _ in 0..150 {
+        stage.turn();
+    }
+    assert_eq!(noticed(&stage), [(149, DeadAir::Began)], "a second after");
+    assert!(rms_db(&stage.pcm[140 * 960..150 * 960]) < -90.0);
+    let begun = rms_db(&stage.pcm[151 * 960..152 * 960]);
+    assert!(begun > -75.0, "it has begun: {begun} dBFS");
+    let full = rms_db(&stage.pcm[180 * 960..250 * 960]);
+    assert!((full + 40.0).abs() < 2.5, "{full} dBFS");
+    let mut anna = Sender::new(tone(440.0, 1_000));
+    for _ in 0..100 {
+        let packet = anna.packet();
+        stage.push(1, packet);
+        stage.turn();
+    }
+    let last = noticed(&stage).last().copied();
+    assert!(
+        matches!(
+            last,
+            Some((250..=252, DeadAir::Ended { false_start: false }))
+        ),
+        "{last:?}"
+    );
+    assert!(!stage.playout.is_filling());
+    stage.assert_on_time();
+}
+
+#[test]
+fn a_voice_that_comes_as_soon_as_dead_air_was_noticed_is_a_false_start() {
+    let mut stage = Stage::solo();
+    stage
+        .playout
+        .guard(WATCHDOG, Some(filler(Sound::ComfortNoise, -40.0)));
+    stage.playout.expect_voice(true);
+    for _ in 0..55 {
+        stage.turn();
+    }
+    let mut anna = Sender::new(tone(440.0, 1_000));
+    for _ in 0..10 {
+        let packet = anna.packet();
+        stage.push(1, packet);
+        stage.turn();
+    }
+    assert_eq!(
+        (stage.counters().dead_airs, stage.counters().false_starts),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_holder_that_talks_is_no_dead_air_and_one_that_falls_silent_is() {
+    let mut stage = Stage::solo();
+    stage
+        .playout
+        .guard(WATCHDOG, Some(filler(Sound::ComfortNoise, -40.0)));
+    stage.playout.expect_voice(true);
+    let mut anna = Sender::new(tone(440.0, 1_000));
+    for _ in 0..150 {
+        let packet = anna.packet();
+        stage.push(1, packet);
+        stage.turn();
+    }
+    assert_eq!(noticed(&stage), []);
+    assert_eq!(stage.counters().taken_over, 0, "it passes all the while");
+    for _ in 0..100 {
+        stage.turn();
+    }
+    assert!(matches!(noticed(&stage)[..], [(199..=202, DeadAir::Began)]));
+    assert!(rms_db(&stage.pcm[stage.pcm.len() - 9_600..]) > -45.0);
+}
+
+#[test]
+fn fillers_have_their_level_and_go_round_without_a_seam() {
+    let clip = Clip::new(recorded("billing-hello")).expect("a clip");
+    let round = clip.samples();
+    let usual = percentile_jump(&recorded("billing-hello"), 0.999);
+    for sound in [
+        Sound::Tone {
+            hz: 425,
+            on_ms: 1_000,
+            off_ms: 0,
+        },
+        Sound::Tone {
+            hz: 425,
+            on_ms: 400,
+            off_ms: 600,
+        },
+        Sound::Clip(clip),
+    ] {
+        let mut stage = Stage::solo();
+        stage
+            .playout
+            .guard(WATCHDOG, Some(filler(sound.clone(), -30.0)));
+        stage.playout.expect_voice(true);
+        for _ in 0..100 + 2 * round / SLOT_SAMPLES {
+            stage.turn();
+        }
+        let heard = &stage.pcm[70 * SLOT_SAMPLES..];
+        let level = rms_db(heard);
+        let (wanted, most) = match &sound {
+            Sound::Tone { off_ms: 600, .. } => (-34.0, 160),
+            Sound::Tone { .. } | Sound::ComfortNoise => (-30.0, 160),
+            Sound::Clip(_) => (-30.0, usual),
+        };
+        assert!((level - wanted).abs() < 1.5, "{sound:?}: {level} dBFS");
+        let jump = largest_jump(heard);
+        assert!(jump <= most, "a jump of {jump}, not {most}");
+    }
+}
+
+#[test]
+fn a_sound_that_cannot_go_round_is_refused() {
+    assert_eq!(
+        Clip::new(vec![1_000; 4_800]),
+        Err(ClipError::TooShort { ms: 100 })
+    );
+    assert_eq!(Clip::new(vec![0; 48_000]), Err(ClipError::Silent));
+    let long = vec![1_000; 601 * 48_000];
+    assert_eq!(Clip::new(long), Err(ClipError::TooLong { secs: 601 }));
 }

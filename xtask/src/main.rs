@@ -37,6 +37,8 @@ cargo xtask COMMAND
   sim wire [--seeds N] [--from N] [--threads N]
                      run both ends of the protocol over a bad channel, once per seed, on every core; a seed that
                      fails is kept in src/wire/tests/seeds.txt
+  sim audio [--switches N] [--seed N] [--threads N]
+                     switch between voices over a bad network in virtual time and check every slot of the program track
   setup              check the tools, install livekit-server and the virtual environments
   help               show this
 
