@@ -15,12 +15,17 @@ use crate::setup::Environment;
 const INTERPRETER: &str = "BATON_PYTHON_PYTHON";
 /// What runs on a real server with the real Baton: a folder of `room_tests`, the interpreter whose packages it needs, and
 /// what of the package is checked for its types with them.
-const ROOM_TESTS: [(&str, &str, Option<&str>); 2] = [
+const ROOM_TESTS: [(&str, &str, Option<&str>); 3] = [
     ("by_hand", INTERPRETER, None),
     (
         "with_livekit_agents",
         "BATON_PYTHON_LIVEKIT_AGENTS",
         Some("baton.livekit_agents"),
+    ),
+    (
+        "with_pipecat",
+        "BATON_PYTHON_PIPECAT",
+        Some("baton.pipecat"),
     ),
 ];
 

@@ -66,6 +66,7 @@ def test_an_agent_greets_hands_off_and_is_told_of_a_refusal() -> None:
                     await until("both are registered", lambda: server.log().count("worker registered") == 3)
                     phone = await stage.dial()
                     await phone.hears(500)
+                    assert told(triage, "started")[0]["tools"] == ["look_up", "handoff"]
                     say = phone.room.local_participant.send_text
 
                     await say("nowhere", topic="test.says")

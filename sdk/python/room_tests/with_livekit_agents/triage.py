@@ -25,7 +25,6 @@ from baton import livekit_agents as baton  # Baton
 
 NAME = os.environ.get("AGENT_NAME", "triage")
 HZ = int(os.environ.get("AGENT_HZ", "440"))
-TARGETS = json.loads(os.environ.get("AGENT_TARGETS", '{"billing": "Invoices and payments"}'))
 LENGTHS = json.loads(os.environ.get("AGENT_CLIPS", "{}"))
 
 server = AgentServer(
@@ -95,9 +94,9 @@ async def entrypoint(ctx: JobContext) -> None:
         caller.client = object()
         report("hydrated", state=state)
 
-    part = await baton.start(session, agent=Triage(), ctx=ctx, targets=TARGETS, share=caller, hydrate=hydrate)  # Baton
+    part = await baton.start(session, agent=Triage(), ctx=ctx, share=caller, hydrate=hydrate)  # Baton
     assert part is not None
-    report("started", context=[item.id for item in session.current_agent.chat_ctx.items])
+    report("started", tools=[tool.info.name for tool in session.current_agent.tools])
 
     async def ended(reason: str) -> None:
         report("ended", reason=reason)

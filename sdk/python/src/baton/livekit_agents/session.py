@@ -289,10 +289,9 @@ class Participation(Agent):
     # The session.
 
     async def _begin(self, call: Call) -> None:
-        if self._targets is None:
-            self._targets = {}
-        if self._targets:
-            tool = handoff_tool(call, self._targets, previous=True)
+        targets = call.targets if self._targets is None else self._targets
+        if targets:
+            tool = handoff_tool(call, targets, call.may_hand_back)
             await self._agent.update_tools([*self._agent.tools, tool])
         options = self._room_options
         caller = self._job.connection.find_caller()

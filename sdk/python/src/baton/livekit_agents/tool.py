@@ -18,7 +18,7 @@ def handoff_tool(call: Call, targets: Mapping[str, str], previous: bool = False)
         reason = str(raw_arguments.get("reason", ""))
         try:
             request = call.request(None if previous and to == "previous" else to, reason)
-            await request.accepted()
+            await request.under_way()
         except HandoffError as error:
             raise llm.ToolError(str(error)) from error
         return llm.ToolResult(f"{to} takes over", reply_required=False)

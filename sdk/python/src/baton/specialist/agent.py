@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from livekit import rtc
 
 from baton.bodies import (
-    HandoffAccepted,
     HandoffDone,
     HandoffFailed,
     HandoffOutcome,
@@ -172,8 +171,8 @@ def outcome_error(outcome: HandoffRefused | HandoffFailed) -> HandoffError:
 class Request(Protocol):
     """A handoff that was asked for."""
 
-    async def accepted(self) -> HandoffAccepted:
-        """Returns when it is being tried. Raises `HandoffError` if it is not."""
+    async def under_way(self) -> None:
+        """Returns when it is being tried. Raises `HandoffError` if it is refused."""
 
     async def done(self) -> HandoffDone:
         """Returns when the baton has moved. Raises `HandoffError` if it will not."""
@@ -265,6 +264,10 @@ class Call:
         """What says things to the caller."""
         self.memory = memory
         """The conversation and the shared state, as far as they have come."""
+        self.targets: dict[str, str] = {}
+        """To whom routes lead from here, each with what it is for; a condition may still refuse a handoff."""
+        self.may_hand_back = False
+        """Whether it may hand back to whoever had the baton before."""
         self._listen = listen
         self._wishes = wishes
         self._holds = holds

@@ -101,6 +101,8 @@ WELCOME_MAX_SECS = 60.0
 """The longest that Baton may take to welcome a specialist that has just joined."""
 FAREWELL_MAX_SECS = 1.0
 """How long the last acks are waited for before the room is left."""
+REFUSAL_MAX_SECS = 0.5
+"""How long a refusal may take: Baton refuses at once, and says nothing else before it is done or has failed."""
 LEFT_MAX_SECS = 2.0
 """How long an agent may take to put its things away."""
 TEXT_CHARS_MAX = 512
@@ -145,8 +147,10 @@ class _Request:
             # Who asked may have gone away, and nobody is told then.
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def accepted(self) -> HandoffAccepted:
-        return await asyncio.shield(self.first)
+    async def under_way(self) -> None:
+        await asyncio.wait((self.first,), timeout=REFUSAL_MAX_SECS)
+        if self.first.done():
+            self.first.result()
 
     async def done(self) -> HandoffDone:
         return await asyncio.shield(self.last)
@@ -405,6 +409,8 @@ class Job:
             return
         if isinstance(body, Welcome):
             self._welcomed.set()
+            self.call.targets = {target.name: target.description for target in body.targets}
+            self.call.may_hand_back = body.previous
             self.caller.keep(body.terms.preroll_ms or 0)
             self._apply_gate()
             self.connection.repeat_wish()

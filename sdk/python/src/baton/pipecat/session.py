@@ -1,0 +1,313 @@
+"""A pipeline between the gates: prepared, granted, revoked."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from pipecat.adapters.schemas.function_schema import FunctionSchema
+from pipecat.adapters.schemas.tools_schema import ToolsSchema
+from pipecat.audio.dtmf.types import KeypadEntry
+from pipecat.frames.frames import (
+    FunctionCallResultProperties,
+    InputDTMFFrame,
+    InterruptionWorkerFrame,
+    LLMRunFrame,
+    TTSSpeakFrame,
+)
+from pipecat.pipeline.worker import PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.llm_service import FunctionCallParams, LLMService
+from pipecat.workers.runner import WorkerRunner
+
+from baton.bodies import ContextItem, Continue, Greet, Opening, Say, Wait
+from baton.errors import BatonError
+from baton.pipecat.messages import Mirror as Messages
+from baton.shared import Mirror
+from baton.specialist import Agent, Call, Granting, HandoffError, Hearing, Preparation, Specialist
+from baton.specialist.tasks import Tasks
+from baton.targets import NAME, description, parameters
+
+SYNC_SECS = 0.2
+"""How often what has changed is looked for."""
+BUILD_MAX_SECS = 30.0
+"""How long a bot may take until its pipeline runs."""
+
+logger = logging.getLogger("baton")
+
+Bot = Callable[[Call], Awaitable[None]]
+"""Builds the pipeline of a call, and calls `take_part`."""
+Hydrate = Callable[[dict[str, Any]], Awaitable[None] | None]
+"""Rebuilds what does not travel, from the state, before the specialist is ready."""
+
+
+class NoPartError(BatonError):
+    """A bot has not called `take_part`."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the bot does not take part: {why}; its function has to call `take_part` with its worker")
+
+
+def run(agent_name: str, bot: Bot, *, sample_rate: int = 24_000, in_sample_rate: int = 16_000, max_calls: int = 20) -> None:
+    """Takes calls under this name until SIGTERM or SIGINT. `sample_rate` is what the pipeline puts out. LiveKit's environment
+    variables say where: `LIVEKIT_URL`, `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET`. Raises `WorkerError`."""
+    hearing = Hearing(sample_rate=in_sample_rate, frame_ms=20)
+    specialist = Specialist(agent_name, max_calls=max_calls, sample_rate=sample_rate, hearing=hearing)
+    asyncio.run(specialist.run(lambda call: _Bot(call, bot)))
+
+
+async def take_part(
+    call: Call,
+    worker: PipelineWorker,
+    context: LLMContext,
+    *,
+    llm: LLMService[Any] | None = None,
+    targets: Mapping[str, str] | None = None,
+    share: Any = None,
+    hydrate: Hydrate | None = None,
+) -> None:
+    """Runs the pipeline while the call lasts, in place of a runner.
+
+    `context` mirrors the conversation. With `llm`, the model may hand off to `targets`: specialists, and what each is for; by
+    default those of the routes.
+    `share` is a dataclass or a pydantic model that mirrors the shared state; `hydrate` is called with the state before the
+    specialist is ready.
+    """
+    bot = _bots.get(id(call))
+    if bot is None:
+        raise NoPartError("it was not started by `baton.pipecat.run`")
+    part = Participation(call, worker, context, llm, targets, share, hydrate)
+    await bot.runs(part)
+
+
+class Participation:
+    """A pipeline's part in a call."""
+
+    def __init__(
+        self,
+        call: Call,
+        worker: PipelineWorker,
+        context: LLMContext,
+        llm: LLMService[Any] | None,
+        targets: Mapping[str, str] | None,
+        share: Any,
+        hydrate: Hydrate | None,
+    ) -> None:
+        self.call = call
+        """The call."""
+        self.worker = worker
+        """What runs the pipeline."""
+        self._context = context
+        self._messages = Messages()
+        self._messages.news(context.messages)
+        self._mirror = Mirror(share) if share is not None else None
+        self._hydrate = hydrate
+        # What came before the bot was there.
+        self._arrived: list[ContextItem] = list(call.memory.items)
+        self._tasks = Tasks()
+        self._sharing: asyncio.Task[Any] | None = None
+        self.started = asyncio.Event()
+        """Set when the pipeline runs."""
+        self._llm = llm
+        self._targets = targets
+
+        async def started(*_: Any) -> None:
+            self.started.set()
+
+        worker.add_event_handler("on_pipeline_started", started)
+
+    async def share(self) -> None:
+        """Shares now what the mirrored object has of new; see `baton.livekit_agents.Participation.share`."""
+        if self._mirror is None:
+            return
+        changes = self._mirror.changes()
+        if not changes:
+            return
+        try:
+            await self.call.patch(changes)
+        except BatonError:
+            self._mirror.apply(self.call.memory.state)
+            raise
+        self._mirror.shared(changes)
+
+    async def prepare(self) -> None:
+        """Takes over what there is."""
+        state = self.call.memory.state
+        if self._mirror is not None:
+            self._mirror.apply(state)
+        if self._hydrate is not None:
+            hydrated = self._hydrate(state)
+            if hydrated is not None:
+                await hydrated
+        self.take_in()
+        # Baton's Welcome, which has the routes, may have come after the bot was made.
+        llm, self._llm = self._llm, None
+        targets = self.call.targets if self._targets is None else self._targets
+        if llm is not None and targets:
+            self._offer_handoff(llm, targets)
+
+    async def granted(self, opening: Opening) -> None:
+        """Opens, and shares what happens until it is cancelled."""
+        self.take_in()
+        match opening:
+            case Greet() | Continue():
+                await self.worker.queue_frame(LLMRunFrame())
+            case Say(text):
+                await self.worker.queue_frame(TTSSpeakFrame(text))
+            case Wait():
+                pass
+        while True:
+            await asyncio.sleep(SYNC_SECS)
+            self.sync()
+            if self._sharing is None or self._sharing.done():
+                self._sharing = self._tasks.start(self._share(), "baton: state")
+
+    async def revoked(self) -> None:
+        """Falls silent."""
+        await self.worker.queue_frame(InterruptionWorkerFrame())
+        await asyncio.sleep(SYNC_SECS)
+        self.sync()
+
+    def arrived(self, items: tuple[ContextItem, ...]) -> None:
+        """Others have said this."""
+        self._arrived += items
+
+    def state_changed(self) -> None:
+        """Somebody else has changed the state."""
+        if self._mirror is not None:
+            self._mirror.apply(self.call.memory.state)
+
+    async def digit(self, digit: str) -> None:
+        """The caller has pressed a key."""
+        try:
+            key = KeypadEntry(digit)
+        except ValueError:
+            logger.debug("a key that Pipecat does not know")
+            return
+        await self.worker.queue_frame(InputDTMFFrame(button=key))
+
+    async def stop(self) -> None:
+        """Ends."""
+        await self._tasks.stop()
+
+    def take_in(self) -> None:
+        """Puts what has arrived into the context."""
+        arrived, self._arrived = tuple(self._arrived), []
+        if arrived:
+            self._context.set_messages(self._messages.take(arrived, self._context.messages))
+
+    def sync(self) -> None:
+        """Gives Baton what the context has of new."""
+        news = self._messages.news(self._context.messages)
+        if news:
+            self.call.append(*news)
+
+    async def _share(self) -> None:
+        try:
+            await self.share()
+        except BatonError as error:
+            logger.warning("the state was not shared: %s", error)
+
+    def _offer_handoff(self, llm: LLMService[Any], targets: Mapping[str, str]) -> None:
+        previous = self.call.may_hand_back
+
+        async def handoff(params: FunctionCallParams) -> None:
+            to = str(params.arguments.get("to", ""))
+            reason = str(params.arguments.get("reason", ""))
+            try:
+                request = self.call.request(None if previous and to == "previous" else to, reason)
+                await request.under_way()
+            except HandoffError as error:
+                await params.result_callback({"error": str(error)})
+                return
+            quiet = FunctionCallResultProperties(run_llm=False)
+            await params.result_callback({"result": f"{to} takes over"}, properties=quiet)
+
+        schema = parameters(targets, previous)
+        function = FunctionSchema(
+            name=NAME,
+            description=description(targets, previous),
+            properties=schema["properties"],
+            required=schema["required"],
+        )
+        tools = self._context.tools
+        theirs = tools.standard_tools if isinstance(tools, ToolsSchema) else []
+        self._context.set_tools(ToolsSchema(standard_tools=[*theirs, function]))
+        llm.register_function(NAME, handoff, cancel_on_interruption=True)
+
+
+class _Bot(Agent):
+    """What the job tells, for a participation that is made meanwhile."""
+
+    def __init__(self, call: Call, bot: Bot) -> None:
+        self._call = call
+        self._bot = bot
+        self._part: Participation | None = None
+        self._made = asyncio.Event()
+        self._runner = WorkerRunner(handle_sigint=False, handle_sigterm=False)
+        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
+        _bots[id(call)] = self
+
+    async def runs(self, part: Participation) -> None:
+        """Runs the pipeline until the call is over."""
+        self._part = part
+        self._made.set()
+        await self._runner.add_workers(part.worker)
+        await self._runner.run()
+
+    async def joined(self, call: Call) -> None:
+        self._task = asyncio.ensure_future(self._bot(call))
+        self._task.add_done_callback(self._ended)
+
+    async def prepare(self, call: Call, preparation: Preparation) -> None:
+        try:
+            async with asyncio.timeout(BUILD_MAX_SECS):
+                part = await self._there()
+                await part.started.wait()
+        except TimeoutError:
+            raise NoPartError(f"its pipeline did not start within {BUILD_MAX_SECS:g} s") from None
+        await part.prepare()
+
+    async def granted(self, call: Call, grant: Granting) -> None:
+        await (await self._there()).granted(grant.opening)
+
+    async def revoked(self, call: Call) -> None:
+        if self._part is not None:
+            await self._part.revoked()
+
+    def items(self, call: Call, items: tuple[ContextItem, ...]) -> None:
+        if self._part is not None:
+            self._part.arrived(items)
+
+    def state_changed(self, call: Call, patch: dict[str, Any]) -> None:
+        if self._part is not None:
+            self._part.state_changed()
+
+    def digit(self, call: Call, digit: str) -> None:
+        if self._part is not None:
+            self._tasks.start(self._part.digit(digit), "baton: digit")
+
+    async def left(self, call: Call) -> None:
+        _bots.pop(id(call), None)
+        if self._part is not None:
+            await self._part.stop()
+        await self._tasks.stop()
+        await self._runner.cancel(reason="baton: the specialist's part is over")
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _there(self) -> Participation:
+        await self._made.wait()
+        assert self._part is not None
+        return self._part
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the bot failed", exc_info=error)
+        # Whoever has no pipeline any more has nothing to say.
+        self._call.leave()
+
+
+_bots: dict[int, _Bot] = {}
+"""By the identity of the call's object."""
