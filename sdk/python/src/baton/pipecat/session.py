@@ -215,7 +215,9 @@ class Participation:
             to = str(params.arguments.get("to", ""))
             reason = str(params.arguments.get("reason", ""))
             try:
-                request = self.call.request(None if previous and to == "previous" else to, reason)
+                request = self.call.request(
+                    None if previous and to == "previous" else to, reason, tool_call=params.tool_call_id
+                )
                 await request.under_way()
             except HandoffError as error:
                 await params.result_callback({"error": str(error)})

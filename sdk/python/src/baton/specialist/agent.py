@@ -37,6 +37,8 @@ class Preparation:
     """Why it moves."""
     opening: Opening
     """Whether this specialist is to speak first."""
+    task: Any = None
+    """What it is delegated to do; it ends that with `Call.complete`. `None` if the baton is not to come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,10 @@ class Agent:
 
     def state_changed(self, call: "Call", patch: dict[str, Any]) -> None:
         """The shared state was changed by somebody else; `Call.memory` has it already."""
+
+    async def summarize(self, call: "Call") -> str | None:
+        """Makes a summary of the conversation for the one who takes over; `None` for none."""
+        return None
 
     def finishing(self, call: "Call") -> None:
         """The baton will be taken at the end of the utterance: nothing new can be said from here on."""
@@ -132,6 +138,15 @@ class HandoffFailedError(HandoffError):
         """Why."""
         self.detail = failed.detail
         """The same as a sentence."""
+
+
+class DelegationError(BatonError):
+    """A delegation ended without a result."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the delegation has no result: {why}")
+        self.why = why
+        """Why, in Baton's words."""
 
 
 class TooManyRequestsError(HandoffError):
@@ -225,8 +240,13 @@ class Wishes(Protocol):
     async def patch(self, merge_patch: dict[str, Any], base_version: int | None) -> int:
         """Changes the state."""
 
-    def request(self, target: Target, reason: str) -> Request:
+    def request(
+        self, target: Target, reason: str, tool_call: str | None = None, delegation: Any = None, result: Any = None
+    ) -> Request:
         """Asks for a handoff. Raises `HandoffError`."""
+
+    async def delegation(self, request: Request) -> Any:
+        """What comes of a delegation."""
 
     def leave(self) -> None:
         """Leaves the call."""
@@ -299,11 +319,23 @@ class Call:
         """Asks for the baton to be handed back to whoever had it before; as `handoff`."""
         return await self.request(None, reason).done()
 
-    def request(self, to: str | None, reason: str = "") -> Request:
-        """Asks for a handoff, to whoever had the baton before if `to` is `None`, and waits for nothing. Raises
-        `HandoffError` if it cannot be asked for."""
+    def request(self, to: str | None, reason: str = "", *, tool_call: str | None = None) -> Request:
+        """Asks for a handoff, to whoever had the baton before if `to` is `None`, and waits for nothing. `tool_call` is the id
+        of the model's call by which it asks: Baton does not wait for its result. Raises `HandoffError` if it cannot be asked
+        for."""
         target: Target = ToPrevious() if to is None else ToSpecialist(SpecialistName(to))
-        return self._wishes.request(target, reason)
+        return self._wishes.request(target, reason, tool_call)
+
+    async def delegate(self, to: str, task: Any, reason: str = "", *, tool_call: str | None = None) -> Any:
+        """Hands the baton to another specialist for a task, and returns its result when it has come back. Task and result are
+        JSON. Raises `HandoffError`, `DelegationError` or `UnserialisableError`."""
+        request = self._wishes.request(ToSpecialist(SpecialistName(to)), reason, tool_call, delegation=task)
+        return await self._wishes.delegation(request)
+
+    async def complete(self, result: Any, reason: str = "") -> HandoffDone:
+        """Ends a task that was delegated to this specialist: the result, which is JSON, goes with the baton to whoever
+        delegated it. Raises `HandoffError` or `UnserialisableError`."""
+        return await self._wishes.request(ToPrevious(), reason, result=result).done()
 
     def append(self, *items: ContextItem) -> None:
         """Adds to the conversation, or replaces items by their ids. Whoever takes over has them."""

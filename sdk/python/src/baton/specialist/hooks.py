@@ -87,6 +87,10 @@ class Hooks:
             self._digit = number
             self._told(lambda: self._agent.digit(self._call, digit))
 
+    async def summarize(self) -> str | None:
+        """Has it make a summary."""
+        return await self._agent.summarize(self._call)
+
     def items(self, items: tuple[ContextItem, ...]) -> None:
         """Tells it what others have said."""
         if items:

@@ -20,8 +20,11 @@ from baton.assembly import Assembly, AssemblyError
 from baton.bodies import (
     Body,
     ContextAppend,
+    ContextApplied,
     ContextChunk,
     ContextItem,
+    ContextResult,
+    DelegationResult,
     Dtmf,
     Granted,
     HandoffAccepted,
@@ -44,6 +47,8 @@ from baton.bodies import (
     StateDenied,
     StatePatch,
     StateResult,
+    SummaryRequest,
+    SummaryResult,
     Target,
     Welcome,
 )
@@ -59,11 +64,13 @@ from baton.specialist.agent import (
     Agent,
     Call,
     CallOverError,
+    DelegationError,
     Granting,
     HandoffError,
     NotHolderError,
     NotSentError,
     Preparation,
+    Request,
     StateConflictError,
     StateError,
     StateForbiddenError,
@@ -139,8 +146,9 @@ class AgentFailedError(BatonError):
 class _Request:
     """A handoff that was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: RequestId) -> None:
         loop = asyncio.get_running_loop()
+        self.number = number
         self.first: asyncio.Future[HandoffAccepted] = loop.create_future()
         self.last: asyncio.Future[HandoffDone] = loop.create_future()
         for future in (self.first, self.last):
@@ -226,6 +234,8 @@ class Job:
         self._assembly = Assembly(limits)
         self._patches: dict[int, asyncio.Future[int]] = {}
         self._last_patch = 0
+        self._applied_unsaid = False
+        self._delegations: dict[RequestId, asyncio.Future[Any]] = {}
         self._waiting_for: tuple[Preparation, Packet | None] | None = None
         self._connected = True
         self._sid = ""
@@ -266,8 +276,15 @@ class Job:
         """Tells of every outcome of a request."""
         self._outcomes.append(told)
 
-    def request(self, target: Target, reason: str) -> _Request:
-        """Asks for a handoff. Raises `HandoffError`."""
+    def request(
+        self,
+        target: Target,
+        reason: str,
+        tool_call: str | None = None,
+        delegation: Any = None,
+        result: Any = None,
+    ) -> _Request:
+        """Asks for a handoff. Raises `HandoffError`, or `UnserialisableError`."""
         if self._ended.done():
             raise CallOverError
         if not self._standing.may_hand_off:
@@ -276,13 +293,34 @@ class Job:
             raise TooManyRequestsError(REQUESTS_MAX)
         number = RequestId(self._last_request + 1)
         try:
-            self._send(HandoffRequest(number, target, reason[:TEXT_CHARS_MAX]))
+            self._send(
+                HandoffRequest(
+                    number,
+                    target,
+                    reason[:TEXT_CHARS_MAX],
+                    tool_call,
+                    None if delegation is None else _encoded("the task", delegation),
+                    None if result is None else _encoded("the result", result),
+                )
+            )
         except SendError as error:
             raise NotSentError(str(error)) from error
         self._last_request = number
-        request = self._requests[number] = _Request()
+        request = self._requests[number] = _Request(number)
         self._pump()
         return request
+
+    async def delegation(self, request: Request) -> Any:
+        """What comes of a delegation. Raises `HandoffError` or `DelegationError`."""
+        if not isinstance(request, _Request):
+            raise TypeError("it is no request of this job")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._delegations[request.number] = future
+        try:
+            await request.done()
+            return await future
+        finally:
+            self._delegations.pop(request.number, None)
 
     def append(self, items: tuple[ContextItem, ...]) -> None:
         """Adds to the conversation."""
@@ -295,10 +333,7 @@ class Job:
         """Changes the state. Raises `StateError` or `CallOverError`."""
         if self._ended.done():
             raise CallOverError
-        try:
-            encoded = json.dumps(merge_patch, allow_nan=False, separators=(",", ":")).encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise UnserialisableError("the patch", str(error)) from None
+        encoded = _encoded("the patch", merge_patch)
         if len(self._patches) >= PATCHES_MAX:
             raise StateBusyError(PATCHES_MAX)
         self._last_patch = number = self._last_patch + 1
@@ -402,10 +437,20 @@ class Job:
         if isinstance(body, ContextAppend | ContextChunk | StatePatch | StateResult):
             self._remember(body)
             return
+        if isinstance(body, ContextResult):
+            for refused in body.refused:
+                logger.warning("an item was not taken, %s: %s", refused.reason.name, refused.detail)
+            return
+        if isinstance(body, SummaryRequest):
+            self._tasks.start(self._summarize(body), "baton: summary")
+            return
+        if isinstance(body, DelegationResult):
+            self._delegation_ended(body)
+            return
         step = self._standing.hear(body)
         if isinstance(step, StartPreparing):
-            packet = body.packet if isinstance(body, Prepare) else None
-            self._prepare_when_told(Preparation(step.handoff, step.source, step.reason, step.opening), packet)
+            if isinstance(body, Prepare):
+                self._prepare_when_told(step, body)
             return
         if isinstance(body, Welcome):
             self._welcomed.set()
@@ -456,11 +501,15 @@ class Job:
             case Complaint(reject):
                 self._complained(reject)
 
-    def _prepare_when_told(self, preparation: Preparation, packet: Packet | None) -> None:
+    def _prepare_when_told(self, step: StartPreparing, prepare: Prepare) -> None:
         """Has the agent prepare when it has been told all that the packet promises."""
-        logger.info("preparing for handoff %d", preparation.handoff)
+        logger.info("preparing for handoff %d", step.handoff)
+        if prepare.caller is not None:
+            self.connection.pin_caller(prepare.caller)
         self._apply_gate()
-        self._waiting_for = (preparation, packet)
+        task = _json(prepare.delegation_input)
+        preparation = Preparation(step.handoff, step.source, step.reason, step.opening, task)
+        self._waiting_for = (preparation, prepare.packet)
         self._prepare_if_told()
 
     def _prepare_if_told(self) -> None:
@@ -484,8 +533,14 @@ class Job:
                 case ContextAppend(items):
                     taken = self.memory.take(items)
                     self._cue(lambda hooks: hooks.items(taken))
+                    self._applied_unsaid = True
                 case StatePatch():
-                    patch = self.memory.merge(body.merge_patch, max(body.patch, body.base_version))
+                    version = body.version if body.version is not None else body.base_version + 1
+                    if body.base_version == 0:
+                        self.memory.replace_state(body.merge_patch, version)
+                        patch = self.memory.state
+                    else:
+                        patch = self.memory.merge(body.merge_patch, version)
                     self._cue(lambda hooks: hooks.state_changed(patch))
                 case StateResult():
                     self._state_answered(body)
@@ -506,6 +561,28 @@ class Job:
             case StateDenied(path, reason):
                 if future is not None and not future.done():
                     future.set_exception(StateForbiddenError(path, reason))
+
+    async def _summarize(self, request: SummaryRequest) -> None:
+        text, refused = None, "the agent makes no summaries"
+        if self._hooks is not None:
+            try:
+                text = await asyncio.wait_for(self._hooks.summarize(), request.deadline_ms / 1000)
+            except TimeoutError:
+                refused = "the agent took too long"
+            except Exception as error:
+                logger.exception("the summary failed")
+                refused = f"the agent failed: {type(error).__name__}"
+        self._send(SummaryResult(request.request, text, "" if text is not None else refused))
+        self._pump()
+
+    def _delegation_ended(self, result: DelegationResult) -> None:
+        future = self._delegations.get(result.request)
+        if future is None or future.done():
+            return
+        if result.result is None:
+            future.set_exception(DelegationError(result.failed))
+        else:
+            future.set_result(_json(result.result))
 
     async def _finish_within(self, limit_secs: float) -> None:
         try:
@@ -606,6 +683,10 @@ class Job:
         if not self._connected:
             return
         now = time.monotonic()
+        if self._applied_unsaid and self._link.is_established:
+            # Once for all that has come together.
+            self._applied_unsaid = False
+            self._send(ContextApplied(self.memory.position, self.memory.hash))
         self._outlet.pump(now, self._standing.epoch)
         while (transmit := self._link.poll_transmit(now)) is not None:
             self.connection.send(transmit.payload, transmit.reliable)
@@ -641,9 +722,9 @@ class Job:
         for request in self._requests.values():
             request.fail(CallOverError())
         self._requests.clear()
-        for patch in self._patches.values():
-            if not patch.done():
-                patch.set_exception(CallOverError())
+        for waiting in (*self._patches.values(), *self._delegations.values()):
+            if not waiting.done():
+                waiting.set_exception(CallOverError())
         if self._hooks is not None:
             await self._hooks.stop()
             self._hooks = None
@@ -666,3 +747,20 @@ class Job:
         await self.voice.source.aclose()
         if self._ended.done() and not self._ended.cancelled():
             self._ended.exception()
+
+
+def _encoded(what: str, value: Any) -> bytes:
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnserialisableError(what, str(error)) from None
+
+
+def _json(text: bytes | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        logger.error("what Baton sent is no json")
+        return None
