@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 use call::Plan;
 use context::UnixMillis;
 use tokio::{
@@ -27,7 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 use worker::{
-    Assignment, Drained, JobOutcome, StopSignals, WorkerConfig,
+    Assignment, Drained, JobOutcome, StatusWatch, StopSignals, WorkerConfig,
     health::{self, HealthServer},
 };
 
@@ -39,7 +40,7 @@ use crate::{
     http::{self, ApiServer, Guard},
     packet::{self, Done, PacketCommand},
     room::{self, CallDeps, Desk, Faults, ServerApi},
-    telemetry::{self, Hash, LogFormat, LogLevel},
+    telemetry::{self, Hash, LogFormat, LogLevel, METRICS_CONTENT_TYPE, Metrics, WorkerFigures},
 };
 
 /// Worker threads beside the main thread, which only waits, and the engine's own: four in all.
@@ -231,10 +232,16 @@ fn runtime() -> anyhow::Result<Runtime> {
 /// listeners close. A second signal ends it at once.
 async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Result<Exit> {
     let desk = Arc::new(Desk::default());
-    let deps = Arc::new(call_deps(&config, &connection, desk.clone())?);
+    let metrics = Metrics::default();
+    let deps = Arc::new(call_deps(
+        &config,
+        &connection,
+        desk.clone(),
+        metrics.clone(),
+    )?);
     let mut signals = StopSignals::install().context("cannot listen for signals")?;
     let (worker, assignments) = worker::start(worker_config(&config, &connection))?;
-    let pages = health::router(worker.watch());
+    let pages = health::router(worker.watch()).merge(metrics_page(metrics, worker.watch()));
     let listener = HealthServer::bind(config.server.health_bind, pages)
         .await
         .context("cannot serve the health page (`server.health_bind`)")?;
@@ -317,6 +324,22 @@ fn worker_config(config: &Config, connection: &Connection) -> WorkerConfig {
     }
 }
 
+/// `/metrics`, beside the health page.
+fn metrics_page(metrics: Metrics, worker: StatusWatch) -> Router {
+    let page = move || async move {
+        let status = worker.now();
+        let figures = WorkerFigures {
+            active_jobs: status.active_jobs(),
+            load: status.load(),
+        };
+        (
+            [(CONTENT_TYPE, METRICS_CONTENT_TYPE)],
+            metrics.text(figures),
+        )
+    };
+    Router::new().route("/metrics", get(page))
+}
+
 /// Gives each assignment a task, until no more can come and all of them have ended.
 async fn take_calls<R, C>(mut assignments: mpsc::Receiver<Assignment>, run: R)
 where
@@ -345,6 +368,7 @@ fn call_deps(
     config: &Config,
     connection: &Connection,
     desk: Arc<Desk>,
+    metrics: Metrics,
 ) -> anyhow::Result<CallDeps> {
     let Config {
         server: _,
@@ -371,6 +395,7 @@ fn call_deps(
             connection.api_secret.expose(),
         ),
         desk,
+        metrics,
         curve: *curve,
         program_bitrate_bps: *program_bitrate_bps,
         faults: faults(),
@@ -397,13 +422,17 @@ fn faults() -> Faults {
 
 /// Runs one call, and frees its slot.
 async fn run_call(deps: Arc<CallDeps>, assignment: Assignment) {
+    let metrics = deps.metrics.clone();
+    let _running = metrics.call_begun();
     let outcome = match room::run(deps, &assignment).await {
         Ok(reason) => {
             info!(%reason, "call ended");
+            metrics.call_ended(reason.code());
             JobOutcome::Success
         }
         Err(error) => {
             warn!(error = &error as &dyn Error, "call failed");
+            metrics.call_ended("failed");
             JobOutcome::Failed(error.to_string())
         }
     };

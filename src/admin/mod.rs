@@ -14,7 +14,7 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call::{CallId, FailReason, Outcome, RefuseReason, SpecialistName, Splice, Target};
+use call::{CallId, Outcome, SpecialistName, Splice, Target};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -385,38 +385,12 @@ fn answered(outcome: Outcome) -> Result<HandoffAnswer, AdminError> {
             epoch: epoch.0,
         }),
         Outcome::Refused(reason) => Err(AdminError::Refused {
-            code: refusal(&reason),
+            code: reason.code(),
             reason: reason.to_string(),
         }),
         Outcome::Failed { handoff: _, reason } => Err(AdminError::Failed {
-            code: failure(&reason),
+            code: reason.code(),
             reason: reason.to_string(),
         }),
-    }
-}
-
-fn refusal(reason: &RefuseReason) -> &'static str {
-    match reason {
-        RefuseReason::InProgress { .. } => "in_progress",
-        RefuseReason::UnknownTarget { .. } => "unknown_target",
-        RefuseReason::AlreadyHolder { .. } => "already_holder",
-        RefuseReason::NoRoute { .. } => "no_route",
-        RefuseReason::NoPrevious => "no_previous",
-        RefuseReason::TooMany { .. } => "too_many",
-    }
-}
-
-fn failure(reason: &FailReason) -> &'static str {
-    match reason {
-        FailReason::DispatchFailed { .. } => "dispatch_failed",
-        FailReason::NeverJoined { .. } => "never_joined",
-        FailReason::NeverGreeted { .. } => "never_greeted",
-        FailReason::NeverReady { .. } => "never_ready",
-        FailReason::Refused { .. } => "refused",
-        FailReason::LostWhilePreparing { .. } => "lost_while_preparing",
-        FailReason::LostWhileSwitching { .. } => "lost_while_switching",
-        FailReason::NeverGranted { .. } => "never_granted",
-        FailReason::TooManyInstances { .. } => "too_many_instances",
-        FailReason::CallEnded => "call_ended",
     }
 }

@@ -242,3 +242,49 @@ pub enum EndReason {
     #[error("the room was closed")]
     RoomClosed,
 }
+
+impl RefuseReason {
+    /// The reason's name, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InProgress { .. } => "in_progress",
+            Self::UnknownTarget { .. } => "unknown_target",
+            Self::AlreadyHolder { .. } => "already_holder",
+            Self::NoRoute { .. } => "no_route",
+            Self::NoPrevious => "no_previous",
+            Self::TooMany { .. } => "too_many",
+        }
+    }
+}
+
+impl FailReason {
+    /// The reason's name, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::DispatchFailed { .. } => "dispatch_failed",
+            Self::NeverJoined { .. } => "never_joined",
+            Self::NeverGreeted { .. } => "never_greeted",
+            Self::NeverReady { .. } => "never_ready",
+            Self::Refused { .. } => "refused",
+            Self::LostWhilePreparing { .. } => "lost_while_preparing",
+            Self::LostWhileSwitching { .. } => "lost_while_switching",
+            Self::NeverGranted { .. } => "never_granted",
+            Self::TooManyInstances { .. } => "too_many_instances",
+            Self::CallEnded => "call_ended",
+        }
+    }
+}
+
+impl EndReason {
+    /// The reason's name, for programs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NoCaller => "no_caller",
+            Self::CallerGone => "caller_gone",
+            Self::NoSpecialist => "no_specialist",
+            Self::TooManyLosses { .. } => "too_many_losses",
+            Self::Stopped => "stopped",
+            Self::RoomClosed => "room_closed",
+        }
+    }
+}

@@ -156,14 +156,34 @@ impl Task {
                 reason,
             } => {
                 debug!(%reason, "event rejected");
+                self.deps.metrics.rejected();
                 if let Some(identity) = identity {
                     self.peers.reject(now, &identity, epoch, &reason);
                 }
             }
-            Command::Record(fact) => record(&fact),
+            Command::Record(fact) => self.note(now, &fact),
             Command::Ended { reason } => return Some(reason),
         }
         None
+    }
+
+    /// Logs and counts a change of the call.
+    fn note(&mut self, now: Instant, fact: &Fact) {
+        record(fact);
+        let metrics = &self.deps.metrics;
+        if let Some(figures) = self.figures.note(now, fact) {
+            figures.log();
+            metrics.handoff(&figures);
+        }
+        if matches!(fact, Fact::HolderLost { .. }) {
+            metrics.holder_lost();
+        }
+        if matches!(fact, Fact::NobodyLeft { .. }) {
+            metrics.nobody_left();
+        }
+        if matches!(fact, Fact::Misbehaved { .. }) {
+            metrics.misbehaved();
+        }
     }
 
     fn input(&mut self, identity: &Identity, epoch: call::Epoch) -> Input {
@@ -341,12 +361,8 @@ fn record(fact: &Fact) {
             epoch,
         } => info!(%specialist, %identity, epoch = epoch.0, "granted"),
         Fact::FirstFrame { epoch } => info!(epoch = epoch.0, "first frame"),
-        Fact::HandoffDone { handoff, epoch } => {
-            info!(handoff = handoff.0, epoch = epoch.0, "handoff done")
-        }
-        Fact::HandoffFailed { handoff, reason } => {
-            warn!(handoff = handoff.0, %reason, "handoff failed")
-        }
+        // Their line comes with the handoff's figures.
+        Fact::HandoffDone { .. } | Fact::HandoffFailed { .. } => {}
         Fact::HolderLost { specialist, reason } => warn!(%specialist, %reason, "holder lost"),
         Fact::NobodyLeft { round } => {
             error!(round, "nobody holds the baton, and nobody could be had")

@@ -13,6 +13,7 @@
 
 mod desk;
 mod effects;
+mod figures;
 mod gates;
 mod outbox;
 mod peers;
@@ -30,7 +31,7 @@ use call::{EndReason, Plan, SpecialistName};
 use worker::{Assignment, JobSignals};
 
 use crate::rtc::{ConnectOptions, Connection, RtcError};
-use crate::telemetry::Hash;
+use crate::telemetry::{Hash, Metrics};
 
 use self::program::Program;
 
@@ -52,6 +53,8 @@ pub struct CallDeps {
     pub metadata: BTreeMap<SpecialistName, String>,
     /// The server API.
     pub server: ServerApi,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Where each call publishes how it stands.
     pub desk: Arc<Desk>,
     /// The shape of a crossfade.

@@ -16,6 +16,7 @@ use worker::JobSignals;
 
 use super::CallDeps;
 use super::desk::{Answers, Ask, Post};
+use super::figures::Figures;
 use super::gates::Gates;
 use super::outbox::Outbox;
 use super::peers::Peers;
@@ -77,6 +78,7 @@ pub(super) struct Task {
     ended: Option<EndReason>,
     post: Post,
     pub(super) answers: Answers,
+    pub(super) figures: Figures,
     /// Whether the call may stand elsewhere than it was published.
     unpublished: bool,
 }
@@ -120,6 +122,7 @@ impl Task {
             ended: None,
             post,
             answers: Answers::default(),
+            figures: Figures::default(),
             unpublished: false,
         }
     }

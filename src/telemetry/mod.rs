@@ -1,4 +1,6 @@
-//! Logs: what is written, in which form, and what of it is hidden.
+//! Logs and metrics: what is written, in which form, and what of it is hidden.
+//!
+//! What is both logged and counted is one struct, which both come from.
 //!
 //! One line an event, on standard error, as LiveKit's own workers write theirs: JSON with `message`, `level`,
 //! `name` and `timestamp`, then the fields of the event and of the spans around it (`room`, `job`, `epoch`).
@@ -8,9 +10,11 @@
 //! - A room's name or a caller's identity is never written but as its [`Hash`].
 //! - A broken standard error never ends the process.
 
+mod handoff;
 mod hash;
 mod level;
 mod line;
+mod metrics;
 mod redacted;
 
 #[cfg(test)]
@@ -21,9 +25,11 @@ use std::{io, panic};
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use self::{
+    handoff::HandoffFigures,
     hash::{Hash, set_hash_key},
     level::{LogLevel, LogLevelError},
     line::{LineLayer, LogFormat},
+    metrics::{METRICS_CONTENT_TYPE, Metrics, RunningCall, WorkerFigures},
     redacted::Redacted,
 };
 

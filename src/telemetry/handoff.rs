@@ -1,0 +1,66 @@
+//! One handoff as it went: the struct from which both its log line and its metrics come.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+/// How a handoff went. Times are those of the call's own events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandoffFigures {
+    /// Its number within the call.
+    pub handoff: u64,
+    /// Who had the baton; nobody at the call's start and after a loss.
+    pub from: Option<String>,
+    /// To whom it was to go.
+    pub to: String,
+    /// Why it failed, for programs; nothing if the baton has moved.
+    pub failed: Option<&'static str>,
+    /// From the request until the target was ready.
+    pub request_to_ready: Option<Duration>,
+    /// From there until the grant: the wait for the splice point and for what else a grant rests on.
+    pub ready_to_grant: Option<Duration>,
+    /// From the grant until the new holder's first sounding frame.
+    pub grant_to_first_frame: Option<Duration>,
+    /// From the request until it was complete or had failed.
+    pub whole: Duration,
+}
+
+impl HandoffFigures {
+    /// done, or the reason of the failure.
+    pub fn result(&self) -> &'static str {
+        self.failed.unwrap_or("done")
+    }
+
+    /// The line of the log.
+    pub fn log(&self) {
+        let Self {
+            handoff,
+            from,
+            to,
+            failed,
+            request_to_ready,
+            ready_to_grant,
+            grant_to_first_frame,
+            whole,
+        } = self;
+        let ms = |time: &Option<Duration>| time.map(|time| time.as_millis() as u64);
+        let (ready_ms, splice_ms, audible_ms) = (
+            ms(request_to_ready),
+            ms(ready_to_grant),
+            ms(grant_to_first_frame),
+        );
+        let whole_ms = whole.as_millis() as u64;
+        let from = from.as_deref();
+        if let Some(reason) = failed {
+            warn!(
+                handoff,
+                from, to, reason, ready_ms, splice_ms, whole_ms, "handoff failed"
+            );
+        } else {
+            info!(
+                handoff,
+                from, to, ready_ms, splice_ms, audible_ms, whole_ms, "handoff done"
+            );
+        }
+    }
+}
