@@ -39,7 +39,7 @@ use crate::{
     graph,
     http::{self, ApiServer, Guard},
     packet::{self, Done, PacketCommand},
-    room::{self, CallDeps, Desk, Faults, ServerApi},
+    room::{self, CallDeps, ContextRules, Desk, Faults, ServerApi},
     telemetry::{self, Hash, LogFormat, LogLevel, METRICS_CONTENT_TYPE, Metrics, WorkerFigures},
 };
 
@@ -389,6 +389,7 @@ fn call_deps(
     Ok(CallDeps {
         plan: Arc::new(Plan::new(call.clone())?),
         metadata: metadata.collect(),
+        context: ContextRules::default(),
         server: ServerApi::new(
             &connection.url,
             &connection.api_key,

@@ -2,14 +2,16 @@
 //!
 //! A schema refers only to itself: nothing is ever fetched. Its messages never contain a value of the state.
 
+use std::sync::Arc;
+
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
 use crate::scope::{Scopes, pointer};
 
 /// A compiled schema.
-#[derive(Debug)]
-pub struct StateSchema(Validator);
+#[derive(Clone, Debug)]
+pub struct StateSchema(Arc<Validator>);
 
 /// The schema itself is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +38,7 @@ impl StateSchema {
         jsonschema::options()
             .with_pattern_options(PatternOptions::regex())
             .build(schema)
-            .map(Self)
+            .map(|schema| Self(Arc::new(schema)))
             .map_err(|error| SchemaError {
                 path: error.instance_path().to_string(),
                 reason: error.to_string(),

@@ -27,13 +27,17 @@ impl Task {
             } => {
                 self.dispatch(dispatch, &specialist, agent_name.as_str());
             }
-            Command::DeleteDispatch { dispatch } => self.withdraw(dispatch),
+            Command::DeleteDispatch { dispatch } => {
+                self.withdraw(dispatch);
+                self.talk_left(dispatch);
+            }
             Command::Welcome {
                 identity,
                 epoch,
                 targets,
             } => {
                 self.peers.welcome(&identity, epoch, targets);
+                self.talk_joined(&identity);
                 self.open_program().await;
             }
             Command::Prepare {
@@ -43,23 +47,33 @@ impl Task {
                 from,
                 reason,
                 opening,
-                route: _,
+                route,
             } => {
+                let packet = self.talk_prepare(&identity, route);
                 let prepare = Prepare {
                     handoff,
                     from,
                     reason,
                     opening,
-                    packet: None,
+                    packet,
                     caller: self.call.snapshot().caller.map(|caller| caller.identity),
                     delegation_input: None,
                 };
                 self.peers
                     .send(now, &identity, epoch, &Body::Prepare(prepare));
             }
-            // No conversation is in the call yet: no tool runs, and nothing is to be applied.
-            Command::AwaitTools { handoff, .. } => self.tell(Event::ToolsSettled { handoff }),
-            Command::AwaitTail { handoff, .. } => self.tell(Event::TailApplied { handoff }),
+            Command::AwaitTools {
+                identity: _,
+                epoch: _,
+                handoff,
+                route,
+                except,
+            } => self.talk_await_tools(handoff, route, except),
+            Command::AwaitTail {
+                identity,
+                epoch: _,
+                handoff,
+            } => self.talk_await_tail(handoff, &identity),
             Command::WatchSplice {
                 identity,
                 epoch: _,
@@ -72,19 +86,17 @@ impl Task {
                 handoff,
                 opening,
             } => {
-                self.peers.send(
-                    now,
-                    &identity,
+                let packet = self.talk_granted(now, &identity, epoch);
+                let grant = Body::Grant {
                     epoch,
-                    &Body::Grant {
-                        epoch,
-                        opening,
-                        handoff,
-                        packet: None,
-                    },
-                );
+                    opening,
+                    handoff,
+                    packet,
+                };
+                self.peers.send(now, &identity, epoch, &grant);
             }
             Command::Revoke { identity, epoch } => {
+                self.talk_parked(&identity);
                 self.peers.send(
                     now,
                     &identity,
@@ -161,7 +173,12 @@ impl Task {
                     self.peers.reject(now, &identity, epoch, &reason);
                 }
             }
-            Command::Record(fact) => self.note(now, &fact),
+            Command::Record(fact) => {
+                if matches!(fact, Fact::HandoffFailed { .. }) {
+                    self.talk_called_off();
+                }
+                self.note(now, &fact);
+            }
             Command::Ended { reason } => return Some(reason),
         }
         None

@@ -11,6 +11,7 @@
 //!
 //! **Invariant**: what is decided about a call is decided in the crate `call`. Here is only how it is done.
 
+mod conversation;
 mod desk;
 mod effects;
 mod figures;
@@ -35,6 +36,7 @@ use crate::telemetry::{Hash, Metrics};
 
 use self::program::Program;
 
+pub use self::conversation::{ContextRules, RouteContext};
 pub use self::desk::{Ask, AskError, Change, ChangeKind, Changes, Desk, Post, Published};
 pub use self::program::Faults;
 pub use self::server_api::{ServerApi, ServerApiError};
@@ -51,6 +53,8 @@ pub struct CallDeps {
     pub plan: Arc<Plan>,
     /// The operator's own metadata for a specialist's dispatch.
     pub metadata: BTreeMap<SpecialistName, String>,
+    /// What specialists get and may write of conversation and state.
+    pub context: ContextRules,
     /// The server API.
     pub server: ServerApi,
     /// What is counted.

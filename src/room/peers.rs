@@ -12,8 +12,9 @@ use call::{
 use serde_json::Value;
 use tracing::{debug, warn};
 use wire::{
-    Admission, Body, DispatchBinding, DispatchMetadata, Heartbeat, Link, LinkConfig, LinkEvent,
-    MetadataError, Reject, SenderKind, SenderView, Side, StreamId, Verdict,
+    Admission, Assembled, Assembly, AssemblyError, Body, ChunkLimits, Chunks, ChunksProgress,
+    DispatchBinding, DispatchMetadata, Heartbeat, Link, LinkConfig, LinkEvent, MetadataError,
+    Ready, Reject, SendError, SenderKind, SenderView, Side, StreamId, Verdict,
 };
 
 use super::tickets::fresh_number;
@@ -39,6 +40,28 @@ struct Peer {
     link: Link,
     /// Frames that were no frames since the last good one.
     garbage: u32,
+    /// Bodies of it that come in pieces.
+    assembly: Assembly,
+    /// A body that goes to it in pieces; one at a time, and nothing of the conversation beside it.
+    transfer: Option<Chunks>,
+    transfers: u64,
+}
+
+/// What a specialist has said.
+#[derive(Debug, PartialEq)]
+pub(super) enum Said {
+    /// Something for the core.
+    Event(Event),
+    /// That it is ready: the core is told whether that counts.
+    Ready { identity: Identity, ready: Ready },
+    /// Something for the conversation or the state.
+    Written {
+        identity: Identity,
+        epoch: Epoch,
+        body: Body,
+    },
+    /// That it is another process than before.
+    Restarted { identity: Identity },
 }
 
 impl Peers {
@@ -124,7 +147,7 @@ impl Peers {
         now: Instant,
         sender: Option<&rtc::Participant>,
         payload: &[u8],
-    ) -> Vec<Event> {
+    ) -> Vec<Said> {
         let identity = sender.map(|sender| Identity::from(sender.identity.as_str()));
         let view = sender
             .zip(identity.as_ref())
@@ -156,24 +179,18 @@ impl Peers {
         let Some(identity) = identity else {
             return Vec::new();
         };
-        let mut events = Vec::new();
+        let mut said = Vec::new();
         if bound {
-            events.push(Event::SpecialistJoined {
+            said.push(Said::Event(Event::SpecialistJoined {
                 dispatch,
                 identity: identity.clone(),
-            });
+            }));
         }
-        self.deliver(now, &identity, payload, &mut events);
-        events
+        self.deliver(now, &identity, payload, &mut said);
+        said
     }
 
-    fn deliver(
-        &mut self,
-        now: Instant,
-        identity: &Identity,
-        payload: &[u8],
-        events: &mut Vec<Event>,
-    ) {
+    fn deliver(&mut self, now: Instant, identity: &Identity, payload: &[u8], out: &mut Vec<Said>) {
         let call = &self.call;
         let peer = self.links.entry(identity.clone()).or_insert_with(|| {
             let config =
@@ -181,15 +198,30 @@ impl Peers {
             Peer {
                 link: Link::new(config),
                 garbage: 0,
+                assembly: Assembly::new(ChunkLimits::new(Side::Orchestrator)),
+                transfer: None,
+                transfers: 0,
             }
         });
-        let mut said = Vec::new();
+        let stream = peer.link.seen().map(|seen| seen.stream);
+        let (mut said, mut refused) = (Vec::new(), Vec::new());
         peer.link.handle_frame(now, payload, &mut said);
+        if stream.is_some() && stream != peer.link.seen().map(|seen| seen.stream) {
+            peer.assembly = Assembly::new(ChunkLimits::new(Side::Orchestrator));
+            peer.transfer = None;
+            out.push(Said::Restarted {
+                identity: identity.clone(),
+            });
+        }
         for said in said {
             match said {
                 LinkEvent::Received { epoch, body } => {
                     peer.garbage = 0;
-                    events.extend(event(identity, epoch, body));
+                    match peer.whole(identity, body) {
+                        Ok(Some(body)) => out.extend(meaning(identity, epoch, body)),
+                        Ok(None) => {}
+                        Err(error) => refused.push(error),
+                    }
                 }
                 LinkEvent::Rejected {
                     reason,
@@ -199,10 +231,10 @@ impl Peers {
                     debug!(%identity, %reason, detail, "frame rejected");
                     peer.garbage = peer.garbage.saturating_add(1);
                     if peer.garbage == GARBAGE_MAX {
-                        events.push(Event::Misbehaved {
+                        out.push(Said::Event(Event::Misbehaved {
                             identity: identity.clone(),
                             what: Misbehaviour::Garbage,
-                        });
+                        }));
                     }
                 }
                 LinkEvent::Unresponsive => {
@@ -210,6 +242,91 @@ impl Peers {
                 }
             }
         }
+        for error in refused {
+            debug!(%identity, %error, "a body in pieces was refused");
+            let reject = Reject {
+                reason: error.reject_reason(),
+                detail: error.to_string(),
+                seq: None,
+            };
+            self.send(now, identity, Epoch(0), &Body::Reject(reject));
+        }
+    }
+
+    /// The dispatch that a participant is bound to.
+    pub(super) fn dispatch_of(&self, identity: &Identity) -> Option<DispatchId> {
+        self.admission.dispatch_of(identity)
+    }
+
+    /// The participant that is bound to a dispatch.
+    pub(super) fn identity_of(&self, dispatch: DispatchId) -> Option<Identity> {
+        let mut identities = self.links.keys();
+        let bound = identities.find(|identity| self.dispatch_of(identity) == Some(dispatch));
+        bound.cloned()
+    }
+
+    /// Every bound participant that has said Hello, with its dispatch.
+    pub(super) fn readers(&self) -> Vec<(Identity, DispatchId)> {
+        let identities = self.links.keys();
+        identities
+            .filter_map(|identity| Some((identity.clone(), self.dispatch_of(identity)?)))
+            .collect()
+    }
+
+    /// Every dispatch of [`Peers::readers`].
+    pub(super) fn dispatches(&self) -> Vec<DispatchId> {
+        let readers = self.readers().into_iter();
+        readers.map(|(_, dispatch)| dispatch).collect()
+    }
+
+    /// Sends on what goes in pieces, and says whether there is room for more of the conversation. That takes half of the
+    /// window at most, so that what moves the baton never waits for a place.
+    pub(super) fn has_room(&mut self, now: Instant, identity: &Identity, epoch: Epoch) -> bool {
+        let Some(peer) = self.links.get_mut(identity) else {
+            return false;
+        };
+        if let Some(transfer) = &mut peer.transfer {
+            match transfer.send(now, epoch, &mut peer.link) {
+                Ok(ChunksProgress::Done) => peer.transfer = None,
+                Ok(ChunksProgress::Waiting) => return false,
+                Err(error) => {
+                    warn!(%identity, %error, "body not sent");
+                    self.lost.insert(identity.clone());
+                    return false;
+                }
+            }
+        }
+        peer.link.is_established() && peer.link.waiting() < peer.link.window().div_ceil(2)
+    }
+
+    /// Sends a body of any size to one that [has room](Peers::has_room).
+    pub(super) fn send_large(
+        &mut self,
+        now: Instant,
+        identity: &Identity,
+        epoch: Epoch,
+        body: &Body,
+    ) {
+        let Some(peer) = self.links.get_mut(identity) else {
+            return;
+        };
+        let error = match peer.link.send(now, epoch, body) {
+            Ok(_) => return,
+            Err(SendError::TooLarge { .. }) => {
+                peer.transfers += 1;
+                let limits = ChunkLimits::new(Side::Orchestrator);
+                match Chunks::new(&limits, peer.transfers, body) {
+                    Ok(transfer) => {
+                        peer.transfer = Some(transfer);
+                        return;
+                    }
+                    Err(error) => error.to_string(),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        warn!(%identity, error, "body not sent");
+        self.lost.insert(identity.clone());
     }
 
     /// Answers a Hello.
@@ -299,16 +416,47 @@ impl Peers {
     }
 }
 
-/// What a specialist's word means to the call, if anything.
+impl Peer {
+    /// The body itself, or the one of which this was the last piece.
+    fn whole(&mut self, identity: &Identity, body: Body) -> Result<Option<Body>, AssemblyError> {
+        let Body::ContextChunk(chunk) = body else {
+            return Ok(Some(body));
+        };
+        match self.assembly.take(chunk)? {
+            Assembled::Whole(body) => Ok(Some(body)),
+            Assembled::More => Ok(None),
+            Assembled::PassedOver => {
+                debug!(%identity, "a piece of a refused body is passed over");
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// What a specialist's word means, if anything.
+fn meaning(identity: &Identity, epoch: Epoch, body: Body) -> Option<Said> {
+    match body {
+        Body::Ready(ready) => Some(Said::Ready {
+            identity: identity.clone(),
+            ready,
+        }),
+        Body::ContextAppend { .. }
+        | Body::StatePatch(_)
+        | Body::ContextApplied { .. }
+        | Body::SummaryResult { .. } => Some(Said::Written {
+            identity: identity.clone(),
+            epoch,
+            body,
+        }),
+        other => event(identity, epoch, other).map(Said::Event),
+    }
+}
+
+/// What a specialist's word means to the core, if anything.
 fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
     let identity = identity.clone();
     match body {
         Body::Hello(_) => Some(Event::Hello { identity }),
-        Body::Ready(ready) => Some(Event::Ready {
-            identity,
-            handoff: ready.handoff,
-            applied: true,
-        }),
         Body::Refuse { handoff, reason } => Some(Event::PrepareRefused {
             identity,
             handoff,
@@ -328,8 +476,9 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
             debug!(%identity, reason = %reject.reason, detail = reject.detail, "a specialist rejected a frame");
             None
         }
-        // Context and state have their place in the protocol, and none in the call yet.
-        Body::ContextAppend { .. }
+        // Not for the core, see `meaning`.
+        Body::Ready(_)
+        | Body::ContextAppend { .. }
         | Body::ContextChunk(_)
         | Body::StatePatch(_)
         | Body::ContextApplied { .. }
@@ -412,13 +561,13 @@ mod tests {
         assert_eq!(
             events,
             [
-                Event::SpecialistJoined {
+                Said::Event(Event::SpecialistJoined {
                     dispatch: DispatchId(1),
                     identity: identity.clone()
-                },
-                Event::Hello {
+                }),
+                Said::Event(Event::Hello {
                     identity: identity.clone()
-                },
+                }),
             ]
         );
         assert_eq!(
@@ -485,10 +634,10 @@ mod tests {
         let granted = link.poll_transmit(now).expect("it is due at once");
         assert_eq!(peers.receive(now, Some(&anna()), &granted.payload).len(), 1);
         assert_eq!(flood(&mut peers, GARBAGE_MAX - 1), []);
-        let misbehaved = Event::Misbehaved {
+        let misbehaved = Said::Event(Event::Misbehaved {
             identity,
             what: Misbehaviour::Garbage,
-        };
+        });
         assert_eq!(flood(&mut peers, GARBAGE_MAX), [misbehaved]);
     }
 

@@ -12,14 +12,16 @@ use call::{
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
+use wire::Ready;
 use worker::JobSignals;
 
 use super::CallDeps;
+use super::conversation::Talk;
 use super::desk::{Answers, Ask, Post};
 use super::figures::Figures;
 use super::gates::Gates;
 use super::outbox::Outbox;
-use super::peers::Peers;
+use super::peers::{Peers, Said};
 use super::program::{Order, Program, Report};
 use crate::clock;
 use crate::rtc::{self, Closed, Connection, RoomEvent};
@@ -53,6 +55,7 @@ pub(super) struct Task {
     pub(super) connection: Connection,
     pub(super) call: Call,
     pub(super) peers: Peers,
+    pub(super) talk: Talk,
     pub(super) gates: Gates,
     pub(super) program: Program,
     pub(super) outbox: Outbox,
@@ -100,6 +103,7 @@ impl Task {
         Self {
             peers: Peers::new(id),
             program,
+            talk: Talk::new(&deps.context),
             outbox: Outbox::start(connection.sender()),
             deps,
             room,
@@ -245,6 +249,7 @@ impl Task {
 
     fn transmit(&mut self, now: Instant) {
         self.peers.handle_timeout(now);
+        self.talk_send(now);
         while let Some((identity, payload, reliable)) = self.peers.poll_transmit(now) {
             self.outbox.frame(identity.as_str(), payload, reliable);
         }
@@ -386,8 +391,29 @@ impl Task {
 
     fn frame(&mut self, sender: Option<&rtc::Participant>, payload: &[u8]) {
         let now = clock::now();
-        for event in self.peers.receive(now, sender, payload) {
-            self.tell(event);
+        for said in self.peers.receive(now, sender, payload) {
+            match said {
+                Said::Event(event) => self.tell(event),
+                Said::Ready { identity, ready } => {
+                    let Ready {
+                        handoff,
+                        context_items,
+                        context_hash,
+                    } = ready;
+                    let applied = self.talk_ready(&identity, context_items, &context_hash);
+                    self.tell(Event::Ready {
+                        identity,
+                        handoff,
+                        applied,
+                    });
+                }
+                Said::Written {
+                    identity,
+                    epoch,
+                    body,
+                } => self.talk_received(&identity, epoch, body),
+                Said::Restarted { identity } => self.talk_restarted(&identity),
+            }
         }
     }
 

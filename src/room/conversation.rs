@@ -1,0 +1,427 @@
+//! Conversation and state in the call: what specialists write goes to the crate `context`, and what they are to get comes
+//! from there, as fast as their links take it.
+//!
+//! Nothing is queued here for one that is slow: it waits in the conversation, which is bounded, until the link has room.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use call::{DispatchId, Epoch, Event, HandoffId, Identity, RouteNumber, SpecialistName};
+use context::{
+    Answer, Applied, Author, Conversation, ConversationLimits, Effect, FilterPlan, Granting,
+    Handed, Head, Incoming, IncomingPatch, Item, ItemRefusal, LogHash, Native, Outgoing,
+    PatchOutcome, Position, Record, Scopes, StateSchema, StateVersion, ToolPolicies, UnixMillis,
+};
+use tracing::{debug, warn};
+use wire::{
+    Body, ContextItem, ContextRefusal, ContextRefuseKind, Packet, StateOutcome, StatePatch,
+    StateResult,
+};
+
+use super::task::Task;
+use crate::clock;
+use crate::telemetry::Hash;
+
+/// Items that go into one body: what fits into a frame, if they are small.
+const BATCH_BYTES: usize = 12_000;
+/// What an item needs beside its own bytes to travel as a body.
+const ITEM_OVERHEAD_BYTES: usize = 64 * 1024;
+
+/// What the configuration says of conversation and state.
+#[derive(Debug, Default)]
+pub struct ContextRules {
+    /// Bounds.
+    pub limits: ConversationLimits,
+    /// What the state has to look like.
+    pub schema: Option<StateSchema>,
+    /// By the route's number.
+    pub routes: Vec<RouteContext>,
+    /// What a specialist may see and write of the state; all of it where nothing is said.
+    pub scopes: BTreeMap<SpecialistName, Scopes>,
+}
+
+/// What a route says of the conversation.
+#[derive(Debug, Clone, Default)]
+pub struct RouteContext {
+    /// What the target gets of it.
+    pub filter: FilterPlan,
+    /// What becomes of the holder's running tools.
+    pub tools: ToolPolicies,
+}
+
+/// Conversation and state of one call.
+#[derive(Debug)]
+pub(super) struct Talk {
+    conversation: Conversation,
+    /// The handoff that waits for running tools.
+    tools: Option<HandoffId>,
+    /// The handoff that waits for its target to have all, and the target.
+    tail: Option<(HandoffId, Author)>,
+    /// The route of the handoff under way, and the tool call that asked for it.
+    under_way: (Option<RouteNumber>, Option<String>),
+}
+
+impl ContextRules {
+    fn route(&self, number: Option<RouteNumber>) -> RouteContext {
+        number
+            .and_then(|number| self.routes.get(number.0))
+            .cloned()
+            .unwrap_or_default()
+    }
+}
+
+impl Talk {
+    /// Nothing has been said yet.
+    pub(super) fn new(rules: &ContextRules) -> Self {
+        let mut limits = rules.limits;
+        let body_bytes_max = wire::ChunkLimits::new(wire::Side::Orchestrator).body_bytes_max;
+        let fits = body_bytes_max - ITEM_OVERHEAD_BYTES;
+        limits.log.item_bytes_max = limits.log.item_bytes_max.min(fits);
+        Self {
+            conversation: Conversation::new(limits, rules.schema.clone()),
+            tools: None,
+            tail: None,
+            under_way: (None, None),
+        }
+    }
+}
+
+impl Task {
+    /// A specialist has been welcomed: it gets the state as it may see it.
+    pub(super) fn talk_joined(&mut self, identity: &Identity) {
+        let Some(dispatch) = self.peers.dispatch_of(identity) else {
+            return;
+        };
+        let snapshot = self.call.snapshot();
+        let specialist = snapshot.specialists.get(&dispatch);
+        let scopes = specialist.and_then(|view| self.deps.context.scopes.get(&view.specialist));
+        let scopes = scopes.cloned().unwrap_or_else(Scopes::all);
+        self.talk.conversation.joined(author(dispatch), scopes);
+    }
+
+    /// A dispatch is over.
+    pub(super) fn talk_left(&mut self, dispatch: DispatchId) {
+        self.talk.conversation.left(author(dispatch));
+        // What only it could bring is not waited for.
+        self.talk_settle();
+    }
+
+    /// A handoff has failed: its target is not told what comes.
+    pub(super) fn talk_called_off(&mut self) {
+        let holder = self.call.phase().holder().map(|holder| holder.dispatch);
+        let readers = self.peers.dispatches();
+        for dispatch in readers.into_iter().filter(|one| Some(*one) != holder) {
+            self.talk.conversation.parked(author(dispatch));
+        }
+        self.talk.tools = None;
+        self.talk.tail = None;
+    }
+
+    /// A specialist is to be prepared; what it is to take over.
+    pub(super) fn talk_prepare(
+        &mut self,
+        identity: &Identity,
+        route: Option<RouteNumber>,
+    ) -> Option<Packet> {
+        let dispatch = self.peers.dispatch_of(identity)?;
+        self.talk.under_way = (route, None);
+        let filter = self.deps.context.route(route).filter;
+        let prepared = self
+            .talk
+            .conversation
+            .prepare(author(dispatch), filter, None);
+        prepared.map(packet)
+    }
+
+    /// A target is ready, and says with which head.
+    pub(super) fn talk_ready(&mut self, identity: &Identity, items: u64, hash: &[u8]) -> bool {
+        let Some(dispatch) = self.peers.dispatch_of(identity) else {
+            return false;
+        };
+        // Without a hash it takes no part in the conversation.
+        let Some(head) = (!hash.is_empty()).then(|| head(items, hash)) else {
+            return self.talk.conversation.ready(author(dispatch), None);
+        };
+        head.is_some_and(|head| self.talk.conversation.ready(author(dispatch), Some(head)))
+    }
+
+    /// Tells the core when no tool runs that is to be waited for; at once, if it is so.
+    pub(super) fn talk_await_tools(
+        &mut self,
+        handoff: HandoffId,
+        route: Option<RouteNumber>,
+        except: Option<String>,
+    ) {
+        self.talk.under_way = (route, except);
+        self.talk.tools = Some(handoff);
+        self.talk_settle();
+    }
+
+    /// Tells the core when a target has applied all of the conversation; at once, if it is so.
+    pub(super) fn talk_await_tail(&mut self, handoff: HandoffId, identity: &Identity) {
+        let target = self.peers.dispatch_of(identity).map(author);
+        // Of one that is not bound nothing is known, and nothing is waited for.
+        self.talk.tail = Some((handoff, target.unwrap_or(Author(0))));
+        self.talk_settle();
+    }
+
+    /// The baton moves; what the one that gets it takes over with it. All of that is on its way to it already.
+    pub(super) fn talk_granted(
+        &mut self,
+        now: Instant,
+        identity: &Identity,
+        epoch: Epoch,
+    ) -> Option<Packet> {
+        let dispatch = self.peers.dispatch_of(identity)?;
+        let snapshot = self.call.snapshot();
+        let specialist = &snapshot.specialists.get(&dispatch)?.specialist;
+        let (route, except) = std::mem::take(&mut self.talk.under_way);
+        let tools = self.deps.context.route(route).tools;
+        let mut effects = Vec::new();
+        self.talk.conversation.granted(
+            Granting {
+                author: author(dispatch),
+                specialist: specialist.as_str(),
+                epoch: epoch.0,
+                tools: &tools,
+                except: except.as_deref(),
+                at: UnixMillis(clock::unix_ms()),
+            },
+            &mut effects,
+        );
+        self.talk_carry_out(effects);
+        self.talk_send(now);
+        self.talk.conversation.handed(author(dispatch)).map(packet)
+    }
+
+    /// A specialist has had the baton.
+    pub(super) fn talk_parked(&mut self, identity: &Identity) {
+        if let Some(dispatch) = self.peers.dispatch_of(identity) {
+            self.talk.conversation.parked(author(dispatch));
+        }
+    }
+
+    /// A specialist is another process now.
+    pub(super) fn talk_restarted(&mut self, identity: &Identity) {
+        if let Some(dispatch) = self.peers.dispatch_of(identity) {
+            self.talk.conversation.restarted(author(dispatch));
+        }
+    }
+
+    /// Takes what a specialist has written.
+    pub(super) fn talk_received(&mut self, identity: &Identity, epoch: Epoch, body: Body) {
+        let Some(dispatch) = self.peers.dispatch_of(identity) else {
+            return;
+        };
+        let (writer, mut effects) = (author(dispatch), Vec::new());
+        match body {
+            Body::ContextAppend { items } => {
+                let items = items.into_iter().map(incoming).collect();
+                self.talk
+                    .conversation
+                    .append(writer, epoch.0, items, &mut effects);
+            }
+            Body::StatePatch(StatePatch {
+                patch,
+                base_version,
+                merge_patch,
+                version: _,
+            }) => {
+                let patch = IncomingPatch {
+                    number: patch,
+                    base: StateVersion(base_version),
+                    json: &merge_patch,
+                };
+                self.talk
+                    .conversation
+                    .patch(writer, epoch.0, patch, &mut effects);
+            }
+            Body::ContextApplied {
+                context_items,
+                context_hash,
+            } => {
+                let applied = head(context_items, &context_hash);
+                let applied = applied.map(|head| self.talk.conversation.applied(writer, head));
+                match applied {
+                    Some(Applied::Current | Applied::Behind) => {}
+                    Some(Applied::Diverged) | None => {
+                        warn!(%identity, "a specialist has another conversation, it gets all of it anew");
+                    }
+                }
+            }
+            other => debug!(%identity, body = other.name(), "not for the conversation"),
+        }
+        self.talk_carry_out(effects);
+        self.talk_settle();
+    }
+
+    /// Gives every link what it has room for.
+    pub(super) fn talk_send(&mut self, now: Instant) {
+        let epoch = self.call.epoch();
+        for (identity, dispatch) in self.peers.readers() {
+            while self.peers.has_room(now, &identity, epoch) {
+                let Some(outgoing) = self
+                    .talk
+                    .conversation
+                    .poll_send(author(dispatch), BATCH_BYTES)
+                else {
+                    break;
+                };
+                self.peers
+                    .send_large(now, &identity, epoch, &body_of(outgoing));
+            }
+        }
+    }
+
+    fn talk_carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Journal(record) => self.talk_changed(&record),
+                Effect::Overrun(writer) => {
+                    let lost = self.peers.identity_of(DispatchId(writer.0));
+                    if let Some(identity) = lost {
+                        warn!(identity = %Hash::of(identity.as_str()), "a specialist writes and does not read");
+                        self.tell(Event::Unresponsive { identity });
+                    }
+                }
+            }
+        }
+    }
+
+    /// An item or a patch was taken: it is durable before the next grant takes effect.
+    fn talk_changed(&mut self, record: &Record) {
+        match record {
+            Record::Item { position, .. } => debug!(position = position.0, "item taken"),
+            Record::Patch { version, .. } => debug!(version = version.0, "state changed"),
+        }
+    }
+
+    /// Tells the core what it waits for, once that is so.
+    fn talk_settle(&mut self) {
+        if let Some(handoff) = self.talk.tools {
+            let (route, except) = &self.talk.under_way;
+            let tools = self.deps.context.route(*route).tools;
+            let talk = &self.talk.conversation;
+            if !talk.waits_for_tools(&tools, except.as_deref()) {
+                self.talk.tools = None;
+                self.tell(Event::ToolsSettled { handoff });
+            }
+        }
+        if let Some((handoff, target)) = self.talk.tail
+            && self.talk.conversation.is_current(target)
+        {
+            self.talk.tail = None;
+            self.tell(Event::TailApplied { handoff });
+        }
+    }
+}
+
+/// The conversation knows an instance by the number of its dispatch.
+fn author(dispatch: DispatchId) -> Author {
+    Author(dispatch.0)
+}
+
+fn head(items: u64, hash: &[u8]) -> Option<Head> {
+    Some(Head {
+        position: Position(items),
+        hash: LogHash(hash.try_into().ok()?),
+    })
+}
+
+fn packet(handed: Handed) -> Packet {
+    let Handed { head, state } = handed;
+    Packet {
+        context_items: head.position.0,
+        context_hash: head.hash.0.to_vec(),
+        state_version: state.0,
+    }
+}
+
+fn incoming(item: ContextItem) -> Incoming {
+    let ContextItem {
+        id,
+        position: _,
+        chat_item,
+        framework,
+        framework_json,
+        unknown: _,
+    } = item;
+    let native = (!framework.is_empty()).then_some(Native {
+        framework,
+        json: framework_json,
+    });
+    Incoming {
+        id,
+        chat_item,
+        native,
+    }
+}
+
+fn outgoing_item(position: Position, item: &Item) -> ContextItem {
+    let (framework, framework_json) = item.native().map_or_else(Default::default, |native| {
+        (native.framework.clone(), native.json.clone())
+    });
+    ContextItem {
+        id: item.id().to_string(),
+        position: Some(position.0),
+        chat_item: item.encoded().to_vec(),
+        framework,
+        framework_json,
+        unknown: Vec::new(),
+    }
+}
+
+fn body_of(outgoing: Outgoing) -> Body {
+    match outgoing {
+        Outgoing::Items(items) => Body::ContextAppend {
+            items: items
+                .iter()
+                .map(|(position, item)| outgoing_item(*position, item))
+                .collect(),
+        },
+        Outgoing::State {
+            base,
+            version,
+            json,
+        } => Body::StatePatch(StatePatch {
+            patch: 0,
+            base_version: base.0,
+            merge_patch: json.into_bytes(),
+            version: Some(version.0),
+        }),
+        Outgoing::Answer(Answer::Items { kept, refused }) => Body::ContextResult {
+            kept: kept.iter().map(ToString::to_string).collect(),
+            refused: refused
+                .into_iter()
+                .map(|refused| ContextRefusal {
+                    detail: refused.reason.to_string(),
+                    reason: refuse_kind(&refused.reason),
+                    id: refused.id,
+                })
+                .collect(),
+        },
+        Outgoing::Answer(Answer::Patch { number, outcome }) => Body::StateResult(StateResult {
+            patch: number,
+            outcome: match outcome {
+                PatchOutcome::Accepted(version) => StateOutcome::Accepted { version: version.0 },
+                PatchOutcome::Conflict { version, current } => StateOutcome::Conflict {
+                    version: version.0,
+                    current: serde_json::Value::Object(current).to_string().into_bytes(),
+                },
+                PatchOutcome::Denied { path, reason } => StateOutcome::Denied { path, reason },
+            },
+        }),
+    }
+}
+
+fn refuse_kind(refusal: &ItemRefusal) -> ContextRefuseKind {
+    match refusal {
+        ItemRefusal::NotHolder => ContextRefuseKind::NotHolder,
+        ItemRefusal::StaleEpoch { .. } => ContextRefuseKind::StaleEpoch,
+        ItemRefusal::Malformed(_) => ContextRefuseKind::Malformed,
+        ItemRefusal::TooLarge(_) => ContextRefuseKind::TooLarge,
+        ItemRefusal::Full(_) => ContextRefuseKind::Full,
+        ItemRefusal::ChangesKind(_) => ContextRefuseKind::ChangesKind,
+        ItemRefusal::NotOwn => ContextRefuseKind::NotOwn,
+    }
+}
