@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::{Map, Value};
 
 use crate::feed::{Feed, FilterPlan};
-use crate::item::{Item, ItemError, ItemId, Kind, Native};
+use crate::item::{ID_BYTES_MAX, Item, ItemError, ItemId, Kind, Native};
 use crate::log::{AppendError, Appended, Author, ContextLog, Head, LogLimits, Position};
 use crate::made::{self, UnixMillis};
 use crate::merge::{Patch, PatchLimits};
@@ -27,8 +27,8 @@ use crate::tools::{RunningCall, ToolPolicies};
 const PENDING_MAX: usize = 1_024;
 /// Changes of the state that may wait for one reader; beyond them it gets the whole view instead.
 const PENDING_PATCHES_MAX: usize = 64;
-/// The longest that an announced id is repeated in a refusal, in characters.
-const REPEATED_CHARS_MAX: usize = 128;
+/// The longest that an announced id is repeated in a refusal, in characters: no good id is longer.
+const REPEATED_CHARS_MAX: usize = ID_BYTES_MAX;
 
 /// Bounds of a conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

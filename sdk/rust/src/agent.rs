@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use wire::{FailKind, RefuseKind};
 
 use crate::listener::{CallerAudio, Listener};
+use crate::memory::{Conversation, Shared, State};
 use crate::voice::{Speaker, Voice};
 
 /// What a specialist does in one call. Every hook has a default that does nothing.
@@ -129,11 +130,11 @@ pub enum HandoffError {
 /// One call, as a specialist sees it. Clones are the same call.
 #[derive(Debug, Clone)]
 pub struct Call {
-    shared: Arc<Shared>,
+    shared: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Inner {
     id: CallId,
     specialist: SpecialistName,
     metadata: Value,
@@ -141,6 +142,8 @@ struct Shared {
     caller: CallerAudio,
     targets: watch::Receiver<Targets>,
     wishes: mpsc::Sender<Wish>,
+    conversation: Conversation,
+    state: State,
 }
 
 /// What an agent wants of its job.
@@ -163,6 +166,10 @@ pub(crate) enum Wish {
 }
 
 impl Call {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one thing that a call has, and there is one place for each"
+    )]
     pub(crate) fn new(
         id: CallId,
         specialist: SpecialistName,
@@ -171,9 +178,10 @@ impl Call {
         caller: CallerAudio,
         targets: watch::Receiver<Targets>,
         wishes: mpsc::Sender<Wish>,
+        memory: &Shared,
     ) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(Inner {
                 id,
                 specialist,
                 metadata,
@@ -181,6 +189,8 @@ impl Call {
                 caller,
                 targets,
                 wishes,
+                conversation: memory.conversation(),
+                state: memory.state(),
             }),
         }
     }
@@ -204,6 +214,17 @@ impl Call {
     /// until Baton has welcomed it, which is before [`Agent::prepare`].
     pub fn targets(&self) -> Targets {
         self.shared.targets.borrow().clone()
+    }
+
+    /// What was said in the call, in words and by tools: to be read, and written while the baton is here. All of it that
+    /// this specialist may have is here before [`Agent::prepare`], and before [`Agent::granted`].
+    pub fn conversation(&self) -> &Conversation {
+        &self.shared.conversation
+    }
+
+    /// The state that all specialists of the call share.
+    pub fn state(&self) -> &State {
+        &self.shared.state
     }
 
     /// What says things to the caller.

@@ -15,12 +15,14 @@ use wire::{
 };
 use worker::{JobOutcome, JobSignals, Secret};
 
-use crate::agent::{Agent, Call, HandoffDone, HandoffError, Refusal, Wish};
+use crate::agent::{Agent, Call, Grant, HandoffDone, HandoffError, Preparation, Refusal, Wish};
 use crate::builder::Misbehaviour;
 use crate::hooks::{Hooks, Stuck};
 use crate::listener::CallerAudio;
+use crate::memory::{Shared, Write};
 use crate::room::{Connection, ConnectionError, Ending, Happening};
 use crate::standing::{Standing, Step};
+use crate::talk::{TAIL_MAX, Talk};
 use crate::voice::Voice;
 
 /// Wishes of an agent that may wait.
@@ -113,6 +115,8 @@ async fn take_part<A: Agent>(
 
     let caller = CallerAudio::new();
     let (wishes, wanted) = mpsc::channel(WISHES_MAX);
+    let (writes, written) = mpsc::channel(WISHES_MAX);
+    let memory = Shared::new(writes);
     let (targets, known_targets) = watch::channel(Targets::default());
     let call = Call::new(
         baton.call.clone(),
@@ -122,6 +126,7 @@ async fn take_part<A: Agent>(
         caller.clone(),
         known_targets,
         wishes.clone(),
+        &memory,
     );
     let hooks = Hooks::start(agent(&call), call, wishes);
     let hello = Hello {
@@ -153,10 +158,12 @@ async fn take_part<A: Agent>(
         requests: BTreeMap::new(),
         last_request: RequestId(0),
         finish_by: None,
+        talk: Talk::new(memory),
+        held: None,
         ignores_revoke: misbehaviour.ignores_revoke,
     };
     info!(specialist = %job.hello.specialist, orchestrator = %Printed(&baton.orchestrator), "joined");
-    let ended = job.run(signals, wanted).await;
+    let ended = job.run(signals, wanted, written).await;
     job.leave().await;
     ended
 }
@@ -192,13 +199,30 @@ struct Job {
     last_request: RequestId,
     /// When an utterance is cut that was to be finished.
     finish_by: Option<Instant>,
+    talk: Talk,
+    /// A hook that waits for the conversation.
+    held: Option<Held>,
     ignores_revoke: bool,
+}
+
+/// A hook that is called when so many items of the conversation are here.
+struct Held {
+    items: u64,
+    /// When it is called anyway.
+    until: Option<Instant>,
+    hook: Hook,
+}
+
+enum Hook {
+    Prepare(Preparation),
+    Granted(Grant),
 }
 
 /// What woke a job up.
 enum Wake {
     Room(Happening),
     Wish(Wish),
+    Write(Write),
     Time,
     Finished,
     Stopping,
@@ -210,6 +234,7 @@ impl Job {
         &mut self,
         signals: JobSignals,
         mut wishes: mpsc::Receiver<Wish>,
+        mut writes: mpsc::Receiver<Write>,
     ) -> Result<(), JobError> {
         let welcome_by = Instant::now() + WELCOME_MAX;
         let mut welcomed = false;
@@ -223,10 +248,12 @@ impl Job {
             }
             let wake_at = self.wake_at(now, (!welcomed).then_some(welcome_by));
             let finishing = self.finish_by.is_some();
-            // All arms are cancel-safe: two channels, a timer, a condition that is asked for again, a token, a handle.
+            let takes_writes = self.talk.takes_writes();
+            // All arms are cancel-safe: three channels, a timer, a condition that is asked for again, a token, a handle.
             let wake = tokio::select! {
                 happening = self.connection.next() => Wake::Room(happening),
                 Some(wish) = wishes.recv() => Wake::Wish(wish),
+                Some(write) = writes.recv(), if takes_writes => Wake::Write(write),
                 () = sleep_until(wake_at.into()) => Wake::Time,
                 () = self.voice.finished(), if finishing => Wake::Finished,
                 () = signals.stopping() => Wake::Stopping,
@@ -235,6 +262,10 @@ impl Job {
             let goes_on = match wake {
                 Wake::Room(happening) => self.happened(happening).await?,
                 Wake::Wish(wish) => self.wish(wish).await?,
+                Wake::Write(write) => {
+                    self.talk.write(self.standing.epoch(), write);
+                    true
+                }
                 Wake::Time => self.time_passed()?,
                 Wake::Finished => self.finished()?,
                 Wake::Stopping => false,
@@ -280,6 +311,7 @@ impl Job {
         [
             self.connected.then(|| self.link.poll_timeout()).flatten(),
             self.finish_by,
+            self.held.as_ref().and_then(|held| held.until),
             welcome_by,
         ]
         .into_iter()
@@ -299,6 +331,8 @@ impl Job {
             return;
         }
         let now = Instant::now();
+        let epoch = self.standing.epoch();
+        self.talk.send(now, epoch, &mut self.link);
         while let Some(transmit) = self.link.poll_transmit(now) {
             let packet = (transmit.payload, transmit.reliable);
             if self.outbox.try_send(packet).is_err() {
@@ -317,6 +351,7 @@ impl Job {
                         return Ok(false);
                     }
                 }
+                self.applied()?;
             }
             Happening::Caller(track) => {
                 let caller = self.caller.clone();
@@ -358,13 +393,19 @@ impl Job {
     fn said(&mut self, event: LinkEvent) -> Result<bool, JobError> {
         match event {
             LinkEvent::Received { epoch: _, body } => {
+                let whole = self.talk.whole(body);
+                let Some(body) = whole.and_then(|body| self.talk.hear(body)) else {
+                    return Ok(true);
+                };
                 let welcome = matches!(body, Body::Welcome(_));
                 if let Body::Welcome(welcome) = &body {
                     self.targets.send_replace(welcome.targets.clone());
+                    self.talk.welcomed(&self.link);
                 }
+                let items = items_of(&body);
                 debug!(body = body.name(), "received");
                 let step = self.standing.hear(body);
-                let goes_on = self.carry_out(step)?;
+                let goes_on = self.carry_out(step, items)?;
                 if welcome {
                     self.apply_gate();
                     self.connection.repeat_wish();
@@ -386,16 +427,22 @@ impl Job {
         }
     }
 
-    fn carry_out(&mut self, step: Step) -> Result<bool, JobError> {
+    fn carry_out(&mut self, step: Step, items: u64) -> Result<bool, JobError> {
         match step {
             Step::Prepare(preparation) => {
                 info!(handoff = preparation.handoff.0, "preparing");
-                self.hooks.prepare(preparation)?;
+                self.held = Some(Held {
+                    items,
+                    // Baton bounds it.
+                    until: None,
+                    hook: Hook::Prepare(preparation),
+                });
                 self.apply_gate();
             }
             Step::ReadyAgain(handoff) => self.send_ready(handoff)?,
             Step::CallOff => {
                 info!("preparation called off");
+                self.held = None;
                 self.hooks.cancel();
                 self.apply_gate();
             }
@@ -406,7 +453,11 @@ impl Job {
                 self.voice.open();
                 self.apply_gate();
                 self.send(&granted)?;
-                self.hooks.granted(grant)?;
+                self.held = Some(Held {
+                    items,
+                    until: Some(Instant::now() + TAIL_MAX),
+                    hook: Hook::Granted(grant),
+                });
             }
             Step::GoOn(epoch) => self.send(&Body::Granted { epoch })?,
             Step::Finish { .. } | Step::GiveUp(_) if self.ignores_revoke => {}
@@ -434,9 +485,22 @@ impl Job {
     /// Silences and deafens the agent, and tells it.
     fn put_down(&mut self) -> Result<(), JobError> {
         self.finish_by = None;
+        self.held = None;
         self.voice.close();
         self.apply_gate();
         self.hooks.revoked()?;
+        Ok(())
+    }
+
+    /// Calls the hook that has waited for the conversation, and says what is ready, once enough of it is here.
+    fn applied(&mut self) -> Result<(), JobError> {
+        let (here, now) = (self.talk.position(), Instant::now());
+        let due = |held: &mut Held| here >= held.items || held.until.is_some_and(|at| at <= now);
+        match self.held.take_if(due).map(|held| held.hook) {
+            Some(Hook::Prepare(preparation)) => self.hooks.prepare(preparation)?,
+            Some(Hook::Granted(grant)) => self.hooks.granted(grant)?,
+            None => {}
+        }
         Ok(())
     }
 
@@ -460,6 +524,7 @@ impl Job {
         for event in said {
             self.said(event)?;
         }
+        self.applied()?;
         Ok(true)
     }
 
@@ -578,10 +643,11 @@ impl Job {
     }
 
     fn send_ready(&mut self, handoff: HandoffId) -> Result<(), JobError> {
+        let (context_items, context_hash) = self.talk.head();
         self.send(&Body::Ready(Ready {
             handoff,
-            context_items: 0,
-            context_hash: Vec::new(),
+            context_items,
+            context_hash,
         }))
     }
 
@@ -591,6 +657,16 @@ impl Job {
         self.link.send(Instant::now(), epoch, body)?;
         Ok(())
     }
+}
+
+/// How much of the conversation goes with the body.
+fn items_of(body: &Body) -> u64 {
+    let packet = match body {
+        Body::Prepare(prepare) => prepare.packet.as_ref(),
+        Body::Grant { packet, .. } => packet.as_ref(),
+        _ => None,
+    };
+    packet.map_or(0, |packet| packet.context_items)
 }
 
 fn shortened(text: String) -> String {

@@ -49,19 +49,24 @@ mod agent;
 mod builder;
 mod clip;
 mod hooks;
+pub mod items;
 mod job;
 mod listener;
+mod memory;
 mod room;
 mod standing;
+mod talk;
 mod voice;
 
 pub use agent::{Agent, Call, Grant, HandoffDone, HandoffError, Preparation, Refusal};
 pub use builder::{BuildError, Builder, Specialist};
 pub use call::{Epoch, HandoffId, NamedTarget, Opening, SpecialistName, Target, Targets};
 pub use clip::{Clip, ClipError};
+pub use context::{Head, Item};
 pub use listener::{CallerFrame, Listener};
+pub use memory::{AppendError, Conversation, PatchError, Snapshot, State};
 pub use voice::{NoBaton, Speaker};
-pub use wire::{FailKind, RefuseKind};
+pub use wire::{ContextRefuseKind, FailKind, RefuseKind};
 
 #[cfg(feature = "misbehave")]
 pub use builder::Misbehaviour;
