@@ -110,7 +110,33 @@ pub(crate) fn only_in(value: &Value, other: Option<&Value>, at: &str, found: &mu
                 only_in(inner, others.get(index), &format!("{at}/{index}"), found);
             }
         }
+        (Value::Array(parts), Some(Value::String(words))) => {
+            for (index, part) in parts.iter().enumerate() {
+                not_in_words(part, words, &format!("{at}/{index}"), found);
+            }
+        }
         (_, _) => found.push(at.to_owned()),
+    }
+}
+
+/// What a part of a content has beside words that are among these.
+fn not_in_words(part: &Value, words: &str, at: &str, found: &mut Vec<String>) {
+    let said = match part {
+        Value::String(text) => Some(text),
+        Value::Object(fields) => match fields.get("text") {
+            Some(Value::String(text)) => Some(text),
+            Some(_) | None => None,
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+    };
+    if !said.is_some_and(|text| words.contains(text.as_str())) {
+        found.push(at.to_owned());
+    } else if let Value::Object(fields) = part {
+        for (name, value) in fields {
+            if !["type", "text"].contains(&name.as_str()) && !is_nothing(value) {
+                found.push(format!("{at}/{name}"));
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod demo;
 mod engine_sources;
 mod engine_tests;
 mod outcome;
+mod packages;
 mod paths;
 mod probe;
 mod process;
@@ -39,6 +40,9 @@ cargo xtask COMMAND
                      fails is kept in src/wire/tests/seeds.txt
   sim audio [--switches N] [--seed N] [--threads N]
                      switch between voices over a bad network in virtual time and check every slot of the program track
+  packages [--record] [GROUP ...]
+                     check the converters and the vCon with the real packages of livekit, pipecat, crewai, vcon; each
+                     group is installed when it is asked for; `--record` records their conversations anew
   setup              check the tools, install livekit-server and the virtual environments
   help               show this
 
@@ -67,6 +71,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "engine-tests" => engine_tests::run(rest),
         "probe" => probe::run(rest),
         "sim" => sim::run(rest),
+        "packages" => packages::run(rest),
         "setup" => no_more(rest).and_then(|()| setup::run()),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -133,12 +133,17 @@ fn instead_of(said: Option<&str>) -> String {
 /// The first Python that is new enough and whole. Each is run: a shim of a version manager may be
 /// there and not work.
 fn python() -> Option<PathBuf> {
+    python_of(PYTHON_MINIMUM)
+}
+
+/// The same with a minimum of one's own.
+pub(crate) fn python_of(minimum: (u32, u32)) -> Option<PathBuf> {
     const PROBE: &str = "import sys, venv, ensurepip; print('Python %d.%d' % sys.version_info[:2]); \
                          print(sys.executable)";
     PYTHONS.iter().find_map(|name| {
         let said = output_of(Command::new(name).args(["-c", PROBE]))?;
         let (version, executable) = said.split_once('\n')?;
-        let whole = version_in(version)? >= PYTHON_MINIMUM && Path::new(executable).is_file();
+        let whole = version_in(version)? >= minimum && Path::new(executable).is_file();
         whole.then(|| executable.into())
     })
 }

@@ -46,7 +46,8 @@ fn wanted(tests: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(wanted)
 }
 
-fn one(python: &Path, name: &str, requirements: &Path) -> Result<PathBuf> {
+/// Makes one environment, if it is missing or stale, and returns its interpreter.
+pub(crate) fn one(python: &Path, name: &str, requirements: &Path) -> Result<PathBuf> {
     let folder = paths::root().join("target/venvs").join(name);
     let interpreter = folder.join("bin/python");
     let stamp = folder.join(STAMP);

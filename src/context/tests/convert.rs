@@ -214,7 +214,7 @@ fn what_livekit_cannot_hold_is_listed() {
         "{paths:?}"
     );
     assert!(
-        paths.contains("/data/content"),
+        paths.contains("/data/content/1"),
         "the reasoning is gone: {paths:?}"
     );
 

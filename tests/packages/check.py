@@ -1,28 +1,31 @@
-"""Checks the converters against the real frameworks.
+"""Checks the converters and the vCon against the real packages. `cargo xtask packages` runs it.
 
-Usage: check.py PATH-OF-THE-convert-EXAMPLE
+Usage: check.py GROUP PATH-OF-THE-convert-EXAMPLE, in the environment of the group: livekit, pipecat, crewai, vcon.
 
-A conversation is made with livekit-agents, written in each format, taken in and given out again by the framework that
-the format belongs to, and read back. It must be equal, and livekit-agents must take it. What is not installed is named
-and skipped, and then the exit code is 2. Checked with livekit-agents 1.8.9, openai 3.52.0, langchain-core 1.8.1,
-pipecat-ai 1.14.0 and crewai 1.15.30.
+A conversation is written in each format of the group, taken in and given out again by the package that the format belongs
+to, and read back. It must be equal. What the package itself has recorded must be taken by livekit-agents and by itself.
 """
 
-import importlib.util
 import json
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
-
-from livekit.agents import llm
 
 MESSAGES = 400
 NAMES = "Zoë Müller, 東京, 🎉, \"quoted\" and \\ and \u0007"
 
 
-def conversation() -> llm.ChatContext:
+def recorded(name: str) -> list[Any]:
+    path = Path(__file__).parent / "recorded" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def conversation() -> Any:
     """40 minutes: instructions, parallel calls, images, interruptions, handoffs, an open call."""
+    from livekit.agents import llm
+
     items: list[Any] = []
     at = 1763714480.123456
 
@@ -69,7 +72,7 @@ def conversation() -> llm.ChatContext:
     return llm.ChatContext(items)
 
 
-def everything(context: llm.ChatContext) -> list[dict[str, Any]]:
+def everything(context: Any) -> list[dict[str, Any]]:
     return context.to_dict(exclude_image=False, exclude_audio=False, exclude_timestamp=False)["items"]
 
 
@@ -128,53 +131,57 @@ def pipecat() -> Any:
 
 
 def crewai() -> Any:
-    # The file alone: the package is large, and needs other versions of what the others need.
-    package = importlib.util.find_spec("crewai")
-    if package is None or not package.submodule_search_locations:
-        raise ImportError("crewai")
-    path = f"{package.submodule_search_locations[0]}/utilities/types.py"
-    spec = importlib.util.spec_from_file_location("crewai_types", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["crewai_types"] = module
-    spec.loader.exec_module(module)
-    return through_types(module.LLMMessage)
+    from crewai.utilities.types import LLMMessage
+
+    return through_types(LLMMessage)
 
 
-def livekit_js() -> Any:
-    return lambda messages: messages
+def bare(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: bare(inner) for name, inner in value.items() if inner is not None}
+    return [bare(inner) for inner in value] if isinstance(value, list) else value
 
 
-def main() -> int:
-    warnings.simplefilter("ignore")
-    binary = sys.argv[1]
+def there_and_back(binary: str, name: str, take: Any, items: list[Any]) -> list[Any]:
+    """Through the package and back; returns what comes back without the sidecar."""
+    out = convert(binary, "export", name, items)
+    taken = take(out["messages"])
+    for before, after in zip(out["messages"], taken, strict=True):
+        assert bare(before) == bare(after), f"{name} changes {before} to {after}"
+    back = convert(binary, "import", name, {"messages": taken, "sidecar": out["sidecar"]})
+    assert back["items"] == items, f"{name}: not equal"
+    assert back["lost"] == [], back["lost"]
+    without = convert(binary, "import", name, {"messages": taken})
+    size = len(json.dumps(out["sidecar"])) / len(json.dumps(items))
+    print(f"{name}: {len(items)} items, {len(taken)} messages, equal; sidecar {size:.0%} of the items, "
+          f"{len(without['lost'])} fields that items cannot hold")
+    return without["items"]
+
+
+def check_livekit(binary: str) -> None:
+    from livekit.agents import llm
+
     context = conversation()
-    items = everything(context)
-    skipped = []
-    for format in [openai_chat, openai_responses, openai_realtime, langchain, pipecat, crewai, livekit_js]:
-        name = format.__name__
-        try:
-            take = format()
-        except ImportError as error:
-            skipped.append(name)
-            print(f"{name}: skipped, {error}")
-            continue
-        out = convert(binary, "export", name, items)
-        taken = take(out["messages"])
-        strip = lambda value: ({k: strip(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else [strip(v) for v in value] if isinstance(value, list) else value)
-        for before, after in zip(out["messages"], taken, strict=True):
-            assert strip(before) == strip(after), f"{name} changes {before} to {after}"
-        back = convert(binary, "import", name, {"messages": taken, "sidecar": out["sidecar"]})
-        assert back["items"] == items, f"{name}: not equal"
-        assert back["lost"] == [], back["lost"]
-        again = llm.ChatContext.from_dict({"items": back["items"]})
-        assert again.is_equivalent(context) and everything(again) == items, f"{name}: livekit-agents reads it otherwise"
-        bare = convert(binary, "import", name, {"messages": taken})
-        llm.ChatContext.from_dict({"items": bare["items"]}).to_provider_format("openai")
-        size = len(json.dumps(out["sidecar"])) / len(json.dumps(items))
-        print(f"{name}: {len(items)} items, {len(taken)} messages, equal; sidecar {size:.0%} of the items, {len(bare['lost'])} fields that items cannot hold")
+    for format in [openai_chat, openai_responses, openai_realtime, langchain]:
+        for items in [everything(context), recorded("livekit")]:
+            bare_items = there_and_back(binary, format.__name__, format(), items)
+            # livekit-agents takes it, and could send it.
+            llm.ChatContext.from_dict({"items": bare_items}).to_provider_format("openai")
+    own = recorded("livekit")
+    assert everything(llm.ChatContext.from_dict({"items": own})) == own, "livekit-agents reads its recording otherwise"
+    for name in ["langchain", "pipecat", "crewai"]:
+        items = convert(binary, "import", name, {"messages": recorded(name)})["items"]
+        taken = llm.ChatContext.from_dict({"items": items})
+        sent, _ = taken.to_provider_format("openai")
+        calls = sum(len(message.get("tool_calls", [])) for message in sent)
+        print(f"{name}'s recording: livekit-agents sends {len(sent)} messages with {calls} tool calls")
+    out = convert(binary, "export", "langchain", own)["messages"]
+    langchain()(out)
+    check_what_livekit_sends(binary, context)
 
-    # Words only, and nothing that OpenAI does not know: it must be what livekit-agents itself would send.
+
+def check_what_livekit_sends(binary: str, context: Any) -> None:
+    """Words only, and nothing that OpenAI does not know: it must be what livekit-agents itself would send."""
     plain = context.copy()
     for item in plain.items:
         if item.type == "message":
@@ -192,8 +199,37 @@ def main() -> int:
             theirs = sorted(theirs, key=key)
         assert ours == theirs, f"{name} is not what livekit-agents sends"
         print(f"{name}: what livekit-agents itself sends")
-    return 2 if skipped else 0
+
+
+def check_pipecat(binary: str) -> None:
+    there_and_back(binary, "pipecat", pipecat(), recorded("livekit"))
+    items = convert(binary, "import", "pipecat", {"messages": recorded("pipecat")})["items"]
+    there_and_back(binary, "pipecat", pipecat(), items)
+
+
+def check_crewai(binary: str) -> None:
+    there_and_back(binary, "crewai", crewai(), recorded("livekit"))
+    items = convert(binary, "import", "crewai", {"messages": recorded("crewai")})["items"]
+    there_and_back(binary, "crewai", crewai(), items)
+
+
+def check_vcon(binary: str) -> None:
+    from vcon import Vcon
+
+    for name in ["livekit", "silent", "recorded"]:
+        items = [] if name == "silent" else recorded("livekit")
+        made = json.dumps(convert(binary, "vcon", name, items))
+        valid, errors = Vcon.build_from_json(made).is_valid()
+        assert valid, f"{name}: {errors}"
+        vcon = json.loads(made)
+        print(f"{name}: a valid vCon with {len(vcon['dialog'])} dialogs, {len(vcon['parties'])} parties")
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    group, binary = sys.argv[1:]
+    {"livekit": check_livekit, "pipecat": check_pipecat, "crewai": check_crewai, "vcon": check_vcon}[group](binary)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
