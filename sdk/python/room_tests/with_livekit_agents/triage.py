@@ -28,7 +28,12 @@ HZ = int(os.environ.get("AGENT_HZ", "440"))
 LENGTHS = json.loads(os.environ.get("AGENT_CLIPS", "{}"))
 
 server = AgentServer(
-    job_executor_type=JobExecutorType.THREAD, num_idle_processes=0, port=0, host="127.0.0.1", load_threshold=10.0
+    job_executor_type=JobExecutorType.THREAD,
+    num_idle_processes=0,
+    host="127.0.0.1",
+    port=0,
+    # By default a worker on a busy machine gets no calls.
+    load_fnc=lambda: 0.0,
 )
 
 

@@ -93,6 +93,12 @@ class Orchestrator:
         self._timer = self._tasks.start(self._run(), "kit: link")
         self._tasks.start(self._send(), "kit: outbox")
 
+    @property
+    def has_company(self) -> bool:
+        """Whether another agent is in the room."""
+        kinds = (participant.kind for participant in self.room.remote_participants.values())
+        return rtc.ParticipantKind.PARTICIPANT_KIND_AGENT in kinds
+
     async def dispatch(self, agent_name: str, metadata: Any = None) -> None:
         """Dispatches the agent."""
         text = DispatchMetadata(

@@ -58,10 +58,10 @@ def decode(item: ContextItem) -> llm.ChatItem | None:
                 **fields,
             )
         case "function_call":
-            if of_kind.HasField("group_id"):
-                fields["group_id"] = of_kind.group_id
+            # Calls of one answer have the answer's id before their own where the framework has one message for them.
+            group = item.id.rpartition("/")[0] or None
             return llm.FunctionCall(
-                call_id=of_kind.call_id, name=of_kind.name, arguments=of_kind.arguments, **fields
+                call_id=of_kind.call_id, name=of_kind.name, arguments=of_kind.arguments, group_id=group, **fields
             )
         case "function_call_output":
             return llm.FunctionCallOutput(

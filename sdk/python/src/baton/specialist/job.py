@@ -235,6 +235,7 @@ class Job:
         self._patches: dict[int, asyncio.Future[int]] = {}
         self._last_patch = 0
         self._applied_unsaid = False
+        self._greets_again = False
         self._delegations: dict[RequestId, asyncio.Future[Any]] = {}
         self._waiting_for: tuple[Preparation, Packet | None] | None = None
         self._connected = True
@@ -376,10 +377,18 @@ class Job:
     def reconnecting(self) -> None:
         logger.info("reconnecting")
         self._connected = False
+        self._greets_again = False
         self._apply_gate()
 
     def reconnected(self) -> None:
         self._tasks.start(self._greet_again(), "baton: reconnect")
+
+    def orchestrator_joined(self) -> None:
+        # Another process of Baton's knows nothing of us before a Hello. What has the baton goes on meanwhile.
+        if self._connected and self._welcomed.is_set():
+            logger.info("Baton is back")
+            self._greets_again = True
+            self._say_hello()
 
     def ended(self, broken: str | None) -> None:
         self._connected = False
@@ -454,6 +463,7 @@ class Job:
             return
         if isinstance(body, Welcome):
             self._welcomed.set()
+            self._greets_again = False
             self.call.targets = {target.name: target.description for target in body.targets}
             self.call.may_hand_back = body.previous
             self.caller.keep(body.terms.preroll_ms or 0)
@@ -615,7 +625,7 @@ class Job:
     def _apply_gate(self) -> None:
         """Sound passes, either way, only while the connection stands and Baton has greeted us on it. A subscription takes
         longer than a grant may, so it is made while the agent prepares."""
-        stands = self._connected and self._link.is_established
+        stands = self._connected and (self._link.is_established or self._greets_again)
         holds = self._standing.holds
         self.voice.set_audible(stands)
         # Who is to finish hears no more: the next one does.

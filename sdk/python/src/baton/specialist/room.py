@@ -66,6 +66,9 @@ class Observer(Protocol):
     def reconnected(self) -> None:
         """The connection is back."""
 
+    def orchestrator_joined(self) -> None:
+        """Baton has joined: another process of it, if there was one before."""
+
     def ended(self, broken: str | None) -> None:
         """The connection has ended for good, and why if that was not meant to be."""
 
@@ -93,7 +96,7 @@ class Connection:
         self._tasks = Tasks()
         self._handlers: dict[str, Callable[..., None]] = {
             "data_received": self._on_data,
-            "participant_connected": self._on_change,
+            "participant_connected": self._on_joined,
             "track_published": self._on_change,
             "track_subscribed": self._on_subscribed,
             "track_unsubscribed": self._on_unsubscribed,
@@ -229,6 +232,14 @@ class Connection:
             and sender.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
         ):
             self._observer.packet(packet.data)
+
+    def _on_joined(self, participant: rtc.RemoteParticipant) -> None:
+        self._apply_wish()
+        if (
+            participant.identity == self._orchestrator
+            and participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        ):
+            self._observer.orchestrator_joined()
 
     def _on_change(self, *_: object) -> None:
         self._apply_wish()
