@@ -4,7 +4,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -29,17 +31,7 @@ pub enum TlsError {
 /// # Errors
 /// [`TlsError`], for a file that cannot be written above all.
 pub fn authority(file: &Path) -> Result<rustls::ServerConfig, TlsError> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages.push(KeyUsagePurpose::KeyCertSign);
-    let key = KeyPair::generate()?;
-    std::fs::write(file, params.self_signed(&key)?.pem())?;
-    let issuer = Issuer::new(params, key);
-
-    let leaf_key = KeyPair::generate()?;
-    let mut leaf = CertificateParams::new(vec!["localhost".to_owned()])?;
-    leaf.use_authority_key_identifier_extension = true;
-    let leaf = leaf.signed_by(&leaf_key, &issuer)?;
+    let (leaf, leaf_key) = signed(file, "localhost")?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let private_key = leaf_key
         .serialize_der()
@@ -49,6 +41,31 @@ pub fn authority(file: &Path) -> Result<rustls::ServerConfig, TlsError> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![leaf.der().clone()], private_key)?)
+}
+
+/// Makes an authority, writes its certificate to `authority`, and one for `host` with its key to the other two files.
+///
+/// # Errors
+/// As [`authority`].
+pub fn files(authority: &Path, host: &str, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+    let (leaf, leaf_key) = signed(authority, host)?;
+    std::fs::write(certificate, leaf.pem())?;
+    std::fs::write(key, leaf_key.serialize_pem())?;
+    Ok(())
+}
+
+fn signed(authority: &Path, host: &str) -> Result<(Certificate, KeyPair), TlsError> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages.push(KeyUsagePurpose::KeyCertSign);
+    let key = KeyPair::generate()?;
+    std::fs::write(authority, params.self_signed(&key)?.pem())?;
+    let issuer = Issuer::new(params, key);
+
+    let leaf_key = KeyPair::generate()?;
+    let mut leaf = CertificateParams::new(vec![host.to_owned()])?;
+    leaf.use_authority_key_identifier_extension = true;
+    Ok((leaf.signed_by(&leaf_key, &issuer)?, leaf_key))
 }
 
 /// Takes TLS connections on a free port of the loopback interface and passes them on in the clear; ends when dropped.

@@ -3,9 +3,16 @@
 use std::fmt::{self, Debug};
 
 use crate::{
-    MediaType, RtcError, api::stats_report, net::ConnectionConfig, pc::MediaKind,
-    peer_connection::PeerConnection, rtp_parameters::RtpCapabilities,
+    MediaType, RtcError,
+    api::stats_report,
+    net::{ConnectionConfig, Policy, Server},
+    pc::MediaKind,
+    peer_connection::PeerConnection,
+    rtp_parameters::RtpCapabilities,
 };
+
+/// Servers that are used at most; further ones are left out.
+const SERVERS_MAX: usize = 8;
 
 /// A server that helps to find a way to the peer.
 #[derive(Debug, Clone)]
@@ -44,7 +51,7 @@ pub enum IceTransportsType {
 pub struct RtcConfiguration {
     /// The servers that help.
     pub ice_servers: Vec<IceServer>,
-    /// When local addresses are collected; this engine does it at the start and at every restart.
+    /// When local addresses are collected.
     pub continual_gathering_policy: ContinualGatheringPolicy,
     /// Which ways may be used.
     pub ice_transport_type: IceTransportsType,
@@ -65,8 +72,25 @@ impl Default for RtcConfiguration {
 
 impl RtcConfiguration {
     pub(crate) fn to_inner(&self) -> ConnectionConfig {
+        let servers = self.ice_servers.iter().flat_map(|server| {
+            let parse = |url: &String| {
+                let parsed = Server::parse(url, &server.username, &server.password);
+                if parsed.is_none() {
+                    tracing::debug!(url, "a server that cannot be used is left out");
+                }
+                parsed
+            };
+            server.urls.iter().filter_map(parse)
+        });
         ConnectionConfig {
-            hosts: self.ice_transport_type == IceTransportsType::All,
+            policy: match self.ice_transport_type {
+                IceTransportsType::Relay => Policy::Relay,
+                IceTransportsType::NoHost => Policy::NoHost,
+                IceTransportsType::All => Policy::All,
+            },
+            servers: servers.take(SERVERS_MAX).collect(),
+            continually: self.continual_gathering_policy
+                == ContinualGatheringPolicy::GatherContinually,
         }
     }
 }

@@ -4,7 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{
     net::{ConnectionReport, Encoding, StreamParameters},
-    pc::{self, ChannelReport, MediaKind, PairReport, StreamReport},
+    pc::{
+        self, CandidateKind, CandidateReport, Carrier, ChannelReport, MediaKind, PairReport,
+        StreamReport,
+    },
     rtp_parameters::{
         Priority, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
         RtpEncodingParameters, RtpHeaderExtensionCapability, RtpHeaderExtensionParameters,
@@ -117,12 +120,22 @@ fn transport(report: &ConnectionReport) -> Vec<RtcStats> {
 }
 
 fn candidate_pair(report: &ConnectionReport, pair: &PairReport) -> [RtcStats; 3] {
-    let candidate = |address: std::net::SocketAddr| dictionaries::IceCandidateStats {
-        transport_id: TRANSPORT.to_owned(),
-        address: address.ip().to_string(),
-        port: address.port().into(),
-        protocol: "udp".to_owned(),
-        ..Default::default()
+    let ours = candidate(&pair.local);
+    let local = dictionaries::IceCandidateStats {
+        username_fragment: report.peer.username_fragment.clone(),
+        tcp_type: pair
+            .local
+            .stream
+            .then_some(stats::IceTcpCandidateType::Active),
+        ..ours
+    };
+    let theirs = candidate(&pair.remote);
+    let remote = dictionaries::IceCandidateStats {
+        tcp_type: pair
+            .remote
+            .stream
+            .then_some(stats::IceTcpCandidateType::Passive),
+        ..theirs
     };
     [
         RtcStats::CandidatePair(stats::CandidatePairStats {
@@ -143,16 +156,43 @@ fn candidate_pair(report: &ConnectionReport, pair: &PairReport) -> [RtcStats; 3]
         }),
         RtcStats::LocalCandidate(stats::LocalCandidateStats {
             rtc: rtc(LOCAL_CANDIDATE),
-            local_candidate: dictionaries::IceCandidateStats {
-                candidate_type: Some(stats::IceCandidateType::Host),
-                ..candidate(pair.local)
-            },
+            local_candidate: local,
         }),
         RtcStats::RemoteCandidate(stats::RemoteCandidateStats {
             rtc: rtc(REMOTE_CANDIDATE),
-            remote_candidate: candidate(pair.remote),
+            remote_candidate: remote,
         }),
     ]
+}
+
+fn candidate(report: &CandidateReport) -> dictionaries::IceCandidateStats {
+    let protocol = match report.stream {
+        true => "tcp",
+        false => "udp",
+    };
+    let related = report.related;
+    dictionaries::IceCandidateStats {
+        transport_id: TRANSPORT.to_owned(),
+        address: report.address.ip().to_string(),
+        port: report.address.port().into(),
+        protocol: protocol.to_owned(),
+        candidate_type: Some(match report.kind {
+            CandidateKind::Host => stats::IceCandidateType::Host,
+            CandidateKind::ServerReflexive => stats::IceCandidateType::Srflx,
+            CandidateKind::PeerReflexive => stats::IceCandidateType::Prflx,
+            CandidateKind::Relayed => stats::IceCandidateType::Relay,
+        }),
+        priority: i32::try_from(report.priority).unwrap_or(i32::MAX),
+        foundation: report.foundation.clone(),
+        related_address: related.map(|a| a.ip().to_string()).unwrap_or_default(),
+        related_port: related.map_or(0, |address| address.port().into()),
+        relay_protocol: report.carrier.map(|carrier| match carrier {
+            Carrier::Udp => stats::IceServerTransportProtocol::Udp,
+            Carrier::Tcp => stats::IceServerTransportProtocol::Tcp,
+            Carrier::Tls => stats::IceServerTransportProtocol::Tls,
+        }),
+        ..Default::default()
+    }
 }
 
 fn dtls_state(state: pc::ConnectionState) -> stats::DtlsTransportState {

@@ -8,17 +8,31 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::{ConnectionReport, State, driver, engine};
+use super::{ConnectionReport, Server, State, driver, engine};
 use crate::{
     audio::track::Wake,
     pc::{Event, PcError, TransceiverId},
 };
 
-/// How a connection finds its way.
+/// Which ways to the peer may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// Any.
+    All,
+    /// Those that do not tell the peer an address of this machine.
+    NoHost,
+    /// Those over an address that a server lends.
+    Relay,
+}
+
+/// How a connection finds its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConnectionConfig {
-    /// Whether the peer may be told the addresses of this machine.
-    pub(crate) hosts: bool,
+    pub(crate) policy: Policy,
+    /// The servers that help.
+    pub(crate) servers: Arc<[Server]>,
+    /// Whether addresses that appear later are used.
+    pub(crate) continually: bool,
 }
 
 /// Told of what happens, on the engine's thread and without any lock held. It must not block.

@@ -2,23 +2,19 @@
 
 use std::{
     future::poll_fn,
-    io,
-    net::SocketAddr,
     sync::{Arc, Weak},
-    task::Poll,
     time::Instant,
 };
 
 use tokio::{sync::oneshot, time};
 
 use super::{
-    Connection, EventSink, State,
-    gather::{Socket, gather},
+    Connection, EventSink, Policy, State,
+    paths::Paths,
+    watch::{self, Addresses},
 };
 use crate::pc::{Event, Transmit};
 
-/// Datagrams that are read from a socket before anything else gets its turn.
-const BURST: usize = 64;
 /// The largest datagram that is received, in bytes: nobody sends more than fits an Ethernet frame.
 const DATAGRAM_BYTES: usize = 2_048;
 
@@ -29,32 +25,31 @@ struct Turn {
     events: Vec<Event>,
     settled: Vec<oneshot::Sender<()>>,
     next: Option<Instant>,
-    gather: bool,
-    loopback: bool,
-    /// The loopback address has been tried; it may be unavailable.
+    /// Loopback addresses have been tried; they may be unavailable.
     loopback_tried: bool,
-    hosts: bool,
+    /// Addresses of this machine are watched from the first gathering on.
+    watch: bool,
     closed: bool,
 }
 
 /// Drives a connection until it is closed.
 pub(super) async fn run(connection: Arc<Connection>, sink: Weak<dyn EventSink>) {
-    let mut sockets: Vec<Socket> = Vec::new();
+    let mut paths = Paths::new();
     let mut buffer = vec![0; DATAGRAM_BYTES];
     let mut turn = Turn::default();
+    let mut addresses: Option<Addresses> = None;
+    let mut moved = false;
     loop {
-        connection.drive(|state| take_turn(state, &sockets, &mut buffer, &mut turn));
+        connection.drive(|state| take_turn(state, &mut paths, &mut buffer, moved, &mut turn));
+        let now = Instant::now();
         for transmit in turn.transmits.drain(..) {
-            send(&sockets, &transmit);
+            paths.send(now, &transmit);
         }
         if turn.closed {
             break;
         }
-        if turn.gather {
-            // There is more to do now, before anybody is told.
-            collect(&connection, &mut sockets, &turn);
-            turn.loopback_tried |= turn.loopback;
-            continue;
+        if turn.watch && addresses.is_none() {
+            addresses = Some(watch::addresses());
         }
         if !turn.events.is_empty() {
             // Nobody is told when the application has let go of the connection.
@@ -69,33 +64,38 @@ pub(super) async fn run(connection: Arc<Connection>, sink: Weak<dyn EventSink>) 
             // Who has stopped waiting does not want to know.
             settled.send(()).ok();
         }
-        wait(&connection, &sockets, turn.next).await;
+        moved = wait(&connection, &mut paths, &mut addresses, turn.next).await;
     }
     connection.drive(State::end);
+    paths.close().await;
 }
 
-/// Does all that is due under the lock, and leaves the rest in `turn`.
-fn take_turn(state: &mut State, sockets: &[Socket], buffer: &mut [u8], turn: &mut Turn) {
-    for socket in sockets {
-        for _ in 0..BURST {
-            match socket.io.try_recv_from(buffer) {
-                Ok((length, source)) => state.peer.handle_datagram(
-                    Instant::now(),
-                    source,
-                    socket.address,
-                    &buffer[..length],
-                ),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // An earlier datagram was refused by the other side; the next may not be.
-                Err(_) => {}
-            }
-        }
-    }
+/// Does all that is due under the lock, and leaves the rest in `turn`. `moved` says that the addresses of this machine
+/// have changed.
+fn take_turn(
+    state: &mut State,
+    paths: &mut Paths,
+    buffer: &mut [u8],
+    moved: bool,
+    turn: &mut Turn,
+) {
+    paths.receive(&mut state.peer, buffer);
     let now = Instant::now();
     if state.peer.poll_timeout().is_some_and(|at| at <= now) {
         state.peer.handle_timeout(now);
     } else {
         state.peer.settle(now);
+    }
+    gather(state, paths, now, moved, turn);
+    while let Some(remote) = state.peer.poll_dial(now) {
+        // What is to be relayed must not reach the peer by itself.
+        if state.config().policy == Policy::All {
+            paths.dial(remote);
+        }
+    }
+    paths.handle_timeout(now, &mut state.peer);
+    if !paths.asking() {
+        state.peer.gathering_done();
     }
     let media = state.run_media(now);
     turn.transmits
@@ -103,82 +103,52 @@ fn take_turn(state: &mut State, sockets: &[Socket], buffer: &mut [u8], turn: &mu
     turn.events
         .extend(std::iter::from_fn(|| state.peer.poll_event()));
     turn.closed = state.peer.check_open().is_err();
-    turn.loopback = state.peer.wants_loopback();
-    turn.hosts = state.config().hosts;
-    let has_loopback = sockets
-        .iter()
-        .any(|socket| socket.address.ip().is_loopback());
-    turn.gather = state.peer.take_gather_request()
-        || (turn.loopback && turn.hosts && !sockets.is_empty() && !has_loopback);
-    if !turn.gather {
-        turn.settled.append(&mut state.take_settled());
-    }
-    turn.next = match (state.peer.poll_timeout(), media) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    };
+    turn.settled.append(&mut state.take_settled());
+    turn.next = [state.peer.poll_timeout(), media, paths.poll_timeout()]
+        .into_iter()
+        .flatten()
+        .min();
 }
 
-/// Collects local addresses.
-fn collect(connection: &Connection, sockets: &mut Vec<Socket>, turn: &Turn) {
-    let gathered = if turn.hosts {
-        gather(sockets, turn.loopback)
-    } else {
-        Default::default()
-    };
-    let fresh: Vec<SocketAddr> = gathered
-        .opened
-        .iter()
-        .map(|socket| socket.address)
-        .collect();
-    sockets.extend(gathered.opened);
-    connection.drive(|state| {
-        for address in fresh {
-            state.peer.add_local_address(address);
-        }
-        for (ip, error) in gathered.failed {
-            let address = SocketAddr::new(ip, 0);
-            state
-                .peer
-                .address_failed(address, String::new(), error.to_string());
-        }
-        state.peer.gathering_done();
-    });
-}
-
-fn send(sockets: &[Socket], transmit: &Transmit) {
-    let Some(socket) = sockets
-        .iter()
-        .find(|socket| socket.address == transmit.source)
-    else {
-        return;
-    };
-    // What cannot be sent is lost, as any datagram may be: the layers above send again what matters.
-    if let Err(error) = socket
-        .io
-        .try_send_to(&transmit.contents, transmit.destination)
-    {
-        tracing::trace!(%error, "a datagram was not sent");
+/// Collects addresses when there is reason to.
+fn gather(state: &mut State, paths: &mut Paths, now: Instant, moved: bool, turn: &mut Turn) {
+    let asked = state.peer.take_gather_request();
+    let loopback = !turn.loopback_tried && paths.lacks(state.peer.wants_loopback());
+    turn.loopback_tried |= loopback;
+    let retry = paths.take_retry(now);
+    if asked || loopback || retry || moved {
+        let config = state.config().clone();
+        turn.watch |= config.continually && config.policy != Policy::Relay;
+        paths.collect(now, &mut state.peer, &config);
+        state.peer.settle(now);
     }
 }
 
-/// Waits for a datagram, a change or the next time that something is due.
-async fn wait(connection: &Connection, sockets: &[Socket], next: Option<Instant>) {
-    let readable = poll_fn(|context| {
-        let ready = sockets
-            .iter()
-            .any(|s| s.io.poll_recv_ready(context).is_ready());
-        if ready {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    });
-    // Nothing is taken out of a socket or the state here, so that whichever is dropped loses nothing.
+/// Waits for a datagram, a change or the next time that something is due. Says whether addresses of this machine have
+/// changed.
+async fn wait(
+    connection: &Connection,
+    paths: &mut Paths,
+    addresses: &mut Option<Addresses>,
+    next: Option<Instant>,
+) -> bool {
+    // Whichever is dropped loses nothing: what has been taken out is kept where the next turn looks for it.
     tokio::select! {
-        () = readable => {}
-        () = connection.changed() => {}
-        () = sleep_until(next) => {}
+        () = poll_fn(|context| paths.poll_ready(context)) => false,
+        () = connection.changed() => false,
+        () = sleep_until(next) => false,
+        () = changed(addresses) => true,
+    }
+}
+
+async fn changed(addresses: &mut Option<Addresses>) {
+    let Some(watched) = addresses else {
+        return std::future::pending().await;
+    };
+    if watched.changed().await.is_err() {
+        // Nobody looks any more; without this, the end would be reported for ever.
+        *addresses = None;
+        std::future::pending().await
     }
 }
 

@@ -6,6 +6,9 @@ use tokio::runtime::{Builder, Handle};
 
 use crate::pc::PcError;
 
+/// Names that are looked up at the same time.
+const LOOKUPS_MAX: usize = 4;
+
 /// Starts the thread if it does not run yet, and a task on it.
 pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<(), PcError> {
     handle()?.spawn(task);
@@ -25,6 +28,8 @@ fn start() -> io::Result<Handle> {
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        // For the names of servers alone; when they are slow to be found, further ones wait.
+        .max_blocking_threads(LOOKUPS_MAX)
         .build()?;
     let handle = runtime.handle().clone();
     thread::Builder::new()

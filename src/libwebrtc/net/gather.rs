@@ -2,10 +2,13 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket as StdSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket},
 };
 
+use if_addrs::Interface;
 use tokio::net::UdpSocket;
+
+use crate::pc::Loopback;
 
 /// Sockets per connection at most; further addresses are not used.
 const SOCKETS_MAX: usize = 16;
@@ -34,21 +37,32 @@ impl Socket {
 pub(super) struct Gathered {
     pub(super) opened: Vec<Socket>,
     pub(super) failed: Vec<(IpAddr, io::Error)>,
+    /// Of sockets whose addresses this machine has no longer.
+    pub(super) gone: Vec<SocketAddr>,
 }
 
 /// Opens sockets on all addresses that have none yet. The loopback address is used when there is no other, or on demand.
-pub(super) fn gather(existing: &[Socket], loopback: bool) -> Gathered {
+pub(super) fn gather(existing: &[Socket], loopback: Loopback) -> Gathered {
     let mut gathered = Gathered::default();
     let mut addresses = interface_addresses();
-    if addresses.is_empty() || loopback {
+    if addresses.is_empty() || loopback.v4 {
         addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
+    if loopback.v6 {
+        addresses.push(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    }
+    gathered.gone = existing
+        .iter()
+        .map(|socket| socket.address)
+        .filter(|address| !address.ip().is_loopback() && !addresses.contains(&address.ip()))
+        .collect();
+    let kept = existing.len() - gathered.gone.len();
     for ip in addresses {
         let known = |socket: &Socket| socket.address.ip() == ip;
         if existing.iter().any(known) || gathered.opened.iter().any(known) {
             continue;
         }
-        if existing.len() + gathered.opened.len() >= SOCKETS_MAX {
+        if kept + gathered.opened.len() >= SOCKETS_MAX {
             break;
         }
         match Socket::open(ip) {
@@ -59,18 +73,26 @@ pub(super) fn gather(existing: &[Socket], loopback: bool) -> Gathered {
     gathered
 }
 
-/// The IPv4 addresses of the interfaces that are up, without the loopback.
-fn interface_addresses() -> Vec<IpAddr> {
+/// The addresses of the interfaces that are up, without the loopback, in the order of the interfaces.
+pub(super) fn interface_addresses() -> Vec<IpAddr> {
     match if_addrs::get_if_addrs() {
         Ok(interfaces) => interfaces
             .iter()
-            .filter(|interface| !interface.is_loopback())
-            .map(if_addrs::Interface::ip)
-            .filter(IpAddr::is_ipv4)
+            .filter(|interface| interface.is_oper_up())
+            .map(Interface::ip)
+            .filter(reaches_beyond_the_link)
             .collect(),
         Err(error) => {
             tracing::warn!(%error, "the interfaces of this machine cannot be listed");
             Vec::new()
         }
+    }
+}
+
+/// Link-local addresses would need their interface named along with them, which candidates cannot.
+fn reaches_beyond_the_link(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local() && !ip.is_unspecified(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local() && !ip.is_unspecified(),
     }
 }

@@ -92,8 +92,8 @@ impl State {
         }
     }
 
-    pub(super) fn config(&self) -> ConnectionConfig {
-        self.config
+    pub(super) fn config(&self) -> &ConnectionConfig {
+        &self.config
     }
 
     pub(super) fn configure(&mut self, config: ConnectionConfig) -> Result<(), PcError> {

@@ -8,6 +8,7 @@
 //! changes that were taken back). So the negotiation is done here, on descriptions of our own, and str0m only ever
 //! sees the result: an offer, put together from what both sides have agreed on, that it accepts as if the peer had made it.
 
+mod candidates;
 mod channels;
 mod negotiation;
 mod report;
@@ -25,6 +26,7 @@ use std::{
 use str0m::{Rtc, RtcConfig, change::SdpOffer};
 use thiserror::Error;
 
+pub(crate) use candidates::{CandidateKind, CandidateReport, Carrier, Loopback, Origin};
 pub(crate) use channels::{ChannelId, ChannelInit, ChannelState};
 pub(crate) use negotiation::{DescriptionKind, OfferOptions, SignalingState};
 pub(crate) use report::{ChannelReport, PairReport, Report, StreamReport};
@@ -140,6 +142,7 @@ pub(crate) struct Peer {
     negotiation: negotiation::Negotiation,
     /// Candidates that wait for a description to belong to.
     waiting_candidates: Vec<String>,
+    candidates: candidates::Candidates,
     transport: transport::TransportState,
     transceivers: BTreeMap<TransceiverId, Transceiver>,
     channels: channels::Channels,
@@ -181,6 +184,7 @@ impl Peer {
             closed: false,
             negotiation: negotiation::Negotiation::new(credentials, fingerprint),
             waiting_candidates: Vec::new(),
+            candidates: candidates::Candidates::default(),
             transport: transport::TransportState::default(),
             transceivers: BTreeMap::new(),
             channels: channels::Channels::default(),

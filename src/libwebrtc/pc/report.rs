@@ -1,11 +1,15 @@
 //! What is truthfully known of a connection, for statistics.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use str0m::stats::{MediaEgressStats, MediaIngressStats, PeerStats};
+use str0m::{
+    net::Protocol,
+    stats::{MediaEgressStats, MediaIngressStats, PeerStats},
+};
 
 use super::{
-    ChannelState, ConnectionState, IceState, MediaKind, Peer, TransceiverId, channels::Counts,
+    CandidateReport, ChannelState, ConnectionState, IceState, MediaKind, Peer, TransceiverId,
+    channels::Counts,
 };
 use crate::sdp::Codec;
 
@@ -54,8 +58,8 @@ pub(crate) struct StreamReport {
 /// The way in use.
 #[derive(Debug, Clone)]
 pub(crate) struct PairReport {
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
+    pub(crate) local: CandidateReport,
+    pub(crate) remote: CandidateReport,
     pub(crate) round_trip: Option<Duration>,
     pub(crate) total_round_trip: Duration,
     pub(crate) responses: u64,
@@ -114,12 +118,15 @@ impl Peer {
             dtls_client: self.negotiation.dtls_active(),
             bytes_sent: peer.map_or(0, |peer| peer.peer_bytes_tx),
             bytes_received: peer.map_or(0, |peer| peer.peer_bytes_rx),
-            pair: pair.map(|pair| PairReport {
-                local: pair.local.addr,
-                remote: pair.remote.addr,
-                round_trip: pair.current_round_trip_time,
-                total_round_trip: pair.total_round_trip_time,
-                responses: pair.responses_received,
+            pair: pair.map(|pair| {
+                let stream = pair.protocol != Protocol::Udp;
+                PairReport {
+                    local: self.candidates.describe_local(pair.local.addr, stream),
+                    remote: self.candidates.describe_remote(pair.remote.addr, stream),
+                    round_trip: pair.current_round_trip_time,
+                    total_round_trip: pair.total_round_trip_time,
+                    responses: pair.responses_received,
+                }
             }),
             channels: channels.collect(),
             channels_opened,

@@ -19,6 +19,7 @@ struct Pair {
     connected: bool,
 }
 
+const SOCKET: Origin = Origin::Socket { told: true };
 const LEFT: &str = "192.0.2.1:1000";
 const RIGHT: &str = "192.0.2.2:2000";
 
@@ -66,11 +67,11 @@ impl Pair {
     /// Carries out all that is due at this instant.
     fn step(&mut self) {
         if self.left.take_gather_request() {
-            self.left.add_local_address(address(LEFT));
+            self.left.add_local(address(LEFT), SOCKET);
             self.left.gathering_done();
         }
         if self.right.take_gather_request() {
-            self.right.add_local_address(address(RIGHT));
+            self.right.add_local(address(RIGHT), SOCKET);
             self.right.gathering_done();
         }
         self.left.settle(self.now);
@@ -90,6 +91,7 @@ impl Pair {
                 self.right_events.push(event);
             }
             while let Some(Transmit {
+                stream,
                 source,
                 destination,
                 contents,
@@ -97,11 +99,12 @@ impl Pair {
             {
                 if self.connected && destination == address(RIGHT) {
                     self.right
-                        .handle_datagram(self.now, source, destination, &contents);
+                        .handle_datagram(self.now, stream, source, destination, &contents);
                     quiet = false;
                 }
             }
             while let Some(Transmit {
+                stream,
                 source,
                 destination,
                 contents,
@@ -109,7 +112,7 @@ impl Pair {
             {
                 if self.connected && destination == address(LEFT) {
                     self.left
-                        .handle_datagram(self.now, source, destination, &contents);
+                        .handle_datagram(self.now, stream, source, destination, &contents);
                     quiet = false;
                 }
             }
@@ -130,7 +133,11 @@ impl Pair {
                 break;
             };
             // A timer that is due already must not hold time up.
-            self.now = next.max(self.now + Duration::from_millis(1));
+            let at = next.max(self.now + Duration::from_millis(1));
+            if at > end {
+                break;
+            }
+            self.now = at;
             for peer in [&mut self.left, &mut self.right] {
                 if peer.poll_timeout().is_some_and(|at| at <= self.now) {
                     peer.handle_timeout(self.now);
@@ -556,4 +563,68 @@ fn nonsense_is_refused_and_changes_nothing() {
     assert_eq!(pair.left.signaling_state(), SignalingState::Stable);
     assert!(pair.left.add_candidate("candidate:nonsense").is_err());
     assert!(pair.left.add_candidate("").is_ok());
+}
+
+const PASSIVE: &str = "candidate:1 1 tcp 1671430143 192.0.2.2 7881 typ host tcptype passive";
+
+#[test]
+fn a_stream_is_opened_when_datagrams_do_not_arrive() {
+    let mut pair = Pair::new();
+    pair.connected = false;
+    pair.left.create_channel(channel("data")).unwrap();
+    pair.negotiate();
+    pair.left.add_candidate(PASSIVE).unwrap();
+    pair.left.settle(pair.now);
+    assert_eq!(pair.left.poll_dial(pair.now), None, "UDP has a head start");
+    pair.run(Duration::from_millis(200));
+    let remote = address("192.0.2.2:7881");
+    assert_eq!(pair.left.poll_dial(pair.now), Some(remote));
+    assert_eq!(pair.left.poll_dial(pair.now), None, "once at a time");
+
+    pair.left.stream_failed(pair.now, remote);
+    assert_eq!(pair.left.poll_dial(pair.now), None, "not at once");
+    pair.run(Duration::from_millis(1_001));
+    assert_eq!(pair.left.poll_dial(pair.now), Some(remote));
+
+    let local = address("192.0.2.1:4000");
+    pair.left_events.clear();
+    pair.left.add_local(local, Origin::Stream);
+    pair.run(Duration::from_millis(100));
+    let told = pair.left_events.iter().any(|event| match event {
+        Event::Candidate { text, .. } => text.ends_with(" 192.0.2.1 9 typ host tcptype active"),
+        _ => false,
+    });
+    assert!(told, "{:?}", pair.left_events);
+}
+
+#[test]
+fn no_stream_is_opened_beside_a_way_that_stands() {
+    let mut pair = Pair::new();
+    pair.left.create_channel(channel("data")).unwrap();
+    pair.connect();
+    pair.left.add_candidate(PASSIVE).unwrap();
+    pair.run(Duration::from_secs(10));
+    assert_eq!(pair.left.poll_dial(pair.now), None);
+}
+
+#[test]
+fn losing_the_address_in_use_fails_at_once_and_a_restart_recovers() {
+    let mut pair = Pair::new();
+    pair.left.create_channel(channel("data")).unwrap();
+    pair.connect();
+    // The way in use is reported once a second.
+    pair.run(Duration::from_secs(3));
+    pair.left.remove_local_address(pair.now, address(LEFT));
+    pair.left.settle(pair.now);
+    assert_eq!(pair.left.connection_state(), ConnectionState::Disconnected);
+    pair.run(Duration::from_millis(600));
+    assert_eq!(pair.left.connection_state(), ConnectionState::Failed);
+
+    pair.left.add_local(address(LEFT), SOCKET);
+    pair.negotiate_with(OfferOptions {
+        ice_restart: true,
+        ..OfferOptions::default()
+    });
+    pair.run(Duration::from_secs(2));
+    assert_eq!(pair.left.connection_state(), ConnectionState::Connected);
 }

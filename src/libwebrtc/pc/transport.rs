@@ -1,17 +1,16 @@
 //! The transport: ICE, DTLS, and str0m's inputs and outputs.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use str0m::{
-    Candidate, Event as EngineEvent, IceConnectionState, IceCreds, Input, Output,
+    Event as EngineEvent, IceConnectionState, IceCreds, Input, Output,
     net::{Protocol, Receive},
 };
 
-use super::{Event, PcError, Peer, earliest, since};
-use crate::sdp;
+use super::{Event, Peer, earliest, since};
 
 /// How often the way is checked once it stands; str0m's default.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(3);
@@ -19,8 +18,10 @@ pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 const SILENCE_MAX: Duration = Duration::from_secs(7);
 /// After this long without a way the connection has failed. str0m has no such state.
 const SEARCH_MAX: Duration = Duration::from_secs(15);
-/// Candidates of the peer at most; str0m checks each against every local one.
-const CANDIDATES_MAX: usize = 64;
+
+/// How long after the address in use is gone the connection has failed. A server may go on sending to it for much longer,
+/// and only a restart, for which the application looks out, tells it otherwise.
+const MOVED_MAX: Duration = Duration::from_millis(500);
 
 /// The state of the connection as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,6 +76,8 @@ pub(crate) enum GatheringState {
 /// A datagram to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Transmit {
+    /// Whether it goes over the stream between the two addresses.
+    pub(crate) stream: bool,
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
     pub(crate) contents: Vec<u8>,
@@ -85,20 +88,16 @@ pub(crate) struct Transmit {
 pub(super) struct TransportState {
     connection: ConnectionState,
     pub(super) ice: IceState,
-    gathering: GatheringState,
-    gather: bool,
-    /// Local addresses, in the order in which they were found.
-    addresses: Vec<SocketAddr>,
     /// Since when a way is being sought.
     searching: Option<Instant>,
+    /// Since when the address that was in use is gone.
+    moved: Option<Instant>,
     /// When the last packet came.
     heard: Option<Instant>,
     /// When str0m wants to be called.
     timeout: Option<Instant>,
     /// The peer has said farewell, or str0m has given up.
     over: bool,
-    candidates: usize,
-    wants_loopback: bool,
 }
 
 impl Peer {
@@ -120,122 +119,6 @@ impl Peer {
         }
     }
 
-    /// The state of gathering.
-    pub(crate) fn gathering_state(&self) -> GatheringState {
-        self.transport.gathering
-    }
-
-    /// Whether local addresses are to be collected now; asks once.
-    pub(crate) fn take_gather_request(&mut self) -> bool {
-        std::mem::take(&mut self.transport.gather)
-    }
-
-    /// Whether the peer has an address of this very machine.
-    pub(crate) fn wants_loopback(&self) -> bool {
-        self.transport.wants_loopback
-    }
-
-    /// Collects addresses at the first description of this side, and tells them again when the credentials change.
-    pub(super) fn begin_gathering(&mut self) {
-        if self.transport.gathering == GatheringState::New {
-            self.transport.gathering = GatheringState::Gathering;
-            self.transport.gather = true;
-            self.events
-                .push_back(Event::Gathering(GatheringState::Gathering));
-        } else if self.restart_offered() {
-            self.transport.gathering = GatheringState::Gathering;
-            self.transport.gather = true;
-            self.events
-                .push_back(Event::Gathering(GatheringState::Gathering));
-            for address in self.transport.addresses.clone() {
-                self.tell_address(address);
-            }
-        }
-    }
-
-    /// Adds a local address that datagrams are received at.
-    pub(crate) fn add_local_address(&mut self, address: SocketAddr) {
-        if self.closed || self.transport.addresses.contains(&address) {
-            return;
-        }
-        let Ok(candidate) = Candidate::host(address, Protocol::Udp) else {
-            return;
-        };
-        if self.rtc.add_local_candidate(candidate).is_some() {
-            self.transport.addresses.push(address);
-            self.tell_address(address);
-        }
-    }
-
-    fn tell_address(&mut self, address: SocketAddr) {
-        let Ok(candidate) = Candidate::host(address, Protocol::Udp) else {
-            return;
-        };
-        let mid = self.negotiation.first_mid();
-        let text = candidate.to_sdp_string();
-        self.events.push_back(Event::Candidate {
-            mid,
-            index: 0,
-            text,
-        });
-    }
-
-    /// A local address cannot be had, or a helping server failed.
-    pub(crate) fn address_failed(&mut self, address: SocketAddr, url: String, text: String) {
-        self.events
-            .push_back(Event::CandidateError { address, url, text });
-    }
-
-    /// All local addresses have been added.
-    pub(crate) fn gathering_done(&mut self) {
-        if self.transport.gathering == GatheringState::Gathering {
-            self.transport.gathering = GatheringState::Complete;
-            self.events
-                .push_back(Event::Gathering(GatheringState::Complete));
-        }
-    }
-
-    /// Adds an address of the peer. It waits when the description that it belongs to is not in effect yet.
-    pub(crate) fn add_candidate(&mut self, text: &str) -> Result<(), PcError> {
-        self.check_open()?;
-        let text = sdp::candidate_text(text);
-        if text.is_empty() {
-            return Ok(());
-        }
-        if self.negotiation.takes_candidates() {
-            return self.use_candidate(text);
-        }
-        if self.waiting_candidates.len() < CANDIDATES_MAX {
-            self.waiting_candidates.push(text.to_owned());
-        }
-        Ok(())
-    }
-
-    pub(super) fn use_waiting_candidates(&mut self) {
-        for text in std::mem::take(&mut self.waiting_candidates) {
-            if let Err(error) = self.use_candidate(&text) {
-                tracing::debug!(%error, "a waiting candidate is of no use");
-            }
-        }
-    }
-
-    pub(super) fn use_candidate(&mut self, text: &str) -> Result<(), PcError> {
-        let candidate = Candidate::from_sdp_string(text)
-            .map_err(|error| PcError::Candidate(error.to_string()))?;
-        // Only UDP is gathered here; the peer's TCP addresses would never be paired.
-        if candidate.proto() != Protocol::Udp || self.transport.candidates >= CANDIDATES_MAX {
-            return Ok(());
-        }
-        self.transport.candidates += 1;
-        let ip = candidate.addr().ip();
-        self.transport.wants_loopback |= match ip {
-            IpAddr::V4(ip) => ip.is_loopback(),
-            IpAddr::V6(ip) => ip.is_loopback(),
-        };
-        self.rtc.add_remote_candidate(candidate);
-        Ok(())
-    }
-
     /// Both sides have agreed, on new credentials perhaps.
     pub(super) fn transport_agreed(&mut self, restarted: bool) {
         let (credentials, controlling) = self.negotiation.ice();
@@ -247,12 +130,23 @@ impl Peer {
         direct.set_local_ice_credentials(credentials);
         direct.set_ice_controlling(controlling);
         if restarted {
-            self.transport.candidates = 0;
+            self.candidates.forget_peer();
+            self.transport.moved = None;
         }
         let state = self.transport.connection;
         if state == ConnectionState::New || (restarted && state != ConnectionState::Connected) {
             self.transport.searching = Some(self.now);
             self.set_connection_state(ConnectionState::Connecting);
+        }
+    }
+
+    /// An address of this side is gone.
+    pub(super) fn address_gone(&mut self, now: Instant, address: SocketAddr) {
+        let pair = self.counters.peer.as_ref();
+        let pair = pair.and_then(|peer| peer.selected_candidate_pair.as_ref());
+        let in_use = pair.is_some_and(|pair| pair.local.addr == address);
+        if in_use && self.transport.connection == ConnectionState::Connected {
+            self.transport.moved = Some(now);
         }
     }
 
@@ -268,7 +162,9 @@ impl Peer {
             }
             ConnectionState::New | ConnectionState::Failed | ConnectionState::Closed => None,
         };
-        earliest(self.transport.timeout, watch)
+        let moved = self.transport.moved.map(|moved| moved + MOVED_MAX);
+        let own = earliest(self.dial_timeout(), moved);
+        earliest(earliest(self.transport.timeout, watch), own)
     }
 
     /// Time has passed.
@@ -281,10 +177,11 @@ impl Peer {
         self.drain(now);
     }
 
-    /// A datagram has arrived.
+    /// A datagram has arrived, over a stream or by itself.
     pub(crate) fn handle_datagram(
         &mut self,
         now: Instant,
+        stream: bool,
         source: SocketAddr,
         destination: SocketAddr,
         contents: &[u8],
@@ -301,7 +198,10 @@ impl Peer {
         self.input(Input::Receive(
             now,
             Receive {
-                proto: Protocol::Udp,
+                proto: match stream {
+                    true => Protocol::Tcp,
+                    false => Protocol::Udp,
+                },
                 source,
                 destination,
                 contents,
@@ -339,6 +239,7 @@ impl Peer {
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => self.transmits.push_back(Transmit {
+                    stream: transmit.proto != Protocol::Udp,
                     source: transmit.source,
                     destination: transmit.destination,
                     contents: transmit.contents.into(),
@@ -400,6 +301,17 @@ impl Peer {
     fn update_connection(&mut self, now: Instant) {
         let state = self.transport.connection;
         if state == ConnectionState::New {
+            return;
+        }
+        if let Some(moved) = self.transport.moved {
+            if since(now, moved) < MOVED_MAX {
+                self.set_connection_state(ConnectionState::Disconnected);
+                return;
+            }
+            self.transport.moved = None;
+            self.transport.searching = None;
+            self.set_ice_state(IceState::Failed);
+            self.set_connection_state(ConnectionState::Failed);
             return;
         }
         let heard = self
