@@ -61,6 +61,7 @@ impl Config {
         } = self;
         let mut yaml = format!(
             "server: {{health_bind: '127.0.0.1:0', max_calls: {max_calls}, drain_grace_secs: 60}}\n\
+             api: {{bind: '127.0.0.1:0'}}\n\
              audio: {{fade_ms: 60}}\n\
              entry: {}\n\
              routes: [{{from: '*', to: '*', splice: now}}]\n\
@@ -155,19 +156,16 @@ impl Baton {
     /// Status and body of a page of the health server.
     pub(crate) fn page(&self, path: &str) -> (u16, String) {
         let started = &self.lines("started")[0];
-        let address = started["address"].as_str().unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        (status, body.to_owned())
+        request(started["address"].as_str().unwrap(), "GET", path, "", "")
+    }
+
+    /// Status and body of a request to the operators' interface, with an access token.
+    pub(crate) fn api(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, Value) {
+        let serves = &self.lines("operators' interface serves")[0];
+        let head = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+        let address = serves["address"].as_str().unwrap();
+        let (status, body) = request(address, method, &format!("/api/v1{path}"), &head, body);
+        (status, serde_json::from_str(&body).unwrap_or_default())
     }
 
     /// Slots that are taken.
@@ -210,4 +208,20 @@ impl Drop for Baton {
             eprintln!("baton said:\n{}", self.child.log_tail(80));
         }
     }
+}
+
+fn request(address: &str, method: &str, path: &str, head: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    (status, body.to_owned())
 }

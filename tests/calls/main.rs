@@ -16,6 +16,7 @@ mod drain;
 mod frames;
 mod handoff;
 mod load;
+mod operator;
 mod reconnect;
 mod rogue;
 mod rollback;

@@ -1,0 +1,88 @@
+//! An operator sees a live call and steers it, with LiveKit's access tokens.
+
+use livekit_api::access_token::{AccessToken, VideoGrants};
+use serde_json::json;
+
+use crate::baton::Config;
+use crate::stage::{PHONE, ROOM, Stage};
+use crate::{BILLING_HZ, TRIAGE_HZ, until};
+
+fn token(stage: &Stage, grants: VideoGrants) -> String {
+    AccessToken::with_api_key(stage.server.api_key(), stage.server.api_secret())
+        .with_identity("operator")
+        .with_grants(grants)
+        .to_jwt()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_moves_the_baton_by_the_rules_of_the_call_and_ends_it() {
+    let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
+    let lister = token(
+        &stage,
+        VideoGrants {
+            room_list: true,
+            ..VideoGrants::default()
+        },
+    );
+    let admin = token(
+        &stage,
+        VideoGrants {
+            room_admin: true,
+            room: ROOM.to_owned(),
+            ..VideoGrants::default()
+        },
+    );
+    let _triage = stage.cast("triage", TRIAGE_HZ).await;
+    let billing = stage.cast("billing", BILLING_HZ).await;
+    let caller = stage.dial().await;
+    caller.hears(TRIAGE_HZ).await;
+
+    let (status, list) = stage.baton.api("GET", "/calls", &lister, "");
+    assert_eq!(status, 200);
+    assert!(!list.to_string().contains(&PHONE[1..]), "{list}");
+    let id = list["calls"][0]["id"].as_str().unwrap().to_owned();
+    let one = format!("/calls/{id}");
+    let handoffs = format!("/calls/{id}/handoffs");
+    let (_, call) = stage.baton.api("GET", &one, &admin, "");
+    assert_eq!(call["holder"]["specialist"], "triage");
+    assert_eq!(call["room"], ROOM);
+
+    let (status, problem) = stage
+        .baton
+        .api("POST", &handoffs, &lister, r#"{"to":"billing"}"#);
+    assert_eq!((status, &problem["code"]), (403, &json!("not_allowed")));
+    let (status, problem) = stage
+        .baton
+        .api("POST", &handoffs, &admin, r#"{"to":"biling"}"#);
+    assert_eq!(
+        (status, &problem["reason"]),
+        (409, &json!("unknown_target"))
+    );
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("did you mean \"billing\""), "{detail}");
+
+    let wish = r#"{"to":"billing","reason":"the floor asks for it"}"#;
+    let (status, answer) = stage.baton.api("POST", &handoffs, &admin, wish);
+    assert_eq!((status, &answer["holder"]), (200, &json!("billing")));
+    caller.hears(BILLING_HZ).await;
+    assert_eq!(billing.grants(), [2]);
+    let (_, call) = stage.baton.api("GET", &one, &lister, "");
+    assert_eq!(call["previous"], "triage");
+
+    let (status, metrics) = stage.baton.page("/metrics");
+    assert_eq!(status, 200);
+    let route = "baton_handoffs_total{from=\"triage\",to=\"billing\",result=\"done\"} 1";
+    assert!(
+        metrics.contains(route) && metrics.contains("baton_calls 1\n"),
+        "{metrics}"
+    );
+    assert!(!metrics.contains(&PHONE[1..]), "{metrics}");
+
+    assert_eq!(stage.baton.api("DELETE", &one, &admin, "").0, 204);
+    stage.baton.idle().await;
+    until("the call is off the desk", || {
+        stage.baton.api("GET", &one, &admin, "").0 == 404
+    })
+    .await;
+}
