@@ -7,6 +7,7 @@ use std::{
     env,
     error::Error,
     fmt::Display,
+    fs,
     io::{self, Write as _},
     path::Path,
     process::ExitCode,
@@ -16,6 +17,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use audio::{Clip, Fade, FillerConfig, Sound};
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 use call::Plan;
 use context::UnixMillis;
@@ -35,7 +37,7 @@ use worker::{
 use crate::{
     admin::Admin,
     clock,
-    config::{self, Audio, Config, Connection, Question, Report},
+    config::{self, Audio, Config, Connection, Filler, FillerSound, Question, Report},
     graph,
     http::{self, ApiServer, Guard},
     packet::{self, Done, PacketCommand},
@@ -48,8 +50,10 @@ const WORKER_THREADS_MAX: usize = 2;
 /// Threads for what blocks (DNS, files); they end when they have been idle for this long.
 const BLOCKING_THREADS_MAX: usize = 2;
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_millis(500);
-/// Names rings of the gate to switch off, for tests: `mixer_open`, `intrusion_ignored`, separated by commas.
+/// Names what is to be switched off, for tests, separated by commas: see [`Faults`].
 const FAULTS_VARIABLE: &str = "BATON_TEST_FAULTS";
+/// The largest file of a filler.
+const FILLER_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// How long calls may tidy up after their slots are free, and listeners may finish their requests.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
@@ -382,6 +386,8 @@ fn call_deps(
         fade_ms: _,
         curve,
         program_bitrate_bps,
+        dead_air_ms,
+        filler,
     } = audio;
     let metadata = notes
         .iter()
@@ -399,8 +405,43 @@ fn call_deps(
         metrics,
         curve: *curve,
         program_bitrate_bps: *program_bitrate_bps,
+        dead_air_ms: *dead_air_ms,
+        filler: filler_config(filler)?,
         faults: faults(),
     })
+}
+
+/// The filler as it is played; a file is read here, so that one that cannot be used keeps Baton from starting.
+fn filler_config(filler: &Filler) -> anyhow::Result<Option<FillerConfig>> {
+    let Filler {
+        sound,
+        level_dbfs,
+        fade_in_ms,
+        fade_out_ms,
+    } = filler;
+    let sound = match sound {
+        FillerSound::None => return Ok(None),
+        FillerSound::ComfortNoise => Sound::ComfortNoise,
+        &FillerSound::Tone { hz, on_ms, off_ms } => Sound::Tone { hz, on_ms, off_ms },
+        FillerSound::File(path) => {
+            let shown = path.display();
+            let size = fs::metadata(path)
+                .with_context(|| format!("audio.filler.file: {shown}"))?
+                .len();
+            anyhow::ensure!(
+                size <= FILLER_BYTES_MAX,
+                "audio.filler.file: {shown} has {size} bytes, more than {FILLER_BYTES_MAX}"
+            );
+            let bytes = fs::read(path).with_context(|| format!("audio.filler.file: {shown}"))?;
+            Sound::Clip(Clip::read(&bytes).with_context(|| format!("audio.filler.file: {shown}"))?)
+        }
+    };
+    Ok(Some(FillerConfig {
+        sound,
+        dbfs: *level_dbfs as f32,
+        fade_in: Fade::equal_power(*fade_in_ms),
+        fade_out: Fade::equal_power(*fade_out_ms),
+    }))
 }
 
 /// The rings that a test has switched off. Nobody else has a reason to, so it is said loudly.
@@ -411,6 +452,8 @@ fn faults() -> Faults {
         mixer_open: has("mixer_open"),
         intrusion_ignored: has("intrusion_ignored"),
         slots_unfilled: has("slots_unfilled"),
+        filler_off: has("filler_off"),
+        fade_off: has("fade_off"),
     };
     if faults != Faults::default() {
         error!(

@@ -8,6 +8,7 @@
 //! Nothing here reads a clock, does I/O or locks, and between input and output nothing allocates: time is counted in samples, and
 //! every queue is bounded. What was not admitted is never heard.
 
+mod clip_file;
 mod codec;
 mod fade;
 mod filler;
@@ -23,6 +24,7 @@ mod splice;
 mod utterance;
 mod watchdog;
 
+pub use clip_file::ClipFileError;
 pub use codec::CodecError;
 pub use fade::{Curve, Fade, FadeStart};
 pub use filler::{CLIP_SECS_MAX, Clip, ClipError, FillerConfig, Sound};

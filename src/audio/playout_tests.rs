@@ -1,9 +1,9 @@
 //! The program track as packets, in virtual time: what passes as it came, what is mixed, and the seams between.
 
 use audio::{
-    Clip, ClipError, DeadAir, Epoch, Fade, FadeStart, FillerConfig, Input, Made, Packet, Playout,
-    PlayoutConfig, PlayoutCounters, SLOT_SAMPLES, Slot, Sound, SourceId, Taken, TrackId,
-    WatchdogConfig,
+    Clip, ClipError, ClipFileError, DeadAir, Epoch, Fade, FadeStart, FillerConfig, Input, Made,
+    Packet, Playout, PlayoutConfig, PlayoutCounters, SLOT_SAMPLES, Slot, Sound, SourceId, Taken,
+    TrackId, WatchdogConfig,
 };
 use bytes::Bytes;
 use opus::{Application, Bitrate, Channels};
@@ -771,4 +771,71 @@ fn a_sound_that_cannot_go_round_is_refused() {
     assert_eq!(Clip::new(vec![0; 48_000]), Err(ClipError::Silent));
     let long = vec![1_000; 601 * 48_000];
     assert_eq!(Clip::new(long), Err(ClipError::TooLong { secs: 601 }));
+}
+
+#[test]
+fn files_of_both_kinds_become_the_same_sound() {
+    let wav = |rate: u32, channels: u16, pcm: &[i16]| {
+        let spec = hound::WavSpec {
+            channels,
+            sample_rate: rate,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let mut writer = hound::WavWriter::new(&mut bytes, spec).expect("a form of WAV");
+        pcm.iter()
+            .for_each(|&sample| writer.write_sample(sample).expect("memory"));
+        writer.finalize().expect("memory");
+        bytes.into_inner()
+    };
+    let plain = tone(500.0, 1_000);
+    let whole = Clip::read(&wav(48_000, 1, &plain)).expect("a clip");
+    assert_eq!(whole, Clip::new(plain.clone()).expect("a clip"));
+    let twice: Vec<i16> = plain.iter().flat_map(|&sample| [sample, sample]).collect();
+    assert_eq!(Clip::read(&wav(48_000, 2, &twice)).expect("a clip"), whole);
+    let slow: Vec<i16> = plain.iter().step_by(6).copied().collect();
+    assert_eq!(
+        Clip::read(&wav(8_000, 1, &slow)).expect("a clip").samples(),
+        whole.samples()
+    );
+
+    let mut anna = Sender::new(plain);
+    let mut packets: Vec<Vec<u8>> = vec![
+        [&b"OpusHead\x01\x01\x38\x01"[..], &[0; 7]].concat(),
+        b"OpusTags".to_vec(),
+    ];
+    packets.extend((0..50).map(|_| anna.packet().payload().to_vec()));
+    let mut bytes = Vec::new();
+    let mut writer = ogg::PacketWriter::new(&mut bytes);
+    for (place, packet) in packets.iter().enumerate() {
+        let end = match place {
+            0 | 1 => ogg::PacketWriteEndInfo::EndPage,
+            51 => ogg::PacketWriteEndInfo::EndStream,
+            _ => ogg::PacketWriteEndInfo::NormalPacket,
+        };
+        writer
+            .write_packet(packet.clone(), 1, end, place as u64 * 960)
+            .expect("memory");
+    }
+    let clip = Clip::read(&bytes).expect("a clip");
+    assert_eq!(clip.samples(), whole.samples() - 312);
+
+    assert!(matches!(
+        Clip::read(b"ID3 and so on"),
+        Err(ClipFileError::Format)
+    ));
+    assert!(matches!(
+        Clip::read(&bytes[..200]),
+        Err(ClipFileError::Ogg(_) | ClipFileError::NoOpus | ClipFileError::Clip(_))
+    ));
+    assert!(matches!(
+        Clip::read(b"RIFFwhatever"),
+        Err(ClipFileError::Wav(_))
+    ));
+    let eight = wav(4_000, 1, &slow);
+    assert!(matches!(
+        Clip::read(&eight),
+        Err(ClipFileError::WavForm { rate_hz: 4_000, .. })
+    ));
 }

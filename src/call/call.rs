@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::TEXT_CHARS_MAX;
 use crate::caller::Caller;
 use crate::command::{Command, Fact};
+use crate::config::Opening;
 use crate::event::{Event, ParticipantKind};
 use crate::gates::Gates;
 use crate::ids::{CallId, DispatchId, Epoch, HandoffId, Identity, SpecialistName};
@@ -143,6 +144,22 @@ impl Call {
         &self.phase
     }
 
+    /// Whether the caller should hear somebody now: it waits, and nobody has the baton who may sound, or one that is to speak
+    /// first has just got it. While a holder talks with the caller, pauses are the two's own.
+    pub fn voice_is_due(&self) -> bool {
+        if !self.caller.hears() || self.ended.is_some() {
+            return false;
+        }
+        match &self.phase {
+            Phase::Idle { .. } => true,
+            Phase::Preparing { from, .. } | Phase::Ready { from, .. } => {
+                from.as_ref().is_none_or(|holder| !self.holds(holder))
+            }
+            Phase::Switching { handoff, .. } => handoff.opening != Opening::Wait,
+            Phase::Active { holder } => !self.holds(holder),
+        }
+    }
+
     /// Why the call ended, if it did.
     pub fn ended(&self) -> Option<EndReason> {
         self.ended
@@ -204,6 +221,20 @@ impl Call {
             Event::SpliceReached { handoff } => self.has_come(turn, handoff, Awaited::Splice),
             Event::FirstFrame { identity, epoch } => self.first_frame(turn, &identity, epoch),
             Event::FadeDone { epoch } => self.fade_done(turn, epoch),
+            Event::DeadAirBegan => {
+                self.counts.dead_airs += 1;
+                turn.record(Fact::DeadAirBegan {
+                    phase: self.phase.name(),
+                    epoch: self.epoch,
+                });
+            }
+            Event::DeadAirEnded { false_start } => {
+                self.counts.false_starts += u64::from(false_start);
+                turn.record(Fact::DeadAirEnded {
+                    epoch: self.epoch,
+                    false_start,
+                });
+            }
             Event::Unresponsive { identity } => self.unresponsive(turn, &identity),
             Event::Misbehaved { identity, what } => self.misbehaved(turn, identity, what),
             Event::Stop => self.end(turn, EndReason::Stopped),

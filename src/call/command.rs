@@ -298,6 +298,20 @@ pub enum Fact {
         /// How often that has happened since somebody had the baton.
         round: u32,
     },
+    /// The caller has heard nobody for too long.
+    DeadAirBegan {
+        /// In which phase.
+        phase: PhaseName,
+        /// In which epoch.
+        epoch: Epoch,
+    },
+    /// The caller hears somebody again, or nobody is awaited any more.
+    DeadAirEnded {
+        /// In which epoch.
+        epoch: Epoch,
+        /// Whether it was no dead air, only slow.
+        false_start: bool,
+    },
     /// A participant did what it must not.
     Misbehaved {
         /// Who.

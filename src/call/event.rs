@@ -117,6 +117,13 @@ pub enum Event {
         /// Which.
         epoch: Epoch,
     },
+    /// Nobody has spoken for too long although [`Call::voice_is_due`](crate::Call::voice_is_due); the filler begins.
+    DeadAirBegan,
+    /// Somebody speaks again, or is not awaited any more.
+    DeadAirEnded {
+        /// Whether somebody spoke as soon as it had begun: it was no dead air, only slow.
+        false_start: bool,
+    },
     /// A specialist is in the room but no longer answers (heartbeats, resends exhausted).
     Unresponsive {
         /// Who.

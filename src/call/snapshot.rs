@@ -163,4 +163,8 @@ pub struct Counts {
     pub misbehaved: u64,
     /// Holders that were lost.
     pub losses: u32,
+    /// Times that the caller heard nobody for too long.
+    pub dead_airs: u64,
+    /// Those of them that were none, only slow.
+    pub false_starts: u64,
 }

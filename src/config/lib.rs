@@ -30,7 +30,7 @@ use call::{CallConfig, SpecialistName};
 
 pub use self::{
     api::{Api, TokenError},
-    audio::Audio,
+    audio::{Audio, Filler, FillerSound},
     call_plan::SpecialistNotes,
     explain::{Explanation, Question, QuestionError, UnknownSpecialist, explain},
     files::FILE_BYTES_MAX,

@@ -14,6 +14,8 @@ pub enum Kind {
     Boolean,
     /// A whole number within bounds, both included.
     Integer(RangeInclusive<u64>),
+    /// A level in dBFS, a whole number within bounds, both included and not above 0.
+    Level(RangeInclusive<i32>),
     /// One of some words.
     Choice(Vec<&'static str>),
     /// Text in a form that the words describe.
@@ -31,6 +33,12 @@ impl fmt::Display for Kind {
         match self {
             Self::Boolean => write!(f, "true or false"),
             Self::Integer(range) => write!(
+                f,
+                "a whole number from {} to {}",
+                range.start(),
+                range.end()
+            ),
+            Self::Level(range) => write!(
                 f,
                 "a whole number from {} to {}",
                 range.start(),

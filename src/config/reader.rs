@@ -168,6 +168,24 @@ impl<'n> Section<'_, 'n> {
         read.unwrap_or(default)
     }
 
+    /// A level in dBFS.
+    pub(super) fn level(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i32>,
+        default: i32,
+    ) -> i32 {
+        let kind = Kind::Level(range.clone());
+        let read = self.value(key, kind.clone(), Some(default.to_string()), |node| {
+            let number = node.plain().and_then(|text| text.parse::<i32>().ok());
+            let number = number.ok_or_else(|| Refusal::expected(&kind, node))?;
+            Some(number)
+                .filter(|number| range.contains(number))
+                .ok_or_else(|| Refusal::new(format!("{number} is out of range, expected {kind}")))
+        });
+        read.unwrap_or(default)
+    }
+
     /// One of `words`, each with the value it stands for; `default` is one of them.
     pub(super) fn choice<T: Copy>(
         &mut self,

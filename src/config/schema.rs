@@ -169,6 +169,11 @@ impl Builder {
                 "minimum": range.start(),
                 "maximum": range.end(),
             }),
+            Kind::Level(range) => json!({
+                "type": self.kind_of(path, "integer"),
+                "minimum": range.start(),
+                "maximum": range.end(),
+            }),
             Kind::Choice(words) => {
                 let words = words.iter().copied().map(Json::from);
                 let null = (!self.required(path)).then_some(Json::Null);

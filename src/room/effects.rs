@@ -125,6 +125,7 @@ impl Task {
                 ms,
             } => {
                 let fade = match self.deps.curve {
+                    _ if self.deps.faults.fade_off => Fade::CUT,
                     Curve::EqualPower => Fade::equal_power(ms),
                     Curve::Linear => Fade::linear(ms),
                     Curve::Cut => Fade::CUT,
@@ -383,6 +384,12 @@ fn record(fact: &Fact) {
         Fact::HolderLost { specialist, reason } => warn!(%specialist, %reason, "holder lost"),
         Fact::NobodyLeft { round } => {
             error!(round, "nobody holds the baton, and nobody could be had")
+        }
+        Fact::DeadAirBegan { phase, epoch } => {
+            warn!(phase = phase.as_str(), epoch = epoch.0, "dead air");
+        }
+        Fact::DeadAirEnded { epoch, false_start } => {
+            info!(epoch = epoch.0, false_start, "dead air over");
         }
         Fact::Misbehaved {
             identity,

@@ -27,7 +27,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audio::{CodecError, Curve, Playout, PlayoutConfig};
+use audio::{
+    CodecError, Curve, FillerConfig, Playout, PlayoutConfig, SAMPLE_RATE_HZ, WatchdogConfig,
+};
 use call::{EndReason, Plan, SpecialistName};
 use worker::{Assignment, JobSignals};
 
@@ -45,6 +47,9 @@ pub use self::server_api::{ServerApi, ServerApiError};
 const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest that publishing the program track may take.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A voice within so many milliseconds of dead air shows that there was none.
+const FALSE_START_MS: usize = 300;
 
 /// What every call of a process shares; running calls keep theirs when the configuration changes.
 #[derive(Debug)]
@@ -65,6 +70,10 @@ pub struct CallDeps {
     pub curve: Curve,
     /// Bits per second of the program track.
     pub program_bitrate_bps: u32,
+    /// The silence, in milliseconds, that is dead air while somebody should speak.
+    pub dead_air_ms: u32,
+    /// What is heard then.
+    pub filler: Option<FillerConfig>,
     /// Rings of the gate that are switched off, by tests alone.
     pub faults: Faults,
 }
@@ -115,12 +124,19 @@ pub async fn run(deps: Arc<CallDeps>, assignment: &Assignment) -> Result<EndReas
     }
     // Closed before it is published; whom it is opened to, the call's task says.
     connection.sender().allow_subscribers(&[].into()).await?;
-    let playout = Playout::new(PlayoutConfig {
+    let mut playout = Playout::new(PlayoutConfig {
         bitrate_bps: deps.program_bitrate_bps,
         fills: !deps.faults.slots_unfilled,
         open: deps.faults.mixer_open,
         ..PlayoutConfig::default()
     })?;
+    let samples_per_ms = (SAMPLE_RATE_HZ / 1_000) as usize;
+    let watchdog = WatchdogConfig {
+        silence_samples: deps.dead_air_ms as usize * samples_per_ms,
+        false_start_samples: FALSE_START_MS * samples_per_ms,
+    };
+    let filler = deps.filler.clone().filter(|_| !deps.faults.filler_off);
+    playout.guard(watchdog, filler);
     let track = connection.publish_program().await?;
     let program = Program::start(track, playout, deps.faults);
     tracing::info!(room = %Hash::of(&job.room_name), "program track published");

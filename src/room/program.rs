@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use audio::{
-    Fade, FadeStart, Input, Made, MixerError, Packet, Playout, PullReport, SAMPLE_RATE_HZ,
+    DeadAir, Fade, FadeStart, Input, Made, MixerError, Packet, Playout, PullReport, SAMPLE_RATE_HZ,
     SILENCE_DBFS, Slot, SourceId, Switch, Taken, TrackId, Utterance, UtteranceConfig,
     UtteranceEvent,
 };
@@ -47,6 +47,10 @@ pub(super) enum Order {
     Admit(Input),
     /// Take the source out at once, for whatever epoch it is in.
     Drop { source: SourceId },
+    /// Know the levels of this source exactly, because a decision is near; `None` when none is.
+    Attend(Option<SourceId>),
+    /// Whether the caller should hear somebody now.
+    ExpectVoice(bool),
     /// Fade from one admitted source to another: with its first sound, or at once if it gives none yet.
     Fade {
         from: SourceId,
@@ -68,6 +72,8 @@ pub(super) enum Report {
     UtteranceBegan(Input),
     /// The source that is being heard has not talked for the hangover.
     UtteranceEnded(Input),
+    /// Nobody has spoken for too long who should, or that is over.
+    DeadAir(DeadAir),
     /// A source that nobody admitted sounds.
     Intrusion(SourceId),
     /// Nothing is read of this source any more.
@@ -83,6 +89,10 @@ pub struct Faults {
     pub intrusion_ignored: bool,
     /// Slots for which the holder sends nothing stay empty.
     pub slots_unfilled: bool,
+    /// Dead air is not filled.
+    pub filler_off: bool,
+    /// One voice follows the other without a fade, at once, whether or not it sounds yet.
+    pub fade_off: bool,
 }
 
 /// The call's end of the program task. Dropping it ends the task within a tick.
@@ -233,6 +243,8 @@ impl Task {
                     self.release(input);
                 }
             }
+            Order::Attend(source) => self.playout.attend(source),
+            Order::ExpectVoice(expected) => self.playout.expect_voice(expected),
             Order::Fade { from, to, fade } => self.fade(from, to, fade),
         }
     }
@@ -380,6 +392,9 @@ impl Task {
     }
 
     fn tell(&mut self, slot: &Slot) {
+        if let Some(dead_air) = slot.dead_air {
+            report(&self.reports, Report::DeadAir(dead_air));
+        }
         if let Some(input) = slot.voice.filter(|_| slot.first_heard) {
             report(&self.reports, Report::FirstHeard(input));
         }

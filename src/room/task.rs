@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use audio::{Input, SourceId};
+use audio::{DeadAir, Input, SourceId};
 use call::{
     Asker, Call, CallId, Command, Departure, DispatchId, EndReason, Event, HandoffId,
-    HandoffRequest, Identity, Misbehaviour, ParticipantKind,
+    HandoffRequest, Identity, Misbehaviour, ParticipantKind, Phase,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -69,6 +69,10 @@ pub(super) struct Task {
     pub(super) splice: Option<(HandoffId, SourceId)>,
     /// The sources that talk at this moment.
     pub(super) talking: BTreeSet<SourceId>,
+    /// Whose levels are known exactly.
+    attended: Option<SourceId>,
+    /// Whether the program knows that somebody should be heard.
+    voice_due: bool,
     /// To whom the program track is open.
     pub(super) listeners: BTreeSet<String>,
     /// Whether somebody has subscribed to the program track.
@@ -116,6 +120,8 @@ impl Task {
             done,
             splice: None,
             talking: BTreeSet::new(),
+            attended: None,
+            voice_due: false,
             listeners: BTreeSet::new(),
             program_subscribed: false,
             reconnecting: false,
@@ -168,6 +174,7 @@ impl Task {
             self.unpublished = true;
         }
         self.carry_out_commands(now).await;
+        self.direct_program().await;
         if self.gates.take_due(now) {
             self.apply_gates();
         }
@@ -186,6 +193,25 @@ impl Task {
         self.carry_out_commands(now).await;
         if std::mem::take(&mut self.unpublished) {
             self.post.publish(self.call.snapshot());
+        }
+    }
+
+    /// Tells the program what the call's phase asks of it: whom to listen to, and whether somebody should be heard.
+    async fn direct_program(&mut self) {
+        let outgoing = match self.call.phase() {
+            Phase::Preparing { from, .. } | Phase::Ready { from, .. } => from.as_ref(),
+            Phase::Idle { .. } | Phase::Switching { .. } | Phase::Active { .. } => None,
+        };
+        let outgoing = outgoing.map(|holder| holder.identity.clone());
+        let attended = outgoing.map(|identity| self.peers.source(&identity));
+        if attended != self.attended {
+            self.attended = attended;
+            self.program.order(Order::Attend(attended)).await;
+        }
+        let voice_due = self.call.voice_is_due();
+        if voice_due != self.voice_due {
+            self.voice_due = voice_due;
+            self.program.order(Order::ExpectVoice(voice_due)).await;
         }
     }
 
@@ -445,6 +471,10 @@ impl Task {
                 {
                     self.tell(Event::SpliceReached { handoff });
                 }
+            }
+            Report::DeadAir(DeadAir::Began) => self.tell(Event::DeadAirBegan),
+            Report::DeadAir(DeadAir::Ended { false_start }) => {
+                self.tell(Event::DeadAirEnded { false_start });
             }
             Report::Intrusion(source) => {
                 if let Some(identity) = self.peers.identity(source) {
