@@ -61,7 +61,7 @@ async def staged(specialists: list[str], extra: str = "") -> AsyncIterator[Stage
             )
             await baton.start()
             try:
-                await baton.wait_for('"registered"')
+                await baton.wait_for('"registered"', 60.0)
                 yield Stage(livekit, baton)
             except BaseException:
                 print("baton said:\n" + "\n".join(baton.log().splitlines()[-60:]))
@@ -77,7 +77,7 @@ def server() -> LocalServer:
     return LocalServer(named or (str(installed) if installed.is_file() else None))
 
 
-async def until(what: str, holds: Any, limit_secs: float = 20.0) -> None:
+async def until(what: str, holds: Any, limit_secs: float = 45.0) -> None:
     """Waits until it holds."""
     deadline = asyncio.get_running_loop().time() + limit_secs
     while not holds():

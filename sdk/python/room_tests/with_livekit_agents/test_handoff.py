@@ -1,12 +1,12 @@
 """An agent of LiveKit Agents in a call of the real Baton."""
 
 import asyncio
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import telling
 from stage import Stage, staged, until
 
 from baton.kit.server import Program
@@ -26,19 +26,7 @@ def worker(stage: Stage, folder: str, file: str = "triage.py", **environment: st
 
 
 def told(program: Program, kind: str) -> list[dict[str, Any]]:
-    found = []
-    for line in program.log().splitlines():
-        _, mark, rest = line.partition("told {")
-        if not mark:
-            continue
-        text = rest.split('", "level"')[0].replace('\\"', '"')
-        try:
-            entry, _ = json.JSONDecoder().raw_decode("{" + text)
-        except ValueError:
-            continue
-        if entry.get("kind") == kind:
-            found.append(entry)
-    return found
+    return telling.told(program.log(), kind)
 
 
 class Silent(Agent):
@@ -60,22 +48,23 @@ def test_an_agent_greets_hands_off_and_is_told_of_a_refusal() -> None:
                 stop = asyncio.Event()
                 grants: list[Call] = []
                 server = stage.server
-                billing = Specialist("billing", url=server.url, api_key=server.api_key, api_secret=server.api_secret)
+                keys = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
+                billing = Specialist("billing", **keys, drain_grace_secs=2)
                 running = asyncio.create_task(billing.run(lambda call: Silent(call, grants), stop))
                 try:
-                    await until("both are registered", lambda: server.log().count("worker registered") == 3)
+                    await until("both are registered", lambda: server.log().count("worker registered") == 3, 90.0)
                     phone = await stage.dial()
                     await phone.hears(500)
                     assert told(triage, "started")[0]["tools"] == ["look_up", "handoff"]
                     say = phone.room.local_participant.send_text
 
-                    await say("nowhere", topic="test.says")
+                    await say("handoff nowhere", topic="test.says")
                     await until(
                         "the refusal is answered",
                         lambda: any("the tool said" in (each["text"] or "") for each in told(triage, "item")),
                     )
                     await asyncio.sleep(1.5)
-                    await say("billing please", topic="test.says")
+                    await say("handoff billing", topic="test.says")
                     await until("billing has the baton", lambda: len(grants) == 1)
                     await until("triage knows", lambda: "revoked, epoch 2" in triage.log())
                     loop = asyncio.get_running_loop()

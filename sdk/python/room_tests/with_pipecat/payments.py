@@ -1,12 +1,14 @@
 """A bot of Pipecat that takes payments."""
 
 import asyncio
-import json
 import logging
 import os
 import sys
 from dataclasses import dataclass
 from typing import Any
+
+# The folder above has what all agents of the tests share.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from pipecat.frames.frames import LLMMessagesAppendFrame
 from pipecat.pipeline.pipeline import Pipeline
@@ -16,6 +18,7 @@ from pipecat.processors.aggregators.llm_response_universal import LLMContextAggr
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.transports.livekit.transport import LiveKitParams
 from scripted import ScriptedLLM, ToneTTS
+from telling import tell, tell_context
 
 from baton import pipecat as baton
 
@@ -38,18 +41,10 @@ def script(messages: list[Any]) -> Any:
         words = str(last["content"])
         if "pay" in words:
             return ("pay", {"cents": 1250})
-        if "back" in words:
-            return ["good bye", ("handoff", {"to": "previous", "reason": "it is paid"})]
-        if "triage" in words:
-            return ["one moment", ("handoff", {"to": "triage", "reason": "it is paid"})]
-        if "nowhere" in words:
-            return ("handoff", {"to": "nowhere", "reason": "a slip"})
+        if words.startswith("handoff "):
+            return ["one moment", ("handoff", {"to": words.split()[1], "reason": "it is paid"})]
         return f"you said {words}"
     return f"hello, this is {NAME}"
-
-
-def told(kind: str, **what: Any) -> None:
-    logging.getLogger("agent").info("told %s", json.dumps({"kind": kind, **what}, default=str))
 
 
 async def bot(call: baton.Call) -> None:
@@ -78,10 +73,12 @@ async def bot(call: baton.Call) -> None:
     call.room.register_text_stream_handler("test.says", lambda reader, _: asyncio.create_task(says(reader)))
 
     def hydrate(state: dict[str, Any]) -> None:
-        told("hydrated", state=state)
+        tell("hydrated", state=state)
 
+    context_told = asyncio.create_task(tell_context(call))
     await baton.take_part(call, worker, context, llm=llm, share=caller, hydrate=hydrate)
-    told("ended", messages=context.messages)
+    context_told.cancel()
+    tell("ended", messages=context.messages)
 
 
 if __name__ == "__main__":

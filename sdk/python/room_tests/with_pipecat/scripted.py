@@ -73,7 +73,12 @@ class ToneTTS(TTSService):
     """Speaks in a tone of its own."""
 
     def __init__(self, hz: int) -> None:
-        super().__init__(push_start_frame=True, push_stop_frames=True, sample_rate=SAMPLE_RATE, settings=TTSSettings(model="tone", voice="tone", language=None))
+        super().__init__(
+            push_start_frame=True,
+            push_stop_frames=True,
+            sample_rate=SAMPLE_RATE,
+            settings=TTSSettings(model="tone", voice="tone", language=None),
+        )
         self.hz = hz
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:

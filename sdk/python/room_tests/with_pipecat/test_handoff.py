@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import telling
 from stage import Stage, staged, until
 
 from baton.kit.server import Program
@@ -26,9 +27,7 @@ def bot(stage: Stage, folder: str, **environment: str) -> Program:
 
 
 def told(program: Program, kind: str) -> list[dict[str, Any]]:
-    lines = (line.partition("agent told ")[2] for line in program.log().splitlines())
-    entries: list[dict[str, Any]] = [json.loads(line) for line in lines if line]
-    return [entry for entry in entries if entry["kind"] == kind]
+    return telling.told(program.log(), kind)
 
 
 class Asking(Agent):
@@ -53,20 +52,21 @@ def test_a_bot_greets_calls_a_function_hands_off_and_is_told_of_a_refusal() -> N
                 stop = asyncio.Event()
                 grants: list[int] = []
                 server = stage.server
-                triage = Specialist("triage", url=server.url, api_key=server.api_key, api_secret=server.api_secret)
+                keys = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
+                triage = Specialist("triage", **keys, drain_grace_secs=2)
                 running = asyncio.create_task(triage.run(lambda call: Asking(grants), stop))
                 try:
-                    await until("both are registered", lambda: server.log().count("worker registered") == 3)
+                    await until("both are registered", lambda: server.log().count("worker registered") == 3, 90.0)
                     phone = await stage.dial()
                     await phone.hears(500)
                     say = phone.room.local_participant.send_text
                     await asyncio.sleep(1.5)
-                    for words in ("nowhere", "pay"):
+                    for words in ("handoff nowhere", "pay"):
                         since = asyncio.get_running_loop().time()
                         await say(words, topic="test.says")
                         await until(f"{words} is answered", lambda since=since: phone.hears_since(since) > 500)
                         await asyncio.sleep(1.5)
-                    await say("triage please", topic="test.says")
+                    await say("handoff triage", topic="test.says")
                     await until("triage has the baton", lambda: grants == [1, 3])
                     await until("payments knows", lambda: "revoked, epoch 3" in payments.log())
                     since = asyncio.get_running_loop().time() + 0.3

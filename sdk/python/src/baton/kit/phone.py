@@ -79,7 +79,7 @@ class Phone:
         """Milliseconds that were no silence since then, whoever they came from."""
         return 10 * sum(1 for when, _, peak in self.heard if when >= since and peak >= AUDIBLE_PEAK)
 
-    async def hears(self, ms: int = 100, limit_secs: float = 20.0) -> float:
+    async def hears(self, ms: int = 100, limit_secs: float = 45.0) -> float:
         """Returns the time when so much was heard from now on. Raises `TimeoutError`."""
         loop = asyncio.get_running_loop()
         since = loop.time()

@@ -1,0 +1,63 @@
+"""Pipecat's messages as they travel, and back."""
+
+from typing import Any
+
+from livekit.protocol.agent_pb import agent_session as pb
+
+from baton.bodies import ContextItem
+from baton.kit.checks import call, message
+from baton.pipecat.messages import Mirror
+
+
+def described(item: ContextItem) -> tuple[str | None, str]:
+    chat = pb.ChatContext.ChatItem.FromString(item.chat_item)
+    return chat.WhichOneof("item"), item.id
+
+
+def test_messages_are_sent_once_with_calls_as_items_of_their_own() -> None:
+    mirror = Mirror()
+    called: dict[str, Any] = {
+        "role": "assistant",
+        "tool_calls": [
+            {"id": "call_1", "type": "function", "function": {"name": "pay", "arguments": '{"cents": 1}'}},
+            {"id": "call_2", "type": "function", "function": {"name": "look_up", "arguments": "{}"}},
+        ],
+    }
+    waiting = {"role": "tool", "tool_call_id": "call_1", "content": "IN_PROGRESS"}
+    messages: list[Any] = [{"role": "user", "content": "I pay"}, called, waiting]
+    news = mirror.news(messages)
+    assert [kind for kind, _ in map(described, news)] == ["message", "function_call", "function_call"]
+    assert mirror.news(messages) == []
+    waiting["content"] = '{"paid": 1}'
+    (result,) = mirror.news(messages)
+    chat = pb.ChatContext.ChatItem.FromString(result.chat_item)
+    assert (chat.function_call_output.name, chat.function_call_output.output) == ("pay", '{"paid": 1}')
+
+
+def test_what_others_said_is_put_in_its_place_and_not_sent_back() -> None:
+    mirror = Mirror()
+    first = message("item_1", "assistant", "Good morning, how can I help you")
+    messages = mirror.take((message("item_0", "user", "Hello?"), first, *call("c", "r", "look_up", "{}", "Ada")), [])
+    assert [each["role"] for each in messages] == ["user", "assistant", "assistant", "tool"]
+    assert messages[2]["tool_calls"][0]["id"] == messages[3]["tool_call_id"]
+    messages = mirror.take((message("item_1", "assistant", "Good morning", interrupted=True),), messages)
+    assert messages[1] == {"role": "assistant", "content": "Good morning"}
+    assert mirror.news(messages) == []
+    messages.append({"role": "assistant", "content": "mine"})
+    assert len(mirror.news(messages)) == 1
+
+
+def test_own_items_come_back_from_baton_as_they_were() -> None:
+    theirs: list[Any] = [
+        {"role": "user", "content": "é漢🙂"},
+        {
+            "role": "assistant",
+            "tool_calls": [
+                {"id": "call_1", "type": "function", "function": {"name": "a", "arguments": "{}"}},
+                {"id": "call_2", "type": "function", "function": {"name": "b", "arguments": "{}"}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": "1"},
+        {"role": "tool", "tool_call_id": "call_2", "content": "2"},
+    ]
+    assert Mirror().take(tuple(Mirror().news(theirs)), []) == theirs
