@@ -125,10 +125,19 @@ pub(crate) fn group_calls(items: &mut [LivekitItem]) {
     }
 }
 
-/// A result says which tool it is of, if its call does.
-pub(crate) fn name_outputs(mut items: Vec<LivekitItem>) -> Vec<LivekitItem> {
+/// Where an item comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It was there before, and stays as it was.
+    Known,
+    /// It was read.
+    Fresh,
+}
+
+/// A result that was read says which tool it is of, if its call does.
+pub(crate) fn name_outputs(mut items: Vec<(Origin, LivekitItem)>) -> Vec<LivekitItem> {
     let mut tools: HashMap<String, String> = HashMap::new();
-    for item in &mut items {
+    for (origin, item) in &mut items {
         match item.kind() {
             Type::Call => {
                 tools.insert(
@@ -136,12 +145,12 @@ pub(crate) fn name_outputs(mut items: Vec<LivekitItem>) -> Vec<LivekitItem> {
                     item.text("name").to_owned(),
                 );
             }
-            Type::Output if !item.fields().contains_key("name") => {
+            Type::Output if *origin == Origin::Fresh && !item.fields().contains_key("name") => {
                 let tool = tools.get(item.text("call_id")).cloned().unwrap_or_default();
                 item.set("name", tool);
             }
             Type::Output | Type::Message | Type::Handoff | Type::ConfigUpdate => {}
         }
     }
-    items
+    items.into_iter().map(|(_, item)| item).collect()
 }

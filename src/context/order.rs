@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::{Map, Value};
 
 use crate::convert::{ConvertError, Sidecar};
-use crate::grouping::name_outputs;
+use crate::grouping::{Origin, name_outputs};
 use crate::livekit::{LivekitItem, text};
 
 /// The order in which known and new items come together: known ones as they were, new ones after those that they
@@ -77,8 +77,10 @@ impl<'a> Order<'a> {
     pub(crate) fn finish(mut self) -> Vec<LivekitItem> {
         let mut items = Vec::new();
         for place in 0..=self.order.len() {
-            items.extend(self.fresh.remove(&place).unwrap_or_default());
-            items.extend(self.known.remove(&place));
+            let fresh = self.fresh.remove(&place).unwrap_or_default();
+            items.extend(fresh.into_iter().map(|item| (Origin::Fresh, item)));
+            let known = self.known.remove(&place);
+            items.extend(known.map(|item| (Origin::Known, item)));
         }
         name_outputs(items)
     }

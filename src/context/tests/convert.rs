@@ -343,6 +343,19 @@ fn a_changed_message_is_read_anew_and_the_others_are_restored() {
 }
 
 #[test]
+fn a_result_without_a_name_stays_without_one() {
+    let items = items(json!([
+        {"id": "c", "type": "function_call", "call_id": "k", "name": "f", "arguments": "{}"},
+        {"id": "o", "type": "function_call_output", "call_id": "k", "output": "r"}
+    ]));
+    for format in FORMATS {
+        let out = format.export(&items);
+        let back = back(format, &out.messages, Some(&out.sidecar));
+        assert_eq!(values(&back.items), values(&items), "{format:?}");
+    }
+}
+
+#[test]
 fn a_foreign_or_damaged_sidecar_is_refused() {
     let out = Format::OpenaiChat.export(&conversation());
     assert_eq!(

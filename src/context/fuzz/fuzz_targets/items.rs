@@ -1,0 +1,7 @@
+//! LiveKit's items, into every format and back.
+#![no_main]
+
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::items(bytes));

@@ -1,0 +1,7 @@
+//! A packet as JSON.
+#![no_main]
+
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::packet_json(bytes));
