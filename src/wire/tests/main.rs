@@ -8,6 +8,7 @@ mod corpus;
 mod links;
 mod metadata;
 mod samples;
+mod sequences;
 mod simulation;
 mod simulator;
 mod traffic;
