@@ -109,6 +109,12 @@ impl CallJournal {
         self.progress.borrow().fenced
     }
 
+    /// Waits until another process has claimed the call; for ever, if none does. Cancel-safe.
+    pub async fn fenced(&mut self) {
+        // The sender lives as long as we do.
+        let _ = self.progress.wait_for(|progress| progress.fenced).await;
+    }
+
     fn lease(&mut self, now_unix_ms: u64, ttl_ms: u64) {
         let action = Action::Lease {
             now_unix_ms,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Answer, Participant};
-use crate::job::{Assignment, Job, JobEnded, JobOutcome, JobSignals, JobSlot};
+use crate::job::{Adoption, Assignment, Job, JobEnded, JobOutcome, JobSignals, JobSlot};
 use crate::load::reported_load;
 use crate::run::Runner;
 use crate::secret::Secret;
@@ -100,7 +100,7 @@ impl Runner {
                 tracing::warn!(job = job_id, "second assignment of a job ignored");
                 return;
             }
-            Err(reason @ (NoSlot::Full { .. } | NoSlot::Draining)) => {
+            Err(reason @ (NoSlot::Full { .. } | NoSlot::Draining | NoSlot::Stopped)) => {
                 tracing::warn!(job = job_id, %reason, "late assignment refused");
                 let error = format!("assigned too late: {reason}");
                 self.job_status(job_id, proto::JobStatus::JsFailed, error);
@@ -146,16 +146,34 @@ impl Runner {
         }
     }
 
+    /// Gives a slot to a job of the application's own.
+    pub(crate) fn adopt(&mut self, adoption: Adoption) {
+        let Adoption { job_id, answer } = adoption;
+        let slot = self.slots.adopt(&job_id).map(|()| {
+            tracing::debug!(job = job_id, "job adopted");
+            let signals = JobSignals {
+                terminated: CancellationToken::new(),
+                stopping: self.stopping.clone(),
+            };
+            (JobSlot::new(job_id, self.ended_sender.clone()), signals)
+        });
+        self.report();
+        // A slot that nobody waits for any more frees itself.
+        let _ = answer.send(slot);
+    }
+
     pub(crate) fn job_ended(&mut self, ended: JobEnded) {
         let JobEnded { job_id, outcome } = ended;
-        self.slots.release(&job_id);
+        let of_the_server = self.slots.release(&job_id);
         self.terminations.remove(&job_id);
         let (status, error) = match outcome {
             JobOutcome::Success => (proto::JobStatus::JsSuccess, String::new()),
             JobOutcome::Failed(error) => (proto::JobStatus::JsFailed, error),
         };
         tracing::debug!(job = job_id, error, "job ended");
-        self.job_status(job_id, status, error);
+        if of_the_server {
+            self.job_status(job_id, status, error);
+        }
         self.report();
     }
 

@@ -4,15 +4,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::{ConfigError, WorkerConfig};
-use crate::job::Assignment;
+use crate::job::{Adoption, Assignment, JobSignals, JobSlot};
 use crate::run::{Runner, Steering};
+use crate::slots::NoSlot;
 use crate::status::{Connection, StatusWatch, WorkerStatus};
 
+/// Slots that may be asked for at the same time; more wait for their turn.
+const ADOPTIONS_MAX: usize = 16;
 /// How long jobs may take to end once they have been told to.
 const END_MAX: Duration = Duration::from_secs(2);
 /// How long a stopping worker may take to say farewell.
@@ -31,6 +34,7 @@ pub fn start(
 ) -> Result<(WorkerHandle, mpsc::Receiver<Assignment>), ConfigError> {
     config.check()?;
     let (assignments, receiver) = mpsc::channel(config.max_jobs as usize);
+    let (adoptions, adoptions_in) = mpsc::channel(ADOPTIONS_MAX);
     let (status, watch) = watch::channel(WorkerStatus {
         agent_name: config.agent_name.clone(),
         connection: Connection::Connecting { reason: None },
@@ -45,10 +49,12 @@ pub fn start(
         stop: CancellationToken::new(),
     };
     // The task ends with `stop`, and its end shows in the status: that is how it is tracked.
-    tokio::spawn(Runner::new(config, steering.clone(), assignments, status).run());
+    let runner = Runner::new(config, steering.clone(), assignments, adoptions_in, status);
+    tokio::spawn(runner.run());
     let handle = WorkerHandle {
         stop_on_drop: Arc::new(steering.stop.clone().drop_guard()),
         steering,
+        adoptions,
         status: StatusWatch(watch),
     };
     Ok((handle, receiver))
@@ -58,6 +64,7 @@ pub fn start(
 #[derive(Clone, Debug)]
 pub struct WorkerHandle {
     steering: Steering,
+    adoptions: mpsc::Sender<Adoption>,
     status: StatusWatch,
     #[expect(dead_code, reason = "held for its drop")]
     stop_on_drop: Arc<DropGuard>,
@@ -91,6 +98,24 @@ impl WorkerHandle {
         let registered =
             |status: &WorkerStatus| matches!(status.connection, Connection::Registered { .. });
         self.watch().wait_for(registered).await.is_some()
+    }
+
+    /// Takes a slot for a job that the server has not assigned, such as one that another process has left behind. It
+    /// counts for load and drain like any other, and the server is told nothing of it.
+    ///
+    /// # Errors
+    /// There is no slot.
+    pub async fn adopt(&self, job_id: &str) -> Result<(JobSlot, JobSignals), NoSlot> {
+        let (answer, answered) = oneshot::channel();
+        let adoption = Adoption {
+            job_id: job_id.to_owned(),
+            answer,
+        };
+        self.adoptions
+            .send(adoption)
+            .await
+            .map_err(|_| NoSlot::Stopped)?;
+        answered.await.map_err(|_| NoSlot::Stopped)?
     }
 
     /// Takes no new jobs from now on. Offers that were accepted still become jobs.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use livekit_protocol as proto;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::secret::Secret;
+use crate::slots::NoSlot;
 
 /// The facts of a job, as offered and as assigned.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -121,6 +122,12 @@ pub enum JobOutcome {
     Success,
     /// With this error, which LiveKit shows beside the job.
     Failed(String),
+}
+
+/// A slot that the application wants for a job of its own.
+pub(crate) struct Adoption {
+    pub(crate) job_id: String,
+    pub(crate) answer: oneshot::Sender<Result<(JobSlot, JobSignals), NoSlot>>,
 }
 
 pub(crate) struct JobEnded {

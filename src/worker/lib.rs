@@ -52,4 +52,5 @@ pub use job::{Assignment, Job, JobOutcome, JobSignals, JobSlot};
 pub use load::{TARGET_LOAD, reported_load, unscaled_load};
 pub use secret::Secret;
 pub use signals::StopSignals;
+pub use slots::NoSlot;
 pub use status::{Connection, StatusWatch, WorkerStatus};

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::config::WorkerConfig;
 use crate::connect::{ConnectError, connect};
-use crate::job::{Assignment, JobEnded};
+use crate::job::{Adoption, Assignment, JobEnded};
 use crate::session::SessionEnd;
 use crate::slots::Slots;
 use crate::status::{Connection, WorkerStatus};
@@ -33,6 +33,7 @@ pub(crate) struct Runner {
     pub(crate) slots: Slots,
     pub(crate) outbox: Vec<ToServer>,
     pub(crate) ended: mpsc::Receiver<JobEnded>,
+    pub(crate) adoptions: mpsc::Receiver<Adoption>,
     pub(crate) drain: CancellationToken,
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: CancellationToken,
@@ -60,6 +61,7 @@ impl Runner {
         config: WorkerConfig,
         steering: Steering,
         assignments: mpsc::Sender<Assignment>,
+        adoptions: mpsc::Receiver<Adoption>,
         status: watch::Sender<WorkerStatus>,
     ) -> Self {
         let Steering {
@@ -73,6 +75,7 @@ impl Runner {
             config,
             outbox: Vec::new(),
             ended,
+            adoptions,
             drain,
             stop,
             stopping,
@@ -154,15 +157,12 @@ impl Runner {
         loop {
             self.publish();
             // All arms are cancel-safe: tokens, a channel, and a future that is kept.
-            let ended = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return None,
-                () = drain.cancelled(), if !self.slots.is_draining() => None,
-                Some(ended) = self.ended.recv() => Some(ended),
+                () = drain.cancelled(), if !self.slots.is_draining() => self.slots.drain(),
+                Some(ended) = self.ended.recv() => self.job_ended(ended),
+                Some(adoption) = self.adoptions.recv() => self.adopt(adoption),
                 output = &mut future => return Some(output),
-            };
-            match ended {
-                Some(ended) => self.job_ended(ended),
-                None => self.slots.drain(),
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite;
 
 use crate::answers::Flow;
 use crate::connect::{Frame, PING_INTERVAL_SECS, Registered, Socket, decode, encode};
-use crate::job::JobEnded;
+use crate::job::{Adoption, JobEnded};
 use crate::run::Runner;
 
 const PING_INTERVAL: Duration = Duration::from_secs(PING_INTERVAL_SECS as u64);
@@ -37,6 +37,7 @@ enum Event {
     Stop,
     Drain,
     Ended(JobEnded),
+    Adopt(Adoption),
     Frame(Option<Result<tungstenite::Message, tungstenite::Error>>),
     Tick,
     Due,
@@ -87,6 +88,7 @@ impl Runner {
                 () = stop.cancelled() => Event::Stop,
                 () = drain.cancelled(), if !self.slots.is_draining() => Event::Drain,
                 Some(ended) = self.ended.recv() => Event::Ended(ended),
+                Some(adoption) = self.adoptions.recv() => Event::Adopt(adoption),
                 frame = socket.next() => Event::Frame(frame),
                 _ = ticks.tick() => Event::Tick,
                 () = sleep_until(due) => Event::Due,
@@ -104,6 +106,7 @@ impl Runner {
                     self.report();
                 }
                 Event::Ended(ended) => self.job_ended(ended),
+                Event::Adopt(adoption) => self.adopt(adoption),
                 Event::Frame(None) => return SessionEnd::Lost("the server hung up".to_owned()),
                 Event::Frame(Some(Err(error))) => return SessionEnd::Lost(error.to_string()),
                 Event::Frame(Some(Ok(frame))) => {

@@ -21,19 +21,32 @@ pub(crate) struct Slots {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slot {
-    Reserved { until: Instant },
+    Reserved {
+        until: Instant,
+    },
     Running,
+    /// Taken by the application itself: the server knows nothing of it.
+    Adopted,
 }
 
-/// Why there is no slot for an offer or an assignment.
+/// Why there is no slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoSlot {
+pub enum NoSlot {
+    /// All are taken.
     #[error("all {max} slots are taken")]
-    Full { max: u32 },
+    Full {
+        /// How many there are.
+        max: u32,
+    },
+    /// No more jobs are taken.
     #[error("the worker is draining")]
     Draining,
+    /// The job has one.
     #[error("the job is already here")]
     Known,
+    /// There is no worker any more.
+    #[error("the worker has stopped")]
+    Stopped,
 }
 
 impl Slots {
@@ -54,7 +67,10 @@ impl Slots {
     }
 
     pub(crate) fn reserved(&self) -> u32 {
-        let reserved = self.taken.values().filter(|slot| **slot != Slot::Running);
+        let reserved = self.taken.values().filter(|slot| match slot {
+            Slot::Reserved { .. } => true,
+            Slot::Running | Slot::Adopted => false,
+        });
         u32::try_from(reserved.count()).unwrap_or(u32::MAX)
     }
 
@@ -109,7 +125,7 @@ impl Slots {
                 *slot = Slot::Running;
                 Ok(())
             }
-            Some(Slot::Running) => Err(NoSlot::Known),
+            Some(Slot::Running | Slot::Adopted) => Err(NoSlot::Known),
             None => {
                 self.vacancy(job_id)?;
                 self.taken.insert(job_id.to_owned(), Slot::Running);
@@ -118,15 +134,23 @@ impl Slots {
         }
     }
 
-    pub(crate) fn release(&mut self, job_id: &str) {
-        self.taken.remove(job_id);
+    /// Takes a slot for a job that the server has not assigned.
+    pub(crate) fn adopt(&mut self, job_id: &str) -> Result<(), NoSlot> {
+        self.vacancy(job_id)?;
+        self.taken.insert(job_id.to_owned(), Slot::Adopted);
+        Ok(())
+    }
+
+    /// Frees a slot; whether the server knows of its job.
+    pub(crate) fn release(&mut self, job_id: &str) -> bool {
+        self.taken.remove(job_id) != Some(Slot::Adopted)
     }
 
     /// When [`Slots::expire`] has something to do next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let deadlines = self.taken.values().filter_map(|slot| match slot {
             Slot::Reserved { until } => Some(*until),
-            Slot::Running => None,
+            Slot::Running | Slot::Adopted => None,
         });
         deadlines.min()
     }
@@ -144,7 +168,7 @@ impl Slots {
     fn release_where(&mut self, ended: impl Fn(Instant) -> bool) -> Vec<String> {
         let released = self.taken.extract_if(.., |_, slot| match slot {
             Slot::Reserved { until } => ended(*until),
-            Slot::Running => false,
+            Slot::Running | Slot::Adopted => false,
         });
         released.map(|(job_id, _)| job_id).collect()
     }
@@ -198,6 +222,21 @@ mod tests {
         slots.release("b");
         assert_eq!(slots.assign("a"), Ok(()));
         assert_eq!(slots.assign("a"), Err(NoSlot::Known));
+    }
+
+    #[test]
+    fn an_adopted_job_takes_a_slot_and_is_none_of_the_servers() {
+        let mut slots = Slots::new(1);
+        assert_eq!(slots.adopt("a"), Ok(()));
+        assert_eq!((slots.running(), slots.running_ids().count()), (1, 0));
+        assert_eq!(slots.adopt("b"), Err(NoSlot::Full { max: 1 }));
+        assert_eq!(
+            slots.reserve(Instant::now(), "b"),
+            Err(NoSlot::Full { max: 1 })
+        );
+        assert!(!slots.release("a"));
+        assert_eq!(slots.assign("b"), Ok(()));
+        assert!(slots.release("b"));
     }
 
     #[test]
