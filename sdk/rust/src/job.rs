@@ -299,7 +299,12 @@ impl Job {
                     self.link.handle_frame(Instant::now(), &packet, &mut said);
                 }
                 Ok(Happening::Ended(_)) => break,
-                Ok(Happening::Caller(_) | Happening::Reconnecting | Happening::Reconnected) => {}
+                Ok(
+                    Happening::NewBaton
+                    | Happening::Caller(_)
+                    | Happening::Reconnecting
+                    | Happening::Reconnected,
+                ) => {}
                 Err(_) if tokio::time::Instant::now() >= deadline => break,
                 Err(_) => {}
             }
@@ -352,6 +357,12 @@ impl Job {
                     }
                 }
                 self.applied()?;
+            }
+            // It may be a process that has never heard of us; whether we still have the baton, its grant will tell.
+            Happening::NewBaton => {
+                info!("baton is another participant, saying hello");
+                self.say_hello();
+                self.apply_gate();
             }
             Happening::Caller(track) => {
                 let caller = self.caller.clone();

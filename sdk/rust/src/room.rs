@@ -56,6 +56,8 @@ pub(crate) struct Connection {
 pub(crate) enum Happening {
     /// A packet of Baton's.
     Packet(Arc<Vec<u8>>),
+    /// Baton's participant is another one: after its own full reconnect, or in another process.
+    NewBaton,
     /// A track of the caller's can be heard.
     Caller(CallerTrack),
     /// The connection is being restored.
@@ -282,6 +284,12 @@ impl Connection {
                     && sender.kind() == ParticipantKind::Agent
                     && sender.identity().as_str() == self.orchestrator;
                 from_baton.then_some(Happening::Packet(payload))
+            }
+            RoomEvent::ParticipantConnected(participant)
+                if participant.kind() == ParticipantKind::Agent
+                    && participant.identity().as_str() == self.orchestrator =>
+            {
+                Some(Happening::NewBaton)
             }
             RoomEvent::ParticipantConnected(_) | RoomEvent::TrackPublished { .. } => {
                 self.apply_wish();
