@@ -21,6 +21,7 @@ use audio::{Clip, Fade, FillerConfig, Sound};
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 use call::Plan;
 use context::UnixMillis;
+use sha2::{Digest as _, Sha256};
 use tokio::{
     runtime::{self, Runtime},
     sync::mpsc,
@@ -37,11 +38,12 @@ use worker::{
 use crate::{
     admin::Admin,
     clock,
-    config::{self, Audio, Config, Connection, Filler, FillerSound, Question, Report},
+    config::{self, Audio, Config, Connection, Filler, FillerSound, Question, Report, Store},
     graph,
     http::{self, ApiServer, Guard},
     packet::{self, Done, PacketCommand},
-    room::{self, CallDeps, ContextRules, Desk, Faults, ServerApi},
+    resume::Resumer,
+    room::{self, CallDeps, ContextRules, Desk, Faults, Journals, ServerApi},
     telemetry::{self, Hash, LogFormat, LogLevel, METRICS_CONTENT_TYPE, Metrics, WorkerFigures},
 };
 
@@ -237,13 +239,15 @@ fn runtime() -> anyhow::Result<Runtime> {
 async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Result<Exit> {
     let desk = Arc::new(Desk::default());
     let metrics = Metrics::default();
+    let mut signals = StopSignals::install().context("cannot listen for signals")?;
+    let journals = journals(&config, &connection)?;
     let deps = Arc::new(call_deps(
         &config,
         &connection,
         desk.clone(),
         metrics.clone(),
+        journals.clone(),
     )?);
-    let mut signals = StopSignals::install().context("cannot listen for signals")?;
     let (worker, assignments) = worker::start(worker_config(&config, &connection))?;
     let pages = health::router(worker.watch()).merge(metrics_page(metrics, worker.watch()));
     let listener = HealthServer::bind(config.server.health_bind, pages)
@@ -255,6 +259,17 @@ async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Resu
     let api = api(&config, &connection, admin, close.clone()).await?;
     let mut listening = tokio::spawn(listener.serve(close.clone().cancelled_owned()));
     let grace = config.server.drain_grace;
+    let resumer = journals.clone().map(|journals| Resumer {
+        deps: deps.clone(),
+        journals,
+        worker: worker.clone(),
+        resume: config.store.resume,
+    });
+    let stop_resuming = CancellationToken::new();
+    let mut resuming = JoinSet::new();
+    if let Some(resumer) = resumer {
+        resuming.spawn(resumer.run(stop_resuming.clone()));
+    }
     let run = move |assignment| run_call(deps.clone(), assignment);
     let mut calls = tokio::spawn(take_calls(assignments, run));
 
@@ -272,11 +287,16 @@ async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Resu
         grace_secs = grace.as_secs(),
         "stopping, calls may finish; a second signal ends it at once"
     );
+    stop_resuming.cancel();
     let drained = worker.drain(grace, signals.next()).await;
     let exit = match drained {
         Drained::Finished => {
             // Calls have freed their slots, and may still be tidying up.
-            let _ = timeout(CLOSE_MAX, &mut calls).await;
+            let _ = timeout(CLOSE_MAX, async {
+                let _ = (&mut calls).await;
+                while resuming.join_next().await.is_some() {}
+            })
+            .await;
             Exit::Success
         }
         Drained::CutShort { jobs_left } => {
@@ -285,6 +305,13 @@ async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Resu
         }
     };
     calls.abort();
+    let _ = calls.await;
+    resuming.shutdown().await;
+    if let Some(Journals { store, .. }) = journals
+        && let Err(error) = store.close(CLOSE_MAX).await
+    {
+        warn!(%error, "the journal is not complete");
+    }
     close.cancel();
     let _ = timeout(CLOSE_MAX, listening).await;
     if let Some(api) = api {
@@ -368,11 +395,38 @@ where
     }
 }
 
+/// Opens the journal of calls, in the background; what keeps it from being written is said there, and ends no call.
+fn journals(config: &Config, connection: &Connection) -> anyhow::Result<Option<Journals>> {
+    let store: &Store = &config.store;
+    let Some(journal) = store.journal(|name| env::var(name).ok())? else {
+        return Ok(None);
+    };
+    // No other run has this name: what it holds is told from what was left behind.
+    let owner = format!("{}-{:016x}", connection.agent_name, rand::random::<u64>());
+    Ok(Some(Journals {
+        store: store::Journal::start(&journal, &owner)?,
+        owner,
+        lease_ms: store.lease_ms,
+        agent: connection.agent_name.clone(),
+        config_hash: config_hash(config),
+    }))
+}
+
+/// Tells one set of specialists and routes from another, in the journal; it is nothing to be compared across versions.
+fn config_hash(config: &Config) -> String {
+    let digest = Sha256::digest(format!("{:?}", config.call));
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 fn call_deps(
     config: &Config,
     connection: &Connection,
     desk: Arc<Desk>,
     metrics: Metrics,
+    journals: Option<Journals>,
 ) -> anyhow::Result<CallDeps> {
     let Config {
         server: _,
@@ -380,6 +434,7 @@ fn call_deps(
         call,
         notes,
         audio,
+        store: _,
     } = config;
     // `fade_ms` is in every route already.
     let Audio {
@@ -407,6 +462,7 @@ fn call_deps(
         program_bitrate_bps: *program_bitrate_bps,
         dead_air_ms: *dead_air_ms,
         filler: filler_config(filler)?,
+        journals,
         faults: faults(),
     })
 }

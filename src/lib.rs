@@ -6,6 +6,7 @@ pub mod clock;
 pub mod graph;
 pub mod http;
 pub mod packet;
+pub mod resume;
 pub mod room;
 pub mod rtc;
 pub mod telemetry;

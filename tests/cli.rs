@@ -21,6 +21,9 @@ fn baton() -> Command {
     {
         command.env_remove(name);
     }
+    // Each run has a journal of its own.
+    let state = tempfile::tempdir().expect("a temporary folder").keep();
+    command.env("STATE_DIRECTORY", state);
     command
 }
 

@@ -239,6 +239,7 @@ impl Call {
             Event::Misbehaved { identity, what } => self.misbehaved(turn, identity, what),
             Event::Stop => self.end(turn, EndReason::Stopped),
             Event::RoomClosed => self.end(turn, EndReason::RoomClosed),
+            Event::TakenOver => self.end(turn, EndReason::TakenOver),
         }
     }
 

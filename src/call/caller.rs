@@ -150,6 +150,9 @@ impl Call {
     /// The caller hears the program track, or is taken to.
     pub(crate) fn caller_listens(&mut self, turn: &mut Turn<'_>) {
         if let Caller::Present { hears, .. } = &mut self.caller {
+            if matches!(hears, Hears::NotYet { .. }) {
+                turn.record(Fact::CallerListening);
+            }
             *hears = Hears::Yes;
             self.caller_may_hear(turn);
         }

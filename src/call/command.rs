@@ -4,11 +4,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Opening, RouteNumber, Splice};
 use crate::event::{Asker, Misbehaviour, ParticipantKind};
 use crate::ids::{AgentName, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
-use crate::outcome::{EndReason, FailReason, LossReason, Outcome, RejectReason, RemoveReason};
-use crate::phase::PhaseName;
+use crate::outcome::{
+    EndReason, FailReason, LossReason, Outcome, RefuseReason, RejectReason, RemoveReason,
+};
+use crate::phase::{Handoff, PhaseName};
 use crate::targets::Targets;
 
 /// Something to do.
@@ -197,8 +201,10 @@ pub enum Command {
     },
 }
 
-/// A change of the call that is worth a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A change of the call that is worth a record. The facts of a call, in their order, are what its
+/// [`Memory`](crate::Memory) is made of; they are stored, so names are never used again for something else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// The phase changed.
     Phase {
@@ -214,10 +220,24 @@ pub enum Fact {
         /// Of which kind.
         kind: ParticipantKind,
     },
+    /// The caller hears the program track, or is taken to.
+    CallerListening,
     /// The caller is away and may come back.
     CallerAway,
     /// The caller is back.
     CallerBack,
+    /// The call goes on in another process: everybody counts as away, and the epoch is a newer one.
+    Resumed {
+        /// The new epoch.
+        epoch: Epoch,
+    },
+    /// A specialist was dispatched.
+    Dispatched {
+        /// By which dispatch.
+        dispatch: DispatchId,
+        /// Its name.
+        specialist: SpecialistName,
+    },
     /// A specialist is in the room.
     SpecialistJoined {
         /// By which dispatch.
@@ -237,6 +257,11 @@ pub enum Fact {
         /// By which dispatch.
         dispatch: DispatchId,
     },
+    /// A specialist was told to leave, or removed.
+    SpecialistLeaving {
+        /// By which dispatch.
+        dispatch: DispatchId,
+    },
     /// A specialist is no longer part of the call.
     SpecialistGone {
         /// By which dispatch.
@@ -244,14 +269,24 @@ pub enum Fact {
     },
     /// A handoff has begun.
     HandoffStarted {
-        /// Its number.
-        handoff: HandoffId,
+        /// What is known of it.
+        handoff: Handoff,
         /// From whom, if anybody has the baton.
         from: Option<SpecialistName>,
-        /// To whom.
-        to: SpecialistName,
-        /// Why.
-        reason: String,
+    },
+    /// A handoff's target is known.
+    HandoffTarget {
+        /// Which handoff.
+        handoff: HandoffId,
+        /// The target's dispatch.
+        dispatch: DispatchId,
+    },
+    /// A request for a handoff was refused.
+    HandoffRefused {
+        /// Who asked.
+        asker: Asker,
+        /// Why not.
+        reason: RefuseReason,
     },
     /// A handoff's target is ready.
     HandoffReady {
@@ -260,6 +295,10 @@ pub enum Fact {
     },
     /// The baton was given, anew or again.
     Granted {
+        /// By which dispatch the new holder came.
+        dispatch: DispatchId,
+        /// The handoff that this completes; `None` renews a grant.
+        handoff: Option<HandoffId>,
         /// To whom.
         specialist: SpecialistName,
         /// Its identity.

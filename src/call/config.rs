@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{AgentName, SpecialistName};
 
 /// How many specialists a call may know.
@@ -138,7 +140,7 @@ pub struct Route {
 }
 
 /// A route's place among [`CallConfig::routes`], from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RouteNumber(pub usize);
 
 impl Default for Route {
@@ -176,7 +178,8 @@ impl Names {
 }
 
 /// Where the old voice may be cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Splice {
     /// At once.
     Now,
@@ -194,7 +197,8 @@ impl Default for Splice {
 }
 
 /// Whether the new holder speaks first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Opening {
     /// It goes on where the conversation stands, and sounds by itself.
     Continue,

@@ -4,6 +4,8 @@
 //! server stamped, of kind AGENT, and was bound by its ticket. Everything else about an event may be late, repeated,
 //! out of place or nonsense; the call sorts that out.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Splice;
 use crate::ids::{DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
 
@@ -140,6 +142,8 @@ pub enum Event {
     Stop,
     /// The room is gone; nothing can be done in it any more.
     RoomClosed,
+    /// Another process goes on with the call; nothing may be done in it any more.
+    TakenOver,
 }
 
 /// A wish to move the baton.
@@ -161,7 +165,8 @@ pub struct HandoffRequest {
 }
 
 /// Who asks for a handoff.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Asker {
     /// A specialist; only the holder may, with the epoch of its grant.
     Specialist {
@@ -186,7 +191,8 @@ pub enum Target {
 }
 
 /// A participant's kind, as the server says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ParticipantKind {
     /// A phone.
     Sip,
@@ -208,7 +214,8 @@ pub enum Departure {
 }
 
 /// What a participant of kind AGENT must not do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Misbehaviour {
     /// It published a track that others than Baton may subscribe to.
     OpenTrack,

@@ -46,12 +46,6 @@ impl Call {
         } = route;
         self.newest_handoff = self.newest_handoff.next();
         let id = self.newest_handoff;
-        turn.record(Fact::HandoffStarted {
-            handoff: id,
-            from: from.as_ref().map(|holder| holder.specialist.clone()),
-            to: to.clone(),
-            reason: reason.clone(),
-        });
         let handoff = Handoff {
             id,
             cause,
@@ -64,8 +58,16 @@ impl Call {
             tools_wait_ms,
             tool_call: asked.tool_call,
         };
+        turn.record(Fact::HandoffStarted {
+            handoff: handoff.clone(),
+            from: from.as_ref().map(|holder| holder.specialist.clone()),
+        });
         match self.acquire(turn, &handoff.to) {
             Ok(target) => {
+                turn.record(Fact::HandoffTarget {
+                    handoff: id,
+                    dispatch: target,
+                });
                 self.enter(
                     turn,
                     Phase::Preparing {
@@ -222,7 +224,7 @@ impl Call {
         self.conclude_failed(turn, from, handoff, reason);
     }
 
-    fn conclude_failed(
+    pub(crate) fn conclude_failed(
         &mut self,
         turn: &mut Turn<'_>,
         from: Option<Holder>,

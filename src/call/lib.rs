@@ -28,7 +28,7 @@
 //! | | | the holder's loss, `Timer::Grant` | the next fallback |
 //!
 //! The call's start is a handoff from nobody to the entry specialist, and so is the attempt of a fallback. In every
-//! phase `Stop`, `RoomClosed` and the caller's loss end the call.
+//! phase `Stop`, `RoomClosed`, `TakenOver` and the caller's loss end the call.
 //!
 //! # What a ready target waits for
 //!
@@ -91,6 +91,19 @@
 //! switched from. That is said on each change and again whenever somebody joins, publishes or reconnects. Whoever
 //! misbehaves is shut and counted; a specialist is also removed, which is a loss like any other.
 //!
+//! # In another process
+//!
+//! What outlives a process is the call's [`Memory`]: a fold of its facts, so whoever keeps those can have it again.
+//! [`Call::resume`] goes on from there, in a newer epoch. Everybody counts as away and is waited for as after a broken
+//! connection: the caller `caller_return_ms`, each specialist `specialist_return_ms`, Hello included. The holder is still
+//! the holder, and is granted a new epoch when it is back; anybody else who may think that it has the baton is revoked.
+//!
+//! | the handoff under way | goes on |
+//! |---|---|
+//! | `Preparing`, `Ready` | with the same number and target, which is prepared again |
+//! | `Switching` | as one that is done: the new one is the holder, the old one rests |
+//! | none, and nobody has the baton | with the next fallback |
+//!
 //! # Limits
 //!
 //! | what | limit | beyond it |
@@ -114,6 +127,7 @@ mod handoff;
 mod ids;
 mod life;
 mod loss;
+mod memory;
 mod near;
 mod outcome;
 mod phase;
@@ -121,6 +135,7 @@ mod plan;
 mod ready;
 mod recovery;
 mod request;
+mod resume;
 mod roster;
 mod snapshot;
 mod switch;
@@ -138,6 +153,7 @@ pub use ids::{
     AgentName, CallId, Digit, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName,
     Ticket,
 };
+pub use memory::{Memory, RememberedCaller, RememberedHandoff, RememberedSpecialist};
 pub use outcome::{
     EndReason, FailReason, LossReason, Outcome, RefuseReason, RejectReason, RemoveReason,
 };

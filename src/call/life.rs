@@ -34,6 +34,10 @@ impl Call {
         let until = turn.after(self.plan.timers().join_timeout_ms);
         self.roster
             .insert(dispatch, Instance::dispatched(specialist.clone(), until));
+        turn.record(Fact::Dispatched {
+            dispatch,
+            specialist: specialist.clone(),
+        });
         turn.push(Command::Dispatch {
             dispatch,
             specialist: specialist.clone(),
@@ -129,7 +133,8 @@ impl Call {
                 self.welcome(turn, dispatch, identity);
                 turn.record(Fact::SpecialistBack { dispatch });
                 self.gates.repeat = true;
-                self.resume(turn, dispatch, was);
+                self.revoke_unsure(turn, dispatch);
+                self.come_back(turn, dispatch, was);
             }
             Stage::Waiting
             | Stage::Preparing { .. }
@@ -138,6 +143,10 @@ impl Call {
             | Stage::Outgoing
             | Stage::Settling { .. }
             | Stage::Parked { .. } => self.welcome(turn, dispatch, identity),
+            // It was told to leave by a former process, and may not have heard it.
+            Stage::Leaving { .. } if self.is_unsure(dispatch) => {
+                self.welcome(turn, dispatch, identity);
+            }
             Stage::Dispatched { .. } | Stage::Leaving { .. } | Stage::Away { back: false, .. } => {
                 self.reject(turn, Some(&identity), RejectReason::Unexpected);
             }
@@ -158,7 +167,7 @@ impl Call {
     }
 
     /// A specialist is back and has said Hello.
-    fn resume(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId, was: WasAt) {
+    fn come_back(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId, was: WasAt) {
         match was {
             WasAt::Waiting => {
                 self.roster.set_stage(dispatch, Stage::Waiting);

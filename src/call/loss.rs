@@ -97,6 +97,7 @@ impl Call {
             until,
             removed: false,
         };
+        turn.record(Fact::SpecialistLeaving { dispatch });
         if let Some(identity) = instance.identity.clone() {
             turn.push(Command::Release { identity, epoch });
         }
@@ -124,6 +125,9 @@ impl Call {
         };
         if !instance.present() {
             return self.part(turn, dispatch, loss);
+        }
+        if !matches!(instance.stage, Stage::Leaving { .. }) {
+            turn.record(Fact::SpecialistLeaving { dispatch });
         }
         if !matches!(instance.stage, Stage::Leaving { removed: true, .. }) {
             instance.stage = Stage::Leaving {
@@ -263,7 +267,7 @@ impl Call {
         }
     }
 
-    fn delete_dispatch(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+    pub(crate) fn delete_dispatch(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
         let Some(instance) = self
             .roster
             .find_mut(dispatch)
@@ -275,7 +279,7 @@ impl Call {
         turn.push(Command::DeleteDispatch { dispatch });
     }
 
-    fn after(&self, dispatch: DispatchId) -> After {
+    pub(crate) fn after(&self, dispatch: DispatchId) -> After {
         let instance = self.roster.find(dispatch);
         let config = instance.and_then(|instance| self.plan.specialist(&instance.specialist));
         config.map_or(After::Leave, |config| config.after)

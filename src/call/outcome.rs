@@ -1,5 +1,7 @@
 //! Reasons, each typed and each with a sentence for people.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::Misbehaviour;
 use crate::ids::{Epoch, HandoffId, SpecialistName};
 
@@ -27,7 +29,8 @@ pub enum Outcome {
 }
 
 /// Why a handoff was not tried.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RefuseReason {
     /// Another one is under way.
     #[error("handoff {handoff} to {target} is under way")]
@@ -73,7 +76,8 @@ pub enum RefuseReason {
 }
 
 /// Why a handoff was tried in vain.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailReason {
     /// The server did not accept the dispatch.
     #[error("the dispatch failed: {detail}")]
@@ -135,7 +139,8 @@ pub enum FailReason {
 }
 
 /// How a specialist was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LossReason {
     /// It left the room.
     #[error("it left")]
@@ -218,7 +223,8 @@ pub enum RemoveReason {
 }
 
 /// Why a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// No caller came.
     #[error("no caller joined")]
@@ -241,6 +247,23 @@ pub enum EndReason {
     /// The room is gone.
     #[error("the room was closed")]
     RoomClosed,
+    /// Another process has it: here nothing of it is touched any more.
+    #[error("another process has taken over the call")]
+    TakenOver,
+}
+
+impl EndReason {
+    /// Whether there is a room to tidy up: not one that is gone, and not another process's.
+    pub fn leaves_room(self) -> bool {
+        match self {
+            Self::RoomClosed | Self::TakenOver => false,
+            Self::NoCaller
+            | Self::CallerGone
+            | Self::NoSpecialist
+            | Self::TooManyLosses { .. }
+            | Self::Stopped => true,
+        }
+    }
 }
 
 impl RefuseReason {
@@ -285,6 +308,7 @@ impl EndReason {
             Self::TooManyLosses { .. } => "too_many_losses",
             Self::Stopped => "stopped",
             Self::RoomClosed => "room_closed",
+            Self::TakenOver => "taken_over",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Opening, RouteNumber, Splice};
 use crate::event::Asker;
 use crate::ids::{DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
@@ -82,7 +84,7 @@ pub struct Holder {
 }
 
 /// One try to move the baton.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handoff {
     /// Its number.
     pub id: HandoffId,
@@ -107,7 +109,8 @@ pub struct Handoff {
 }
 
 /// What started a handoff.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The call's start.
     Entry,
@@ -123,7 +126,8 @@ pub enum Cause {
 }
 
 /// A phase without its data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PhaseName {
     /// See [`Phase::Idle`].
     Idle,

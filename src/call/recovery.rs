@@ -18,11 +18,11 @@ use crate::snapshot::Stage;
 #[derive(Debug)]
 pub(crate) struct Recovery {
     /// Whose place is to be taken.
-    lost: SpecialistName,
+    pub(crate) lost: SpecialistName,
     /// Who was tried in this round; at most as many as there are fallbacks.
-    tried: Vec<SpecialistName>,
+    pub(crate) tried: Vec<SpecialistName>,
     /// How many rounds have failed.
-    round: u32,
+    pub(crate) round: u32,
 }
 
 impl Recovery {
@@ -160,8 +160,7 @@ impl Call {
         let instances = self.roster.take();
         self.gates.audience.clear();
         self.gates.shut.clear();
-        // In a room that is gone there is nothing to tidy up.
-        if reason != EndReason::RoomClosed {
+        if reason.leaves_room() {
             for (identity, _) in admitted {
                 turn.push(Command::Drop {
                     identity,

@@ -1,7 +1,7 @@
 //! A request for a handoff: who may make it, whom it means, and whether a route allows it.
 
 use crate::call::{Call, Turn, clip};
-use crate::command::Command;
+use crate::command::{Command, Fact};
 use crate::config::{Route, RouteNumber};
 use crate::event::{Asker, HandoffRequest, Target};
 use crate::handoff::Asked;
@@ -40,6 +40,10 @@ impl Call {
             Ok(resolved) => resolved,
             Err(reason) => {
                 self.counts.refused += 1;
+                turn.record(Fact::HandoffRefused {
+                    asker: asker.clone(),
+                    reason: reason.clone(),
+                });
                 let outcome = Outcome::Refused(reason);
                 turn.push(Command::HandoffResult {
                     asker,

@@ -19,6 +19,10 @@ pub(crate) struct Instance {
     pub(crate) revoked: Option<Epoch>,
     /// Whether its dispatch was deleted.
     pub(crate) deleted: bool,
+    /// Whether it has ever had the baton.
+    pub(crate) held: bool,
+    /// Whether it may take itself for the holder, as one of a former process may: it is revoked when it is back.
+    pub(crate) unsure: bool,
 }
 
 impl Instance {
@@ -29,6 +33,8 @@ impl Instance {
             stage: Stage::Dispatched { until },
             revoked: None,
             deleted: false,
+            held: false,
+            unsure: false,
         }
     }
 

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::ParticipantKind;
 use crate::ids::{CallId, DispatchId, Epoch, Identity, SpecialistName};
 use crate::outcome::EndReason;
@@ -147,7 +149,8 @@ pub enum WasAt {
 }
 
 /// What a call counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// Handoffs started on request.
     pub handoffs_started: u32,

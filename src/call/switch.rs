@@ -82,15 +82,21 @@ impl Call {
         opening: Opening,
     ) {
         let take_until = Some(turn.after(self.plan.timers().switch_timeout_ms));
-        self.roster
-            .set_stage(to.dispatch, Stage::Holding { take_until });
+        if let Some(instance) = self.roster.find_mut(to.dispatch) {
+            instance.stage = Stage::Holding { take_until };
+            instance.held = true;
+            instance.unsure = false;
+        }
         let (identity, epoch) = (to.identity.clone(), to.epoch);
-        self.admit(turn, &identity);
+        // First, so that the record of a grant is written before anything of it takes effect.
         turn.record(Fact::Granted {
+            dispatch: to.dispatch,
+            handoff,
             specialist: to.specialist.clone(),
             identity: identity.clone(),
             epoch,
         });
+        self.admit(turn, &identity);
         turn.push(Command::Grant {
             identity,
             epoch,

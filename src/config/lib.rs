@@ -18,6 +18,7 @@ mod problem;
 mod reader;
 mod schema;
 mod server;
+mod store;
 pub mod words;
 mod yaml;
 
@@ -38,6 +39,7 @@ pub use self::{
     problem::{Finding, Place, Report, Severity},
     schema::schema,
     server::{Connection, ConnectionError, Server},
+    store::{Embedded, JournalError, Redis, Store, StoreKind},
 };
 
 use self::{
@@ -59,6 +61,8 @@ pub struct Config {
     pub notes: BTreeMap<SpecialistName, SpecialistNotes>,
     /// What the caller hears at a change.
     pub audio: Audio,
+    /// Where the journal of calls is kept.
+    pub store: Store,
 }
 
 /// A configuration that can be used, and what is odd about it.
@@ -132,6 +136,7 @@ fn read(section: &mut Section<'_, '_>) -> Config {
     let server = section.part("server", server::read);
     let api = section.part("api", api::read);
     let audio = section.part("audio", audio::read);
+    let store = section.part("store", store::read);
     let (call, notes) = call_plan::read(section, audio.fade_ms);
     Config {
         server,
@@ -139,5 +144,6 @@ fn read(section: &mut Section<'_, '_>) -> Config {
         call,
         notes,
         audio,
+        store,
     }
 }

@@ -11,6 +11,7 @@ use tracing::{debug, error, info, warn};
 use wire::{Body, HandoffOutcome, HandoffResult, Prepare, Revoke, RevokeMode};
 
 use super::program::Order;
+use super::stored::Stored;
 use super::task::{Done, Task};
 use super::tickets::fresh_ticket;
 use crate::rtc::ParticipantKind;
@@ -179,6 +180,10 @@ impl Task {
                     self.talk_called_off();
                 }
                 self.note(now, &fact);
+                self.journal.fact(self.call.epoch(), &fact);
+                if let Fact::Granted { .. } = fact {
+                    self.journal.is_durable().await;
+                }
             }
             Command::Ended { reason } => return Some(reason),
         }
@@ -229,6 +234,11 @@ impl Task {
     fn dispatch(&mut self, dispatch: DispatchId, specialist: &SpecialistName, agent_name: &str) {
         let ticket = fresh_ticket();
         self.peers.expect(dispatch, ticket.clone());
+        let expected = Stored::Expected {
+            dispatch,
+            ticket: ticket.clone(),
+        };
+        self.journal.keep(self.call.epoch(), expected);
         let operators = self.deps.metadata.get(specialist).map(String::as_str);
         let metadata =
             self.peers
@@ -351,6 +361,7 @@ fn record(fact: &Fact) {
         Fact::CallerPinned { identity, kind } => {
             info!(caller = %Hash::of(identity.as_str()), kind = ?kind, "caller pinned");
         }
+        Fact::CallerListening => info!("caller hears"),
         Fact::CallerAway => info!("caller away"),
         Fact::CallerBack => info!("caller back"),
         Fact::SpecialistJoined {
@@ -360,20 +371,29 @@ fn record(fact: &Fact) {
         } => {
             info!(dispatch = dispatch.0, %specialist, %identity, "specialist joined");
         }
+        Fact::Resumed { epoch } => info!(epoch = epoch.0, "call resumed"),
+        Fact::Dispatched {
+            dispatch,
+            specialist,
+        } => info!(dispatch = dispatch.0, %specialist, "specialist dispatched"),
+        Fact::SpecialistLeaving { dispatch } => {
+            info!(dispatch = dispatch.0, "specialist leaving");
+        }
         Fact::SpecialistAway { dispatch } => info!(dispatch = dispatch.0, "specialist away"),
         Fact::SpecialistBack { dispatch } => info!(dispatch = dispatch.0, "specialist back"),
         Fact::SpecialistGone { dispatch } => info!(dispatch = dispatch.0, "specialist gone"),
-        Fact::HandoffStarted {
-            handoff,
-            from,
-            to,
-            reason: _,
-        } => {
+        Fact::HandoffStarted { handoff, from } => {
             let from = from.as_ref().map(SpecialistName::as_str);
-            info!(handoff = handoff.0, from, %to, "handoff started");
+            info!(handoff = handoff.id.0, from, to = %handoff.to, "handoff started");
         }
+        Fact::HandoffTarget { handoff, dispatch } => {
+            debug!(handoff = handoff.0, dispatch = dispatch.0, "handoff target");
+        }
+        Fact::HandoffRefused { asker: _, reason } => info!(%reason, "handoff refused"),
         Fact::HandoffReady { handoff } => info!(handoff = handoff.0, "handoff ready"),
         Fact::Granted {
+            dispatch: _,
+            handoff: _,
             specialist,
             identity,
             epoch,

@@ -24,17 +24,11 @@ struct UnderWay {
 impl Figures {
     /// Takes in a fact; a handoff that ends by it gives its figures.
     pub(super) fn note(&mut self, now: Instant, fact: &Fact) -> Option<HandoffFigures> {
-        if let Fact::HandoffStarted {
-            handoff,
-            from,
-            to,
-            reason: _,
-        } = fact
-        {
+        if let Fact::HandoffStarted { handoff, from } = fact {
             self.0 = Some(UnderWay {
-                handoff: *handoff,
+                handoff: handoff.id,
                 from: from.clone(),
-                to: to.clone(),
+                to: handoff.to.clone(),
                 asked: now,
                 ready: None,
                 granted: None,
@@ -100,21 +94,32 @@ impl UnderWay {
 mod tests {
     use std::time::Duration;
 
-    use call::{Epoch, FailReason};
+    use call::{Cause, DispatchId, Epoch, FailReason, Handoff, Opening, Splice};
 
     use super::*;
 
     fn started() -> Fact {
         Fact::HandoffStarted {
-            handoff: HandoffId(7),
+            handoff: Handoff {
+                id: HandoffId(7),
+                cause: Cause::Entry,
+                to: "billing".into(),
+                reason: String::new(),
+                splice: Splice::Now,
+                fade_ms: 0,
+                opening: Opening::Continue,
+                route: None,
+                tools_wait_ms: 0,
+                tool_call: None,
+            },
             from: Some("triage".into()),
-            to: "billing".into(),
-            reason: String::new(),
         }
     }
 
     fn granted(epoch: u64) -> Fact {
         Fact::Granted {
+            dispatch: DispatchId(1),
+            handoff: None,
             specialist: "billing".into(),
             identity: "agent-1".into(),
             epoch: Epoch(epoch),

@@ -16,10 +16,12 @@ mod desk;
 mod effects;
 mod figures;
 mod gates;
+mod journal;
 mod outbox;
 mod peers;
 mod program;
 mod server_api;
+mod stored;
 mod task;
 mod tickets;
 
@@ -30,18 +32,25 @@ use std::time::Duration;
 use audio::{
     CodecError, Curve, FillerConfig, Playout, PlayoutConfig, SAMPLE_RATE_HZ, WatchdogConfig,
 };
-use call::{EndReason, Plan, SpecialistName};
+use call::{CallId, EndReason, Plan, SpecialistName};
+use livekit_token::AccessTokenError;
+use store::{CallJournal, Entry};
 use worker::{Assignment, JobSignals};
 
+use self::journal::Journal;
+use self::program::Program;
+use self::stored::Stored;
+use self::task::Task;
+use crate::clock;
 use crate::rtc::{ConnectOptions, Connection, RtcError};
 use crate::telemetry::{Hash, Metrics};
 
-use self::program::Program;
-
 pub use self::conversation::{ContextRules, RouteContext};
 pub use self::desk::{Ask, AskError, Change, ChangeKind, Changes, Desk, Post, Published};
+pub use self::journal::Journals;
 pub use self::program::Faults;
 pub use self::server_api::{ServerApi, ServerApiError};
+pub use self::stored::{Opened, Rebuilt};
 
 /// The longest that joining the room may take.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -74,6 +83,8 @@ pub struct CallDeps {
     pub dead_air_ms: u32,
     /// What is heard then.
     pub filler: Option<FillerConfig>,
+    /// Where calls are journaled, if they are.
+    pub journals: Option<Journals>,
     /// Rings of the gate that are switched off, by tests alone.
     pub faults: Faults,
 }
@@ -90,6 +101,9 @@ pub enum CallError {
     /// There is nothing to make sound with.
     #[error("the call could not begin")]
     Codec(#[from] CodecError),
+    /// There is no token to join with.
+    #[error("the call could not be joined again")]
+    Token(#[from] AccessTokenError),
 }
 
 /// Runs one call to its end.
@@ -107,13 +121,8 @@ pub async fn run(deps: Arc<CallDeps>, assignment: &Assignment) -> Result<EndReas
             "cannot tell whether the room lives, joining it"
         ),
     }
-    let options = ConnectOptions {
-        join_timeout: JOIN_TIMEOUT,
-        publish_timeout: PUBLISH_TIMEOUT,
-        program_bitrate_bps: deps.program_bitrate_bps.into(),
-    };
-    let connection =
-        Connection::join(&assignment.url, assignment.access_token.expose(), options).await?;
+    let (url, access_token) = (&assignment.url, assignment.access_token.expose());
+    let connection = Connection::join(url, access_token, connect_options(&deps)).await?;
     // It may have been closed since it was asked for; then this is an empty one of its name, made by our joining.
     if connection
         .room_sid()
@@ -122,7 +131,90 @@ pub async fn run(deps: Arc<CallDeps>, assignment: &Assignment) -> Result<EndReas
         connection.close().await;
         return Err(CallError::RoomGone);
     }
-    // Closed before it is published; whom it is opened to, the call's task says.
+    let program = publish(&deps, &connection).await?;
+    let signals: JobSignals = assignment.signals.clone();
+    Ok(Task::begin(deps, connection, program, signals).run().await)
+}
+
+/// A call of a former process that can be gone on with.
+#[derive(Debug)]
+pub struct LeftBehind {
+    room: String,
+    opened: Opened,
+    rebuilt: Rebuilt,
+}
+
+impl LeftBehind {
+    /// The call that was rebuilt, if `room_sid` is that of the room it was in: a room that was closed and made anew has another.
+    pub fn new(room: String, room_sid: Option<String>, rebuilt: Rebuilt) -> Option<Self> {
+        let room_sid = room_sid?;
+        let opened = rebuilt.opened.clone()?;
+        let lives = opened.room_sid.as_ref().is_none_or(|sid| *sid == room_sid);
+        lives.then_some(Self {
+            room,
+            opened,
+            rebuilt,
+        })
+    }
+}
+
+/// The record that ends a call in its journal.
+pub fn end_entry(epoch: u64, reason: EndReason) -> Entry {
+    let ended = Stored::Ended(reason);
+    Entry {
+        kind: ended.kind(),
+        epoch,
+        unix_ms: clock::unix_ms(),
+        payload: ended.payload(),
+    }
+}
+
+/// Goes on with a call of a former process, to its end. Joining under its identity evicts what may be left of it.
+///
+/// # Errors
+/// When the room cannot be joined or the program track not published; the call may then be taken up again.
+pub async fn resume(
+    deps: Arc<CallDeps>,
+    call: LeftBehind,
+    journal: CallJournal,
+    lease_ms: u64,
+    signals: JobSignals,
+) -> Result<EndReason, CallError> {
+    let LeftBehind {
+        room,
+        opened,
+        rebuilt,
+    } = call;
+    let id = CallId::from(journal.key().as_str());
+    let mut journal = Journal::go_on(journal, lease_ms, rebuilt);
+    let access_token = deps
+        .server
+        .join_token(&room, opened.orchestrator.as_str())?;
+    let url = deps.server.url().to_owned();
+    let joining = Connection::join(&url, access_token.expose(), connect_options(&deps));
+    // What is done before a successor has claimed the call is done in vain, and no harm.
+    let connection = tokio::select! {
+        joined = joining => joined?,
+        () = journal.fenced() => return Ok(EndReason::TakenOver),
+    };
+    let program = publish(&deps, &connection).await?;
+    Ok(
+        Task::resume(deps, connection, program, signals, id, journal)
+            .run()
+            .await,
+    )
+}
+
+fn connect_options(deps: &CallDeps) -> ConnectOptions {
+    ConnectOptions {
+        join_timeout: JOIN_TIMEOUT,
+        publish_timeout: PUBLISH_TIMEOUT,
+        program_bitrate_bps: deps.program_bitrate_bps.into(),
+    }
+}
+
+/// Publishes the program track, closed: whom it is opened to, the call's task says.
+async fn publish(deps: &CallDeps, connection: &Connection) -> Result<Program, CallError> {
     connection.sender().allow_subscribers(&[].into()).await?;
     let mut playout = Playout::new(PlayoutConfig {
         bitrate_bps: deps.program_bitrate_bps,
@@ -139,9 +231,6 @@ pub async fn run(deps: Arc<CallDeps>, assignment: &Assignment) -> Result<EndReas
     playout.guard(watchdog, filler);
     let track = connection.publish_program().await?;
     let program = Program::start(track, playout, deps.faults);
-    tracing::info!(room = %Hash::of(&job.room_name), "program track published");
-    let signals: JobSignals = assignment.signals.clone();
-    Ok(task::Task::new(deps, connection, program, signals)
-        .run()
-        .await)
+    tracing::info!(room = %Hash::of(&connection.room_name()), "program track published");
+    Ok(program)
 }

@@ -64,6 +64,20 @@ pub(super) enum Said {
     Restarted { identity: Identity },
 }
 
+impl Peer {
+    fn new(call: &CallId) -> Self {
+        let stream = StreamId(fresh_number());
+        let config = LinkConfig::new(Side::Orchestrator, call.clone(), stream);
+        Self {
+            link: Link::new(config),
+            garbage: 0,
+            assembly: Assembly::new(ChunkLimits::new(Side::Orchestrator)),
+            transfer: None,
+            transfers: 0,
+        }
+    }
+}
+
 impl Peers {
     /// Nobody yet.
     pub(super) fn new(call: CallId) -> Self {
@@ -79,6 +93,12 @@ impl Peers {
     /// A dispatch is about to be made with this ticket.
     pub(super) fn expect(&mut self, dispatch: DispatchId, ticket: Ticket) {
         self.admission.expect(dispatch, ticket);
+    }
+
+    /// This participant may have been spoken to by a former process: what it is to be told waits for its Hello.
+    pub(super) fn link_to(&mut self, identity: Identity) {
+        let peer = Peer::new(&self.call);
+        self.links.entry(identity).or_insert(peer);
     }
 
     /// A dispatch is over. Its participant is heard no more; what it is still to be told is sent until it has left.
@@ -192,17 +212,8 @@ impl Peers {
 
     fn deliver(&mut self, now: Instant, identity: &Identity, payload: &[u8], out: &mut Vec<Said>) {
         let call = &self.call;
-        let peer = self.links.entry(identity.clone()).or_insert_with(|| {
-            let config =
-                LinkConfig::new(Side::Orchestrator, call.clone(), StreamId(fresh_number()));
-            Peer {
-                link: Link::new(config),
-                garbage: 0,
-                assembly: Assembly::new(ChunkLimits::new(Side::Orchestrator)),
-                transfer: None,
-                transfers: 0,
-            }
-        });
+        let new = || Peer::new(call);
+        let peer = self.links.entry(identity.clone()).or_insert_with(new);
         let stream = peer.link.seen().map(|seen| seen.stream);
         let (mut said, mut refused) = (Vec::new(), Vec::new());
         peer.link.handle_frame(now, payload, &mut said);

@@ -7,9 +7,13 @@ use std::time::Duration;
 use livekit_api::services::agent_dispatch::AgentDispatchClient;
 use livekit_api::services::room::RoomClient;
 use livekit_protocol::CreateAgentDispatchRequest;
+use livekit_token::{AccessToken, AccessTokenError, VideoGrants};
+use worker::Secret;
 
 /// The longest one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a token of our own may be used to join; the server renews it while we are in the room.
+const TOKEN_TTL: Duration = Duration::from_secs(3_600);
 
 /// A request that failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +30,9 @@ pub struct ServerApiError {
 pub struct ServerApi {
     rooms: RoomClient,
     dispatches: AgentDispatchClient,
+    url: String,
+    api_key: String,
+    api_secret: Secret,
 }
 
 impl ServerApi {
@@ -37,7 +44,36 @@ impl ServerApi {
                 .with_request_timeout(REQUEST_TIMEOUT),
             dispatches: AgentDispatchClient::with_api_key(&host, api_key, api_secret)
                 .with_request_timeout(REQUEST_TIMEOUT),
+            url: url.to_owned(),
+            api_key: api_key.to_owned(),
+            api_secret: Secret::new(api_secret.to_owned()),
         }
+    }
+
+    /// The server's address, as it was given.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A token to join `room` as an agent, with the rights of an assignment's token.
+    ///
+    /// # Errors
+    /// When the key, the secret, the room or the identity is empty.
+    pub fn join_token(&self, room: &str, identity: &str) -> Result<Secret, AccessTokenError> {
+        let grants = VideoGrants {
+            room_join: true,
+            room: room.to_owned(),
+            can_update_own_metadata: Some(true),
+            agent: true,
+            ..VideoGrants::default()
+        };
+        AccessToken::with_api_key(&self.api_key, self.api_secret.expose())
+            .with_ttl(TOKEN_TTL)
+            .with_identity(identity)
+            .with_kind("agent")
+            .with_grants(grants)
+            .to_jwt()
+            .map(Secret::new)
     }
 
     /// Asks for `agent_name` in `room`; returns the dispatch's id. A room that is gone is created anew by this.
@@ -104,9 +140,14 @@ impl ServerApi {
 
     /// Whether a room of this name lives.
     pub async fn room_lives(&self, room: &str) -> Result<bool, ServerApiError> {
+        Ok(self.find_room(room).await?.is_some())
+    }
+
+    /// The session id of the room of this name, if it lives.
+    pub async fn find_room(&self, room: &str) -> Result<Option<String>, ServerApiError> {
         let listed = self.rooms.list_rooms(vec![room.to_owned()]).await;
         listed
-            .map(|rooms| !rooms.is_empty())
+            .map(|rooms| rooms.into_iter().next().map(|room| room.sid))
             .map_err(|source| ServerApiError {
                 request: "ListRooms",
                 source,

@@ -20,9 +20,11 @@ use super::conversation::Talk;
 use super::desk::{Answers, Ask, Post};
 use super::figures::Figures;
 use super::gates::Gates;
+use super::journal::Journal;
 use super::outbox::Outbox;
 use super::peers::{Peers, Said};
 use super::program::{Order, Program, Report};
+use super::stored::{Opened, Rebuilt, Stored};
 use crate::clock;
 use crate::rtc::{self, Closed, Connection, RoomEvent};
 use crate::telemetry::{Hash, Redacted};
@@ -54,6 +56,7 @@ pub(super) struct Task {
     pub(super) room: String,
     pub(super) connection: Connection,
     pub(super) call: Call,
+    pub(super) journal: Journal,
     pub(super) peers: Peers,
     pub(super) talk: Talk,
     pub(super) gates: Gates,
@@ -91,21 +94,78 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(
+    /// A call that begins.
+    pub(super) fn begin(
         deps: Arc<CallDeps>,
         connection: Connection,
         program: Program,
         signals: JobSignals,
     ) -> Self {
-        let now = clock::now();
-        let room = connection.room_name();
         let id = CallId::from(super::tickets::fresh_ticket().as_str());
+        let opened = Opened {
+            orchestrator: connection.identity().into(),
+            room_sid: connection.room_sid(),
+            entry: deps.plan.config().entry.clone(),
+        };
+        let room = connection.room_name();
+        info!(room = %Hash::of(&room), call = %id, "call begun");
+        let journal = Journal::begin(deps.journals.as_ref(), &id, &room, opened);
         let mut commands = Vec::new();
-        let call = Call::new(deps.plan.clone(), id.clone(), now, &mut commands);
+        let call = Call::new(deps.plan.clone(), id, clock::now(), &mut commands);
+        Self::new(deps, connection, program, signals, journal, call, commands)
+    }
+
+    /// A call that another process has begun.
+    pub(super) fn resume(
+        deps: Arc<CallDeps>,
+        connection: Connection,
+        program: Program,
+        signals: JobSignals,
+        id: CallId,
+        journal: Journal,
+    ) -> Self {
+        let mut commands = Vec::new();
+        let Rebuilt {
+            opened: _,
+            memory,
+            tickets,
+            dispatch_ids,
+            unreadable,
+        } = journal.rebuilt().clone();
+        if unreadable > 0 {
+            warn!(unreadable, "records of the journal were left out");
+        }
+        let identities: Vec<_> = memory
+            .specialists
+            .values()
+            .filter_map(|specialist| specialist.identity.clone())
+            .collect();
+        let call = Call::resume(deps.plan.clone(), id, memory, clock::now(), &mut commands);
+        let mut task = Self::new(deps, connection, program, signals, journal, call, commands);
+        for (dispatch, ticket) in tickets {
+            task.peers.expect(dispatch, ticket);
+        }
+        for identity in identities {
+            task.peers.link_to(identity);
+        }
+        task.dispatch_ids = dispatch_ids;
+        task
+    }
+
+    fn new(
+        deps: Arc<CallDeps>,
+        connection: Connection,
+        program: Program,
+        signals: JobSignals,
+        journal: Journal,
+        call: Call,
+        commands: Vec<Command>,
+    ) -> Self {
+        let room = connection.room_name();
         let (done, done_in) = mpsc::channel(DONE_MAX);
         let post = deps.desk.open(&room, call.snapshot());
         Self {
-            peers: Peers::new(id),
+            peers: Peers::new(call.id().clone()),
             program,
             talk: Talk::new(&deps.context),
             outbox: Outbox::start(connection.sender()),
@@ -113,6 +173,7 @@ impl Task {
             room,
             connection,
             call,
+            journal,
             gates: Gates::default(),
             dispatch_ids: BTreeMap::new(),
             unwanted: BTreeSet::new(),
@@ -125,7 +186,7 @@ impl Task {
             listeners: BTreeSet::new(),
             program_subscribed: false,
             reconnecting: false,
-            heartbeat_at: now,
+            heartbeat_at: clock::now(),
             signals,
             done_in,
             commands,
@@ -139,7 +200,6 @@ impl Task {
 
     /// Runs until the call has ended and nothing of it is left.
     pub(super) async fn run(mut self) -> EndReason {
-        info!(room = %Hash::of(&self.room), call = %self.call.id(), "call begun");
         self.settle().await;
         let mut stop_heard = false;
         while self.ended.is_none() {
@@ -158,6 +218,10 @@ impl Task {
                 () = self.signals.stopping(), if !stop_heard => {
                     stop_heard = true;
                     self.tell(Event::Stop);
+                }
+                () = self.journal.fenced() => {
+                    warn!("another process has taken over the call");
+                    self.tell(Event::TakenOver);
                 }
                 () = tokio::time::sleep_until(wake_at.into()) => {}
             }
@@ -178,6 +242,7 @@ impl Task {
         if self.gates.take_due(now) {
             self.apply_gates();
         }
+        self.journal.handle_timeout(now, self.call.epoch());
         if self.heartbeat_at <= now {
             self.heartbeat_at = now + HEARTBEAT;
             let holder = self
@@ -219,6 +284,7 @@ impl Task {
         let timers = [
             self.call.poll_timeout().map(|(at, _)| at),
             self.gates.poll_timeout(),
+            self.journal.poll_timeout(),
             self.peers.poll_timeout(),
         ];
         timers
@@ -333,13 +399,25 @@ impl Task {
                 self.tell(Event::Reconnected);
             }
             RoomEvent::Closed(closed) => {
-                match &closed {
-                    Closed::RoomGone => info!("the room was closed"),
-                    Closed::Replaced => warn!("another process has taken over the call"),
-                    Closed::Removed => warn!("removed from the room"),
-                    Closed::Other(reason) => warn!(reason, "the connection to the room is lost"),
-                }
-                self.tell(Event::RoomClosed);
+                let event = match &closed {
+                    Closed::RoomGone => {
+                        info!("the room was closed");
+                        Event::RoomClosed
+                    }
+                    Closed::Replaced => {
+                        warn!("another process has taken over the call");
+                        Event::TakenOver
+                    }
+                    Closed::Removed => {
+                        warn!("removed from the room");
+                        Event::RoomClosed
+                    }
+                    Closed::Other(reason) => {
+                        warn!(reason, "the connection to the room is lost");
+                        Event::RoomClosed
+                    }
+                };
+                self.tell(event);
             }
         }
     }
@@ -500,6 +578,11 @@ impl Task {
                 if self.unwanted.remove(&dispatch) {
                     self.delete_dispatch(id);
                 } else {
+                    let made = Stored::Dispatched {
+                        dispatch,
+                        id: id.clone(),
+                    };
+                    self.journal.keep(self.call.epoch(), made);
                     self.dispatch_ids.insert(dispatch, id);
                 }
             }
@@ -523,10 +606,7 @@ impl Task {
     async fn last_frames(&mut self, reason: EndReason) {
         let deadline = clock::now() + LAST_FRAMES_MAX;
         self.transmit(clock::now());
-        while reason != EndReason::RoomClosed
-            && !self.peers.is_all_acked()
-            && clock::now() < deadline
-        {
+        while reason.leaves_room() && !self.peers.is_all_acked() && clock::now() < deadline {
             let wake_at = self
                 .peers
                 .poll_timeout()
@@ -547,6 +627,7 @@ impl Task {
     /// Leaves nothing behind: last frames, withdrawn dispatches, our own participant.
     async fn farewell(mut self) -> EndReason {
         let reason = self.ended.unwrap_or(EndReason::Stopped);
+        self.journal.end(self.call.epoch(), reason);
         self.last_frames(reason).await;
         let deadline = tokio::time::Instant::now() + FAREWELL_MAX;
         // A dispatch that is still being made is withdrawn as soon as it is there.

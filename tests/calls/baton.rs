@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub(crate) struct Config {
     specialists: Vec<(&'static str, &'static str)>,
     max_calls: u32,
     timers: Vec<(&'static str, u32)>,
+    store: String,
 }
 
 impl Config {
@@ -33,7 +35,15 @@ impl Config {
                 ("caller_join_timeout_ms", 8_000),
                 ("caller_return_ms", 1_500),
             ],
+            // In the folder of the process.
+            store: "{kind: embedded}".to_owned(),
         }
+    }
+
+    /// Where the journal is kept: the YAML of the section.
+    pub(crate) fn store(mut self, store: &str) -> Self {
+        store.clone_into(&mut self.store);
+        self
     }
 
     /// A specialist that is in the call from its start.
@@ -58,11 +68,13 @@ impl Config {
             specialists,
             max_calls,
             timers,
+            store,
         } = self;
         let mut yaml = format!(
             "server: {{health_bind: '127.0.0.1:0', max_calls: {max_calls}, drain_grace_secs: 60}}\n\
              api: {{bind: '127.0.0.1:0'}}\n\
              audio: {{fade_ms: 60}}\n\
+             store: {store}\n\
              entry: {}\n\
              routes: [{{from: '*', to: '*', splice: now}}]\n\
              specialists:\n",
@@ -94,7 +106,10 @@ pub(crate) struct Credentials {
 /// A running `baton`, which ends when this is dropped. A test that fails shows what it said.
 pub(crate) struct Baton {
     child: Child,
-    _folder: TempDir,
+    starts: u32,
+    credentials: Credentials,
+    environment: Vec<(String, String)>,
+    folder: TempDir,
 }
 
 impl Baton {
@@ -105,27 +120,52 @@ impl Baton {
         environment: &[(&str, &str)],
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("baton.yaml");
-        std::fs::write(&file, config.yaml()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
-        command
-            .args(["start", "--config"])
-            .arg(&file)
-            .env("LIVEKIT_URL", &credentials.url)
-            .env("LIVEKIT_API_KEY", &credentials.api_key)
-            .env("LIVEKIT_API_SECRET", &credentials.api_secret)
-            .env_remove("LIVEKIT_AGENT_NAME")
-            .env_remove("BATON_TEST_FAULTS")
-            .envs(environment.iter().copied());
-        // An operator's own setting would hide what the tests read.
-        command.env("LIVEKIT_LOG_LEVEL", "info,baton=debug,worker=debug");
-        let child = Child::spawn("baton", &mut command, &folder.path().join("baton.log")).unwrap();
+        std::fs::write(folder.path().join("baton.yaml"), config.yaml()).unwrap();
+        let environment: Vec<(String, String)> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let baton = Self {
-            child,
-            _folder: folder,
+            child: spawn(folder.path(), 1, credentials, &environment),
+            starts: 1,
+            credentials: credentials.clone(),
+            environment,
+            folder,
         };
         until("baton has started", || baton.said("started")).await;
         baton
+    }
+
+    /// Ends it at once, as a crash does (SIGKILL).
+    pub(crate) fn kill(&mut self) {
+        self.child.kill();
+    }
+
+    /// Starts it again with what it left on the disk, and a log of its own.
+    pub(crate) async fn restart(&mut self) {
+        self.starts += 1;
+        self.child = spawn(
+            self.folder.path(),
+            self.starts,
+            &self.credentials,
+            &self.environment,
+        );
+        until("baton has started again", || self.said("started")).await;
+    }
+
+    /// The folder with all of its files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn pause(&mut self) {
+        self.child.pause().unwrap();
+    }
+
+    /// SIGCONT.
+    pub(crate) fn unpause(&mut self) {
+        self.child.resume().unwrap();
     }
 
     pub(crate) async fn registered(&self) {
@@ -200,6 +240,32 @@ impl Baton {
         .await;
         status.unwrap()
     }
+}
+
+fn spawn(
+    folder: &Path,
+    start: u32,
+    credentials: &Credentials,
+    environment: &[(String, String)],
+) -> Child {
+    let program = env!("CARGO_BIN_EXE_baton");
+    let mut command = Command::new("sh");
+    // A write that a limit refuses is an error to it and not its end.
+    command
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", program])
+        .args(["start", "--config"])
+        .arg(folder.join("baton.yaml"))
+        .env("LIVEKIT_URL", &credentials.url)
+        .env("LIVEKIT_API_KEY", &credentials.api_key)
+        .env("LIVEKIT_API_SECRET", &credentials.api_secret)
+        .env("STATE_DIRECTORY", folder)
+        .env_remove("LIVEKIT_AGENT_NAME")
+        .env_remove("BATON_TEST_FAULTS")
+        .envs(environment.iter().map(|(name, value)| (name, value)));
+    // An operator's own setting would hide what the tests read.
+    command.env("LIVEKIT_LOG_LEVEL", "info,baton=debug,worker=debug");
+    let log = folder.join(format!("baton-{start}.log"));
+    Child::spawn("baton", &mut command, &log).unwrap()
 }
 
 impl Drop for Baton {

@@ -9,15 +9,18 @@ mod baton;
 mod caller;
 mod cast;
 mod proxy;
+mod redis;
 mod stage;
 
 mod dispatch;
 mod drain;
 mod frames;
 mod handoff;
+mod journal_faults;
 mod load;
 mod operator;
 mod reconnect;
+mod resume;
 mod rogue;
 mod rollback;
 mod room_gone;

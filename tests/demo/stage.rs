@@ -56,6 +56,7 @@ impl Stage {
         let server = LivekitServer::start_with(options)?;
         let mut command = Command::new(beside_us("baton")?);
         command.args(["start", "--config"]).arg(&config);
+        command.env("STATE_DIRECTORY", out.join("state"));
         if let Some(faults) = arguments.faults() {
             command.env("BATON_TEST_FAULTS", faults);
         }

@@ -93,10 +93,8 @@ fn hand_back_finds_the_parked_specialist_ready_at_once() {
     let mut bench = Bench::active(config());
     bench.hands_off("triage", "billing");
     let out = bench.asks("billing", Target::Previous);
-    assert!(
-        matches!(&out[2], Command::Prepare { identity, .. } if identity.as_str() == "agent-triage-1"),
-        "{out:?}"
-    );
+    let prepared = |command: &Command| matches!(command, Command::Prepare { identity, .. } if identity.as_str() == "agent-triage-1");
+    assert!(out.iter().any(prepared), "{out:?}");
     bench.gets_ready("triage");
     let out = bench.splices();
     assert_eq!(grant(&out), Some(("agent-triage-1".to_owned(), 3)));
@@ -382,7 +380,8 @@ fn after_a_handoff_the_old_one_leaves_parks_or_stays() {
         assert_eq!(name, expected);
         if expected == "parked" {
             let out = bench.fire_until(Timer::Park(triage));
-            assert!(matches!(out[0], Command::Release { .. }), "{out:?}");
+            let released = |command: &Command| matches!(command, Command::Release { .. });
+            assert!(out.iter().any(released), "{out:?}");
             assert_eq!(bench.at_ms(), 500);
         }
     }

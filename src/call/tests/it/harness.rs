@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use call::{
     AgentName, Asker, Call, CallConfig, CallId, Command, Departure, DispatchId, Epoch, Event,
-    HandoffId, HandoffRequest, Identity, Outcome, ParticipantKind, PhaseName, Plan, RequestId,
-    SpecialistConfig, SpecialistName, Target, Timer,
+    HandoffId, HandoffRequest, Identity, Memory, Outcome, ParticipantKind, PhaseName, Plan,
+    RequestId, SpecialistConfig, SpecialistName, Target, Timer,
 };
 
 pub(crate) const CALLER: &str = "sip_+15550199";
@@ -28,6 +28,8 @@ pub(crate) fn config() -> CallConfig {
 pub(crate) struct Bench {
     pub(crate) call: Call,
     plan: Arc<Plan>,
+    /// What the facts so far come to.
+    pub(crate) memory: Memory,
     start: Instant,
     now: Instant,
     /// Every command so far, with its time in milliseconds.
@@ -45,9 +47,14 @@ impl Bench {
         let mut out = Vec::new();
         let plan = Arc::new(Plan::new(config).expect("the test's configuration is valid"));
         let call = Call::new(plan.clone(), CallId::from("call-1"), start, &mut out);
+        let memory = Memory {
+            lost: Some(plan.config().entry.clone()),
+            ..Memory::default()
+        };
         let mut bench = Self {
             call,
             plan,
+            memory,
             start,
             now: start,
             log: Vec::new(),
@@ -77,12 +84,33 @@ impl Bench {
         for command in &out {
             self.text.push(format!("{at:>6}     {command:?}"));
             self.log.push((at, command.clone()));
+            if let Command::Record(fact) = command {
+                let stored = serde_json::to_string(fact).expect("a fact can be stored");
+                let read = serde_json::from_str(&stored).expect("what was stored can be read");
+                assert_eq!(*fact, read);
+                self.memory.apply(&read);
+            }
         }
         out
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The process is killed, and another one goes on from the facts.
+    pub(crate) fn restarts(&mut self) -> Vec<Command> {
+        let mut out = Vec::new();
+        let (plan, id) = (self.plan.clone(), self.call.id().clone());
+        self.call = Call::resume(plan, id, self.memory.clone(), self.now, &mut out);
+        self.keep("restart", out)
+    }
+
+    /// A specialist of a former process is seen, and says Hello.
+    pub(crate) fn returns(&mut self, name: &str) -> Vec<Command> {
+        let identity = self.identity(name);
+        self.joins(identity.as_str(), ParticipantKind::Agent);
+        self.on(Event::Hello { identity })
     }
 
     pub(crate) fn at_ms(&self) -> u128 {

@@ -8,6 +8,7 @@ mod plan;
 mod random;
 mod ready;
 mod recovery;
+mod resume;
 mod rollback;
 mod specialists;
 mod targets;

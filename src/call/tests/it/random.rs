@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use call::{
     After, Asker, Awaited, CallConfig, Command, Departure, DispatchId, Epoch, Event, HandoffId,
-    HandoffRequest, Identity, Misbehaviour, Names, Opening, ParticipantKind, Phase, RequestId,
-    Route, Snapshot, Splice, Stage, SwitchStep, Target,
+    HandoffRequest, Identity, Memory, Misbehaviour, Names, Opening, ParticipantKind, Phase,
+    RequestId, Route, Snapshot, Splice, Stage, SwitchStep, Target,
 };
 use proptest::prelude::*;
 
@@ -95,6 +95,8 @@ enum Step {
         who: usize,
     },
     Reconnected,
+    /// The process is killed, and another one goes on.
+    Restart,
     Stop,
     Closed,
 }
@@ -140,6 +142,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => who.clone().prop_map(|who| Step::Listening { who }),
         1 => who.prop_map(|who| Step::Published { who }),
         1 => Just(Step::Reconnected),
+        2 => Just(Step::Restart),
     ];
     let last = prop_oneof![3 => Just(Step::Help), 1 => Just(Step::Stop), 1 => Just(Step::Closed)];
     (prop::collection::vec(step, 1..250), last).prop_map(|(mut steps, last)| {
@@ -249,6 +252,43 @@ impl Watch {
         self.check();
     }
 
+    /// Goes on in another process; nothing of what was known to the mixer or the server's gates is left.
+    fn restart(&mut self) {
+        if self.bench.call.ended().is_some() {
+            return;
+        }
+        let before = self.bench.memory.clone();
+        self.mixer.clear();
+        self.audience.clear();
+        // A deletion may not have reached the server: it is made again.
+        let known = &before.specialists;
+        self.deleted
+            .retain(|dispatch| !known.contains_key(dispatch));
+        self.bench.restarts();
+        let after = self.bench.memory.clone();
+        assert!(after.epoch > before.epoch, "{}", self.text());
+        let settled = before
+            .handoff
+            .as_ref()
+            .is_none_or(|running| !running.granted);
+        if settled && before.holder.is_some() {
+            let leaving = |memory: &Memory| {
+                let specialists = memory.specialists.iter();
+                specialists
+                    .filter(|(_, specialist)| specialist.leaving)
+                    .map(|(dispatch, _)| *dispatch)
+                    .collect::<BTreeSet<_>>()
+            };
+            assert!(leaving(&after).is_superset(&leaving(&before)));
+            let mut expected = before;
+            expected.epoch = after.epoch;
+            // Those that have no task any more leave, if they are configured so.
+            expected.specialists.clone_from(&after.specialists);
+            assert_eq!(after, expected, "{}", self.text());
+        }
+        self.check();
+    }
+
     fn text(&self) -> String {
         self.bench.text.join("\n")
     }
@@ -261,6 +301,10 @@ impl Watch {
             self.check_command(&command, at);
         }
         let snapshot = self.bench.call.snapshot();
+        if snapshot.ended.is_none() {
+            let remembered = self.bench.call.memory();
+            assert_eq!(self.bench.memory, remembered, "{}", self.text());
+        }
         self.check_standing(&snapshot);
         self.check_progress(&snapshot);
     }
@@ -479,7 +523,7 @@ impl Watch {
             .iter()
             .rev()
             .find_map(|(_, command)| match command {
-                Command::Record(call::Fact::HandoffStarted { handoff, .. }) => Some(handoff.0),
+                Command::Record(call::Fact::HandoffStarted { handoff, .. }) => Some(handoff.id.0),
                 _ => None,
             });
         HandoffId(behind(newest.unwrap_or(0), back))
@@ -610,6 +654,7 @@ impl Watch {
                 identity: self.who(who),
             },
             Step::Reconnected => Event::Reconnected,
+            Step::Restart => return self.restart(),
             Step::Stop => Event::Stop,
             Step::Closed => Event::RoomClosed,
         };
