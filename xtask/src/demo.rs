@@ -8,8 +8,12 @@ use anyhow::{Context as _, Result};
 
 use crate::paths;
 use crate::process::{Progress, shown_whole};
+use crate::python;
 use crate::setup::{Environment, Setup};
 use crate::tools::{self, Need};
+
+/// The first argument of the demo between frameworks.
+const MIXED: &str = "--mixed";
 
 /// What is built: how figures are measured, or how tests are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,11 @@ impl Profile {
 
 /// `cargo xtask demo [ARGUMENTS]`; returns only if the demo could not be started.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    if let Some((first, rest)) = arguments.split_first()
+        && first == MIXED
+    {
+        return mixed(rest);
+    }
     tools::check(&[Need::Build, Need::Server])?;
     // Go downloads while cargo compiles.
     let setup = Setup::start(None, Progress::Silent);
@@ -39,6 +48,42 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let mut demo = command(Profile::Release, &environment);
     let error = demo.args(arguments).exec();
     Err(error).with_context(|| format!("{} cannot be started", program(Profile::Release).display()))
+}
+
+/// `cargo xtask demo --mixed [ARGUMENTS]`: a call between LiveKit Agents, Pipecat and Rust. It shows no figures, so that it is
+/// built as tests are.
+fn mixed(arguments: &[String]) -> Result<ExitCode> {
+    let found = tools::check(&[Need::Build, Need::Server, Need::Python])?;
+    let setup = Setup::start(found.python, Progress::Silent);
+    println!("building Baton and the demo, some minutes the first time");
+    let mut cargo = Command::new(paths::cargo());
+    cargo
+        .args(["build", "--package", "baton", "--bin", "baton"])
+        .args(["--package", "demo", "--bin", "demo"])
+        .args(["--package", "kit", "--bin", "probe"])
+        .current_dir(paths::root());
+    let built = shown_whole(&mut cargo);
+    let (environment, ready) = setup.finish();
+    built.and(ready)?;
+    let status = mixed_command(&environment)?.args(arguments).status()?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The mixed demo, ready to start, of programs that are built.
+pub(crate) fn mixed_command(environment: &Environment) -> Result<Command> {
+    let folder = paths::target().join(Profile::Dev.folder());
+    let mut python = python::with_sdk(environment)?;
+    python
+        .arg(paths::root().join("sdk/python/room_tests/mixed.py"))
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .env("BATON_PROGRAM", folder.join("baton"))
+        .env("DEMO_PROGRAM", folder.join("demo"))
+        .env("PROBE_PROGRAM", folder.join("probe"));
+    Ok(python)
 }
 
 /// Builds all that a demo starts.

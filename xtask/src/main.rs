@@ -29,6 +29,8 @@ cargo xtask COMMAND
 
   demo [ARGUMENTS]   run a whole call on this machine and leave what the caller heard in target/demo;
                      arguments go to the demo: `--handoffs N`, `--help`
+  demo --mixed [--rounds N] [--out FOLDER]
+                     a call between agents of LiveKit Agents, Pipecat and Rust, whose contexts and state are compared
   test               run everything: all tests, the engine's, the interop tests, a short demo
   engine-tests [--only FILE] [--repeat N]
                      run the tests that ship inside the livekit package on our engine

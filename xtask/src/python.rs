@@ -68,6 +68,15 @@ pub(crate) fn room_tests(environment: &Environment, baton: &Path) -> Result<Stri
     Ok(counts.to_string())
 }
 
+/// The interpreter of the SDK's own tests, ready to run a program that uses the SDK.
+pub(crate) fn with_sdk(environment: &Environment) -> Result<Command> {
+    let mut python = Command::new(found(environment, INTERPRETER)?);
+    python
+        .env("PYTHONPATH", paths::root().join("sdk/python/src"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(python)
+}
+
 fn found<'a>(environment: &'a Environment, interpreter: &str) -> Result<&'a OsStr> {
     environment
         .iter()

@@ -92,6 +92,11 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
     suite.step("outside crate", outside_crate);
     suite.step("engine tests", engine);
+    if built {
+        suite.step("mixed demo", || mixed_demo(&environment));
+    } else {
+        suite.skip("mixed demo", "the build failed");
+    }
     if !built {
         suite.skip("demo", "the build failed");
         suite.skip("broken demos", "the build failed");
@@ -165,6 +170,13 @@ fn short_demo(environment: &Environment) -> Result<String> {
     let mut short = demo::command(Profile::Dev, environment);
     shown_whole(short.args(["--handoffs", DEMO_HANDOFFS]))?;
     Ok(format!("{DEMO_HANDOFFS} handoffs"))
+}
+
+/// A call that goes once round between the frameworks.
+fn mixed_demo(environment: &Environment) -> Result<String> {
+    let mut mixed = demo::mixed_command(environment)?;
+    shown_whole(mixed.args(["--rounds", "1"]))?;
+    Ok("3 handoffs".to_owned())
 }
 
 /// The demo's checks can fail: each of these runs must be made, and must come to what is expected of it.

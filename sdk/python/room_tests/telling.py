@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import math
+from array import array
 from typing import Any
 
 from livekit.protocol.agent_pb import agent_session as pb
@@ -44,6 +46,17 @@ async def tell_context(call: Call) -> None:
             known = [described(item.chat_item) for item in items]
             tell("context", holds=call.holds, items=known, state=call.memory.state)
         await asyncio.sleep(0.1)
+
+
+def tone(text: str, hz: int, rate: int) -> bytes:
+    """A sentence, as a tone: 50 ms for each character. It swells and fades, since the edge of a tone sounds at every pitch."""
+    count = len(text) * rate // 20
+    edge = rate // 25
+    samples = array("h")
+    for at in range(count):
+        level = min(1.0, at / edge, (count - 1 - at) / edge)
+        samples.append(int(9_000 * level * math.sin(2 * math.pi * hz * at / rate)))
+    return samples.tobytes()
 
 
 def described(chat_item: bytes) -> dict[str, Any]:

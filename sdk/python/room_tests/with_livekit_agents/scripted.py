@@ -4,18 +4,15 @@ The voice speaks in a tone, as long as its text takes to say; the ear tells the 
 """
 
 import json
-import math
-from array import array
 from collections.abc import Callable
 from typing import Any
 
 from livekit import rtc
 from livekit.agents import APIConnectOptions, llm, stt, tts, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
+from telling import tell, tone
 
 SAMPLE_RATE = 24_000
-CHAR_SECS = 0.05
-"""How long a character takes to say."""
 
 Answer = str | tuple[str, dict[str, Any]] | list[Any]
 """A text; or the name of a tool and its arguments; or several of them."""
@@ -78,13 +75,10 @@ class ToneTTS(tts.TTS):
 class _Tone(tts.ChunkedStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         assert isinstance(self._tts, ToneTTS)
-        count = int(len(self.input_text) * CHAR_SECS * SAMPLE_RATE)
-        hz = self._tts.hz
-        samples = array("h", (int(9_000 * math.sin(2 * math.pi * hz * each / SAMPLE_RATE)) for each in range(count)))
         output_emitter.initialize(
             request_id=utils.shortuuid(), sample_rate=SAMPLE_RATE, num_channels=1, mime_type="audio/pcm"
         )
-        output_emitter.push(samples.tobytes())
+        output_emitter.push(tone(self.input_text, self._tts.hz, SAMPLE_RATE))
         output_emitter.flush()
 
 
@@ -94,7 +88,6 @@ class ClipSTT(stt.STT[Any]):
     def __init__(self, lengths: dict[str, float]) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=False, interim_results=False))
         self.lengths = lengths
-        self.heard: list[tuple[str, float]] = []
 
     async def _recognize_impl(
         self,
@@ -105,7 +98,7 @@ class ClipSTT(stt.STT[Any]):
     ) -> stt.SpeechEvent:
         frame = rtc.combine_audio_frames(buffer)
         text = min(self.lengths, key=lambda each: abs(self.lengths[each] - frame.duration))
-        self.heard.append((text, frame.duration))
+        tell("heard", text=text, secs=frame.duration)
         return stt.SpeechEvent(
             type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[stt.SpeechData(language="en", text=text)]
         )

@@ -1,8 +1,6 @@
 """A model and a voice that follow a script, in place of the services that no test can reach."""
 
-import math
 import uuid
-from array import array
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -21,10 +19,9 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.services.settings import LLMSettings, TTSSettings
 from pipecat.services.tts_service import TTSService
+from telling import tone
 
 SAMPLE_RATE = 24_000
-CHAR_SECS = 0.05
-"""How long a character takes to say."""
 
 Script = Callable[[list[Any]], Any]
 
@@ -82,6 +79,4 @@ class ToneTTS(TTSService):
         self.hz = hz
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        count = int(len(text) * CHAR_SECS * SAMPLE_RATE)
-        samples = array("h", (int(9_000 * math.sin(2 * math.pi * self.hz * at / SAMPLE_RATE)) for at in range(count)))
-        yield TTSAudioRawFrame(samples.tobytes(), SAMPLE_RATE, 1, context_id=context_id)
+        yield TTSAudioRawFrame(tone(text, self.hz, SAMPLE_RATE), SAMPLE_RATE, 1, context_id=context_id)

@@ -291,7 +291,8 @@ class Participation(Agent):
     async def _begin(self, call: Call) -> None:
         targets = call.targets if self._targets is None else self._targets
         if targets:
-            tool = handoff_tool(call, targets, call.may_hand_back)
+            # After the switch only the call's result is taken.
+            tool = handoff_tool(call, targets, call.may_hand_back, self._sync)
             await self._agent.update_tools([*self._agent.tools, tool])
         options = self._room_options
         caller = self._job.connection.find_caller()

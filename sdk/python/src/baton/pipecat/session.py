@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -32,6 +33,9 @@ SYNC_SECS = 0.2
 """How often what has changed is looked for."""
 BUILD_MAX_SECS = 30.0
 """How long a bot may take until its pipeline runs."""
+
+CALL_MAX_SECS = 2.0
+"""How long the context may take to have a call that is being made."""
 
 logger = logging.getLogger("baton")
 
@@ -208,12 +212,21 @@ class Participation:
         except BatonError as error:
             logger.warning("the state was not shared: %s", error)
 
+    async def _has_call(self, call: str) -> None:
+        """Gives Baton the call before it asks: after the switch only its result is taken. The context gets the call behind
+        what is to be said before it."""
+        deadline = time.monotonic() + CALL_MAX_SECS
+        while time.monotonic() < deadline and not any(_calls(message, call) for message in self._context.messages):
+            await asyncio.sleep(0.02)
+        self.sync()
+
     def _offer_handoff(self, llm: LLMService[Any], targets: Mapping[str, str]) -> None:
         previous = self.call.may_hand_back
 
         async def handoff(params: FunctionCallParams) -> None:
             to = str(params.arguments.get("to", ""))
             reason = str(params.arguments.get("reason", ""))
+            await self._has_call(params.tool_call_id)
             try:
                 request = self.call.request(
                     None if previous and to == "previous" else to, reason, tool_call=params.tool_call_id
@@ -236,6 +249,10 @@ class Participation:
         theirs = tools.standard_tools if isinstance(tools, ToolsSchema) else []
         self._context.set_tools(ToolsSchema(standard_tools=[*theirs, function]))
         llm.register_function(NAME, handoff, cancel_on_interruption=True)
+
+
+def _calls(message: Any, call: str) -> bool:
+    return isinstance(message, dict) and any(each["id"] == call for each in message.get("tool_calls") or ())
 
 
 class _Bot(Agent):
