@@ -1,5 +1,7 @@
 //! Why a use case was not carried out.
 
+use serde_json::{Map, Value};
+
 use crate::room::AskError;
 
 /// Why a use case was not carried out.
@@ -29,6 +31,16 @@ pub enum AdminError {
         /// What is wrong, and what is right.
         what: String,
     },
+    /// Something that the patch touches has changed since the version that it was made against.
+    #[error("the state has changed since version {base}: it is at version {version}")]
+    Conflict {
+        /// The version that the patch was made against.
+        base: u64,
+        /// The version now.
+        version: u64,
+        /// The state now.
+        current: Map<String, Value>,
+    },
     /// The rules, or the state of the call, do not allow it.
     #[error("refused: {reason}")]
     Refused {
@@ -44,12 +56,6 @@ pub enum AdminError {
         code: &'static str,
         /// The reason as a sentence.
         reason: String,
-    },
-    /// This Baton cannot do that yet.
-    #[error("this Baton cannot {what} yet")]
-    NotBuilt {
-        /// What.
-        what: &'static str,
     },
 }
 

@@ -9,6 +9,7 @@
 
 mod access;
 mod error;
+mod said;
 mod view;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::room::{Ask, Desk, Published};
 
 pub use self::access::Access;
 pub use self::error::AdminError;
+pub use self::said::{ContextPage, ItemView, PatchAnswer, PatchWish, StateView};
 pub use self::view::{
     CallView, CallerView, ChangeView, CountsView, HandoffView, HolderView, SpecialistRow,
 };
@@ -270,20 +272,6 @@ impl Admin {
             Ok(Ok(()) | Err(_)) => Ok(()),
             Err(_) => Err(AdminError::Busy),
         }
-    }
-
-    /// A use case of one call that this Baton does not have yet. Whether the visitor may see the call is checked all the same.
-    ///
-    /// # Errors
-    /// Always.
-    pub fn not_built(
-        &self,
-        access: &Access,
-        id: &str,
-        what: &'static str,
-    ) -> Result<std::convert::Infallible, AdminError> {
-        self.steered(access, id)?;
-        Err(AdminError::NotBuilt { what })
     }
 
     /// The process as a worker.

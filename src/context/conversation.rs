@@ -540,39 +540,23 @@ impl Conversation {
             .holder
             .as_ref()
             .is_some_and(|holder| holder.author == author && holder.epoch == epoch);
-        let writer = Writer {
-            scopes: &reader.scopes,
-            holder,
-        };
-        let parsed = Patch::parse(patch.json, &self.limits.state);
-        let outcome = match parsed {
-            Err(error) => PatchOutcome::Denied {
-                path: String::new(),
-                reason: error.to_string(),
-            },
-            Ok(parsed) => match self.state.apply(writer, patch.base, parsed) {
-                Ok(Outcome::Unchanged(version)) => PatchOutcome::Accepted(version),
-                Ok(Outcome::Changed(change)) => {
-                    let version = change.version();
-                    for reader in self.readers.values_mut() {
-                        if let Some(seen) = change.seen_by(&reader.scopes) {
-                            reader.changed(version, seen);
-                        }
-                    }
-                    out.push(Effect::Journal(Record::Patch {
-                        version,
-                        patch: change.patch().clone(),
-                    }));
-                    PatchOutcome::Accepted(version)
-                }
-                Err(error) => refusal(error),
-            },
-        };
+        let scopes = reader.scopes.clone();
+        let outcome = self.apply(&scopes, holder, patch.base, patch.json, out);
         let answer = Answer::Patch {
             number: patch.number,
             outcome,
         };
         self.answer(author, answer, out);
+    }
+
+    /// Takes a patch of somebody outside of the call, who sees and may write all of the state, by compare-and-set.
+    pub fn patch_from_outside(
+        &mut self,
+        base: StateVersion,
+        json: &[u8],
+        out: &mut Vec<Effect>,
+    ) -> PatchOutcome {
+        self.apply(&Scopes::all(), false, base, json, out)
     }
 
     /// The next thing to send to a reader; items of about `bytes_max` bytes at once, and always at least one.
@@ -626,6 +610,42 @@ impl Conversation {
             let head = reader.feed.as_ref().map(|feed| feed.log().head().position);
             !reader.pending.is_empty() || head.is_some_and(|head| head > reader.sent)
         })
+    }
+
+    fn apply(
+        &mut self,
+        scopes: &Scopes,
+        holder: bool,
+        base: StateVersion,
+        json: &[u8],
+        out: &mut Vec<Effect>,
+    ) -> PatchOutcome {
+        let patch = match Patch::parse(json, &self.limits.state) {
+            Ok(patch) => patch,
+            Err(error) => {
+                return PatchOutcome::Denied {
+                    path: String::new(),
+                    reason: error.to_string(),
+                };
+            }
+        };
+        match self.state.apply(Writer { scopes, holder }, base, patch) {
+            Ok(Outcome::Unchanged(version)) => PatchOutcome::Accepted(version),
+            Ok(Outcome::Changed(change)) => {
+                let version = change.version();
+                for reader in self.readers.values_mut() {
+                    if let Some(seen) = change.seen_by(&reader.scopes) {
+                        reader.changed(version, seen);
+                    }
+                }
+                out.push(Effect::Journal(Record::Patch {
+                    version,
+                    patch: change.patch().clone(),
+                }));
+                PatchOutcome::Accepted(version)
+            }
+            Err(error) => refusal(error),
+        }
     }
 
     fn write(

@@ -11,6 +11,7 @@ mod calls;
 mod events;
 mod guard;
 mod problem;
+mod said;
 mod serve;
 
 #[cfg(test)]
@@ -29,7 +30,10 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use crate::admin::{Admin, CallList, CallView, ChangeView, HandoffAnswer, HandoffWish, WorkerView};
+use crate::admin::{
+    Admin, CallList, CallView, ChangeView, ContextPage, HandoffAnswer, HandoffWish, PatchAnswer,
+    PatchWish, StateView, WorkerView,
+};
 
 pub use self::guard::Guard;
 pub use self::problem::Problem;
@@ -64,8 +68,9 @@ pub(crate) struct App {
     servers((url = "/api/v1")),
     paths(
         calls::list, calls::one, calls::end, calls::hand_off, calls::worker, calls::drain, events::all, events::of_one,
+        said::context, said::state, said::patch, said::packet,
     ),
-    components(schemas(CallList, CallView, ChangeView, HandoffAnswer, HandoffWish, WorkerView, Problem)),
+    components(schemas(CallList, CallView, ChangeView, ContextPage, HandoffAnswer, HandoffWish, PatchAnswer, PatchWish, StateView, WorkerView, Problem)),
     security(("bearer" = [])),
 )]
 struct Document;
@@ -94,6 +99,9 @@ pub fn router(admin: Admin, guard: Guard, close: CancellationToken) -> Router {
         .route("/calls/{id}", get(calls::one).delete(calls::end))
         .route("/calls/{id}/handoffs", post(calls::hand_off))
         .route("/calls/{id}/events", get(events::of_one))
+        .route("/calls/{id}/context", get(said::context))
+        .route("/calls/{id}/state", get(said::state).patch(said::patch))
+        .route("/calls/{id}/packet", get(said::packet))
         .route("/events", get(events::all))
         .route("/worker", get(calls::worker))
         .route("/drain", post(calls::drain))

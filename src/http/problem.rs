@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::admin::AdminError;
@@ -25,6 +26,13 @@ pub struct Problem {
     /// Why the rules refused, or why it was tried in vain, for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// The version of the state now, if a patch came too late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// The state now, if a patch came too late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    current: Option<Map<String, Value>>,
 }
 
 impl Problem {
@@ -41,6 +49,8 @@ impl Problem {
             detail: detail.into(),
             code,
             reason: None,
+            version: None,
+            current: None,
         }
     }
 
@@ -85,54 +95,58 @@ impl Problem {
 impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         let detail = error.to_string();
-        let (status, code, title, reason) = match error {
-            AdminError::NoCall { id: _ } => (
-                StatusCode::NOT_FOUND,
-                "no_call",
-                "there is no such call",
-                None,
-            ),
+        let (status, code, title) = match &error {
+            AdminError::NoCall { id: _ } => {
+                (StatusCode::NOT_FOUND, "no_call", "there is no such call")
+            }
             AdminError::NotAllowed { needs: _ } => (
                 StatusCode::FORBIDDEN,
                 "not_allowed",
                 "the credential does not allow this",
-                None,
             ),
-            AdminError::Busy => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                "the call is busy",
-                None,
-            ),
-            AdminError::CallEnded => (StatusCode::GONE, "call_ended", "the call has ended", None),
+            AdminError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "the call is busy"),
+            AdminError::CallEnded => (StatusCode::GONE, "call_ended", "the call has ended"),
             AdminError::Invalid { what: _ } => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "invalid",
                 "the request is not valid",
-                None,
             ),
-            AdminError::Refused { code, reason: _ } => (
+            AdminError::Conflict { .. } => (
+                StatusCode::CONFLICT,
+                "conflict",
+                "the state has changed since",
+            ),
+            AdminError::Refused { .. } => (
                 StatusCode::CONFLICT,
                 "refused",
                 "the call's rules refuse this",
-                Some(code),
             ),
-            AdminError::Failed { code, reason: _ } => (
+            AdminError::Failed { .. } => (
                 StatusCode::BAD_GATEWAY,
                 "failed",
                 "it was tried in vain, everything is as before",
-                Some(code),
-            ),
-            AdminError::NotBuilt { what: _ } => (
-                StatusCode::NOT_IMPLEMENTED,
-                "not_built",
-                "this Baton cannot do that yet",
-                None,
             ),
         };
-        Self {
-            reason,
-            ..Self::new(status, code, title, detail)
+        let problem = Self::new(status, code, title, detail);
+        match error {
+            AdminError::Refused { code, .. } | AdminError::Failed { code, .. } => Self {
+                reason: Some(code),
+                ..problem
+            },
+            AdminError::Conflict {
+                base: _,
+                version,
+                current,
+            } => Self {
+                version: Some(version),
+                current: Some(current),
+                ..problem
+            },
+            AdminError::NoCall { .. }
+            | AdminError::NotAllowed { .. }
+            | AdminError::Busy
+            | AdminError::CallEnded
+            | AdminError::Invalid { .. } => problem,
         }
     }
 }

@@ -7,6 +7,9 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use call::{AgentName, Call, CallConfig, CallId, Outcome, Plan, RefuseReason, SpecialistConfig};
+use context::{
+    Author, Conversation, ConversationLimits, Granting, Packet, Scopes, ToolPolicies, UnixMillis,
+};
 use futures_util::StreamExt as _;
 use livekit_api::access_token::{AccessToken, VideoGrants};
 use serde_json::{Value, json};
@@ -569,12 +572,110 @@ fn the_document_describes_every_request() {
     let expected = [
         "/calls",
         "/calls/{id}",
+        "/calls/{id}/context",
         "/calls/{id}/events",
         "/calls/{id}/handoffs",
+        "/calls/{id}/packet",
+        "/calls/{id}/state",
         "/drain",
         "/events",
         "/worker",
     ];
     assert_eq!(paths, expected);
     assert!(document["components"]["securitySchemes"]["bearer"].is_object());
+}
+
+/// A conversation in which the baton was given once.
+fn begun() -> Conversation {
+    let mut conversation = Conversation::new(ConversationLimits::default(), None);
+    conversation.joined(Author(1), Scopes::all());
+    let granting = Granting {
+        author: Author(1),
+        specialist: "triage",
+        epoch: 1,
+        tools: &ToolPolicies::default(),
+        except: None,
+        at: UnixMillis(1_700_000_000_000),
+    };
+    conversation.granted(granting, &mut Vec::new());
+    conversation
+}
+
+#[tokio::test]
+async fn what_was_said_is_shown_to_who_administers_the_room_alone() {
+    let process = process();
+    let (_call, post) = open(&process.desk, "c1", ROOM);
+    post.follow(&begun());
+    for path in ["/calls/c1/context", "/calls/c1/state", "/calls/c1/packet"] {
+        assert_eq!(
+            get(&process.router, path, Some(&lister())).await.0,
+            StatusCode::FORBIDDEN,
+            "{path}"
+        );
+        let other = admin_of("another");
+        assert_eq!(
+            get(&process.router, path, Some(&other)).await.0,
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+    }
+    let (status, page) = get(&process.router, "/calls/c1/context", Some(&admin_of(ROOM))).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((&page["head"], &page["next"]), (&json!(1), &Value::Null));
+    assert_eq!(page["items"][0]["item"]["type"], "agent_handoff");
+    assert_eq!(page["items"][0]["item"]["new_agent_id"], "triage");
+    assert_eq!(page["hash"].as_str().map(str::len), Some(64));
+    let (_, rest) = get(&process.router, "/calls/c1/context?after=1", Some(OPERATOR)).await;
+    assert_eq!(rest["items"], json!([]));
+    let (status, _) = get(
+        &process.router,
+        "/calls/c1/context?after=-1",
+        Some(OPERATOR),
+    )
+    .await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let (_, packet) = get(&process.router, "/calls/c1/packet", Some(OPERATOR)).await;
+    let packet = Packet::parse(packet.to_string().as_bytes(), 1 << 20).expect("it is a packet");
+    assert_eq!(packet.items("x").expect("it has items").0.len(), 1);
+}
+
+#[tokio::test]
+async fn a_state_is_changed_by_compare_and_set() {
+    let process = process();
+    let (_call, mut post) = open(&process.desk, "c1", ROOM);
+    let task = tokio::spawn(async move {
+        let mut conversation = begun();
+        for _ in 0..3 {
+            let Some(Ask::Patch { base, json, answer }) = post.ask().await else {
+                panic!("a patch is asked for");
+            };
+            let outcome = conversation.patch_from_outside(base, &json, &mut Vec::new());
+            post.follow(&conversation);
+            answer.send(outcome).expect("it is waited for");
+        }
+        post
+    });
+    let path = "/calls/c1/state";
+    let patch = json!({"base_version": 0, "patch": {"verified": true}});
+    let (status, answer) = send(&process.router, "PATCH", path, Some(OPERATOR), Some(patch)).await;
+    assert_eq!((status, answer), (StatusCode::OK, json!({"version": 1})));
+    let (_, state) = get(&process.router, path, Some(OPERATOR)).await;
+    assert_eq!(state, json!({"version": 1, "document": {"verified": true}}));
+    let late = json!({"base_version": 0, "patch": {"verified": false}});
+    let (status, problem) = send(&process.router, "PATCH", path, Some(OPERATOR), Some(late)).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::CONFLICT, &json!("conflict"))
+    );
+    assert_eq!(
+        (&problem["version"], &problem["current"]),
+        (&json!(1), &json!({"verified": true}))
+    );
+    let early = json!({"base_version": 9, "patch": {"verified": false}});
+    let (status, problem) = send(&process.router, "PATCH", path, Some(OPERATOR), Some(early)).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid"))
+    );
+    drop(task.await.expect("the call goes on"));
 }

@@ -286,6 +286,18 @@ impl Task {
                 }
             }
         }
+        self.post.follow(&self.talk.conversation);
+    }
+
+    /// Takes a change of the state from outside of the call.
+    pub(super) fn talk_patched(&mut self, base: StateVersion, json: &[u8]) -> PatchOutcome {
+        let mut effects = Vec::new();
+        let outcome = self
+            .talk
+            .conversation
+            .patch_from_outside(base, json, &mut effects);
+        self.talk_carry_out(effects);
+        outcome
     }
 
     /// An item or a patch was taken: it is durable before the next grant takes effect.

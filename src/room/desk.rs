@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use call::{CallId, Outcome, RequestId, Snapshot, Splice, Target};
+use context::{Conversation, Head, Item, PatchOutcome, StateVersion};
 use parking_lot::Mutex;
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
@@ -32,6 +34,20 @@ pub struct Published {
     pub at: Instant,
     /// Where the call stands.
     pub snapshot: Snapshot,
+}
+
+/// Conversation and state of a call, as far as they have come.
+#[derive(Clone, Default)]
+pub struct Said {
+    /// The items in the order in which they came in: the item at index N has position N + 1. One with a known id
+    /// replaces the earlier one.
+    pub items: Vec<Item>,
+    /// Where the conversation stands.
+    pub head: Head,
+    /// The version of the state.
+    pub version: StateVersion,
+    /// The state.
+    pub state: Arc<Map<String, Value>>,
 }
 
 /// Something that was published.
@@ -79,6 +95,15 @@ pub enum Ask {
         /// What became of it.
         answer: oneshot::Sender<Outcome>,
     },
+    /// Change the shared state.
+    Patch {
+        /// The version that the patch was made against.
+        base: StateVersion,
+        /// A JSON merge patch.
+        json: Vec<u8>,
+        /// What became of it.
+        answer: oneshot::Sender<PatchOutcome>,
+    },
     /// End the call.
     End {
         /// That it ends.
@@ -114,6 +139,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 struct Open {
     published: Arc<Published>,
+    said: Arc<Mutex<Said>>,
     asks: mpsc::Sender<Ask>,
 }
 
@@ -138,9 +164,11 @@ impl Desk {
             at: clock::now(),
             snapshot,
         });
+        let said = Arc::<Mutex<Said>>::default();
         self.record(ChangeKind::Opened, &published, |inner| {
             let open = Open {
                 published: published.clone(),
+                said: said.clone(),
                 asks,
             };
             inner.calls.insert(published.snapshot.call.clone(), open);
@@ -148,6 +176,7 @@ impl Desk {
         Post {
             desk: self.clone(),
             published,
+            said,
             asks: receiver,
         }
     }
@@ -166,6 +195,13 @@ impl Desk {
     pub fn call(&self, id: &CallId) -> Option<Arc<Published>> {
         let inner = self.inner.lock();
         inner.calls.get(id).map(|open| open.published.clone())
+    }
+
+    /// Looks at what was said in a call; `read` is to be quick.
+    pub fn said<T>(&self, id: &CallId, read: impl FnOnce(&Said) -> T) -> Option<T> {
+        let said = self.inner.lock().calls.get(id)?.said.clone();
+        let said = said.lock();
+        Some(read(&said))
     }
 
     /// How many calls there are.
@@ -245,6 +281,7 @@ impl Desk {
 pub struct Post {
     desk: Arc<Desk>,
     published: Arc<Published>,
+    said: Arc<Mutex<Said>>,
     asks: mpsc::Receiver<Ask>,
 }
 
@@ -269,6 +306,21 @@ impl Post {
         });
     }
 
+    /// Publishes what is new in the conversation and the state.
+    pub fn follow(&self, conversation: &Conversation) {
+        let (log, state) = (conversation.log(), conversation.state());
+        let mut said = self.said.lock();
+        let known = said.items.len();
+        let new = log.entries().get(known..).unwrap_or_default();
+        said.items
+            .extend(new.iter().map(|entry| entry.item().clone()));
+        said.head = log.head();
+        if said.version != state.version() {
+            said.version = state.version();
+            said.state = Arc::new(state.document().clone());
+        }
+    }
+
     /// The next ask. Cancel-safe: it receives from a queue.
     pub async fn ask(&mut self) -> Option<Ask> {
         self.asks.recv().await
@@ -281,6 +333,18 @@ impl Drop for Post {
         self.desk.record(ChangeKind::Closed, published, |inner| {
             inner.calls.remove(&published.snapshot.call);
         });
+    }
+}
+
+/// What was said does not belong into logs.
+impl std::fmt::Debug for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Said({} items, state {})",
+            self.items.len(),
+            self.version
+        )
     }
 }
 

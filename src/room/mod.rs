@@ -46,7 +46,7 @@ use crate::rtc::{ConnectOptions, Connection, RtcError};
 use crate::telemetry::{Hash, Metrics};
 
 pub use self::conversation::{ContextRules, RouteContext};
-pub use self::desk::{Ask, AskError, Change, ChangeKind, Changes, Desk, Post, Published};
+pub use self::desk::{Ask, AskError, Change, ChangeKind, Changes, Desk, Post, Published, Said};
 pub use self::journal::Journals;
 pub use self::program::Faults;
 pub use self::server_api::{ServerApi, ServerApiError};

@@ -86,7 +86,7 @@ pub(super) struct Task {
     done_in: mpsc::Receiver<Done>,
     commands: Vec<Command>,
     ended: Option<EndReason>,
-    post: Post,
+    pub(super) post: Post,
     pub(super) answers: Answers,
     pub(super) figures: Figures,
     /// Whether the call may stand elsewhere than it was published.
@@ -200,6 +200,8 @@ impl Task {
 
     /// Runs until the call has ended and nothing of it is left.
     pub(super) async fn run(mut self) -> EndReason {
+        // A call that is resumed knows what was said.
+        self.post.follow(&self.talk.conversation);
         self.settle().await;
         let mut stop_heard = false;
         while self.ended.is_none() {
@@ -329,6 +331,11 @@ impl Task {
                     splice,
                     tool_call: None,
                 }));
+            }
+            Ask::Patch { base, json, answer } => {
+                let outcome = self.talk_patched(base, &json);
+                // Whoever asked may have stopped waiting.
+                let _ = answer.send(outcome);
             }
             Ask::End { answer } => {
                 info!("the call is ended by an operator");

@@ -1,0 +1,115 @@
+//! The requests about what was said in a call and what is known in it.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::IntoParams;
+
+use super::App;
+use super::problem::Problem;
+use crate::admin::{Access, ContextPage, PatchAnswer, PatchWish, StateView};
+
+/// Which items.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ContextQuery {
+    /// Only items after this position: `next` of an earlier page.
+    #[serde(default)]
+    #[param(required = false)]
+    after: u64,
+    /// At most so many, 500 at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+/// The conversation of a call.
+#[utoipa::path(
+    get, path = "/calls/{id}/context", tag = "said", params(("id" = String, Path, description = "The call's id"), ContextQuery),
+    responses(
+        (status = 200, body = ContextPage),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter is wrong"),
+        (status = 401, body = Problem, content_type = "application/problem+json", description = "No valid credential"),
+        (status = 403, body = Problem, content_type = "application/problem+json", description = "The credential does not steer this call"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such call, or the credential does not show it"),
+    ),
+)]
+pub(super) async fn context(
+    State(app): State<App>,
+    access: Access,
+    Path(id): Path<String>,
+    query: Result<Query<ContextQuery>, QueryRejection>,
+) -> Result<Json<ContextPage>, Problem> {
+    let Query(ContextQuery { after, limit }) =
+        query.map_err(|error| Problem::invalid(StatusCode::BAD_REQUEST, error.body_text()))?;
+    Ok(Json(app.admin.context(&access, &id, after, limit)?))
+}
+
+/// The shared state of a call.
+#[utoipa::path(
+    get, path = "/calls/{id}/state", tag = "said", params(("id" = String, Path, description = "The call's id")),
+    responses(
+        (status = 200, body = StateView),
+        (status = 401, body = Problem, content_type = "application/problem+json", description = "No valid credential"),
+        (status = 403, body = Problem, content_type = "application/problem+json", description = "The credential does not steer this call"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such call, or the credential does not show it"),
+    ),
+)]
+pub(super) async fn state(
+    State(app): State<App>,
+    access: Access,
+    Path(id): Path<String>,
+) -> Result<Json<StateView>, Problem> {
+    Ok(Json(app.admin.state(&access, &id)?))
+}
+
+/// Change the shared state, if nothing that the patch touches has changed since its base version.
+#[utoipa::path(
+    patch, path = "/calls/{id}/state", tag = "said", params(("id" = String, Path, description = "The call's id")),
+    request_body = PatchWish,
+    responses(
+        (status = 200, body = PatchAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "The body is no JSON"),
+        (status = 401, body = Problem, content_type = "application/problem+json", description = "No valid credential"),
+        (status = 403, body = Problem, content_type = "application/problem+json", description = "The credential does not steer this call"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such call, or the credential does not show it"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The state has changed since; `current` and `version` are what it is now"),
+        (status = 410, body = Problem, content_type = "application/problem+json", description = "The call ended before it answered"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "The body is too large"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "The body is not said to be JSON"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "The patch is not allowed; the detail says where and why"),
+        (status = 503, body = Problem, content_type = "application/problem+json", description = "The call is busy"),
+    ),
+)]
+pub(super) async fn patch(
+    State(app): State<App>,
+    access: Access,
+    Path(id): Path<String>,
+    wish: Result<Json<PatchWish>, JsonRejection>,
+) -> Result<Json<PatchAnswer>, Problem> {
+    let Json(wish) = wish.map_err(|error| Problem::invalid(error.status(), error.body_text()))?;
+    Ok(Json(app.admin.patch_state(&access, &id, wish).await?))
+}
+
+/// Conversation and state as a portable packet, as `baton packet` takes and converts it.
+#[utoipa::path(
+    get, path = "/calls/{id}/packet", tag = "said", params(("id" = String, Path, description = "The call's id")),
+    responses(
+        (status = 200, body = Object, description = "A packet, see proto/packet.schema.json"),
+        (status = 401, body = Problem, content_type = "application/problem+json", description = "No valid credential"),
+        (status = 403, body = Problem, content_type = "application/problem+json", description = "The credential does not steer this call"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such call, or the credential does not show it"),
+    ),
+)]
+pub(super) async fn packet(
+    State(app): State<App>,
+    access: Access,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let packet = app.admin.packet(&access, &id)?;
+    // Maps with names as keys, and finite numbers: always JSON.
+    Ok(Json(serde_json::to_value(packet).unwrap_or_default()))
+}
