@@ -286,6 +286,11 @@ impl Task {
                 }
             }
         }
+        self.talk_publish();
+    }
+
+    /// Shows at the desk what is new.
+    pub(super) fn talk_publish(&self) {
         self.post.follow(&self.talk.conversation);
     }
 

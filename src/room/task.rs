@@ -201,7 +201,7 @@ impl Task {
     /// Runs until the call has ended and nothing of it is left.
     pub(super) async fn run(mut self) -> EndReason {
         // A call that is resumed knows what was said.
-        self.post.follow(&self.talk.conversation);
+        self.talk_publish();
         self.settle().await;
         let mut stop_heard = false;
         while self.ended.is_none() {
