@@ -1,14 +1,17 @@
 //! The tests of `sdk/python`, and its types, with the interpreters that set-up has made for them.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::outcome::Counts;
 use crate::paths;
-use crate::process::streamed;
+use crate::process::{Progress, end_of, streamed, waited};
 use crate::setup::Environment;
 
 /// Made from `tests/python/requirements.txt`.
@@ -29,6 +32,9 @@ const ROOM_TESTS: [(&str, &str, Option<&str>); 3] = [
     ),
 ];
 
+/// How long the tests of one folder may take.
+const ROOM_LIMIT: Duration = Duration::from_secs(15 * 60);
+
 /// Runs pytest and mypy, and says what they came to.
 pub(crate) fn sdk_tests(environment: &Environment) -> Result<String> {
     let interpreter = found(environment, INTERPRETER)?;
@@ -41,21 +47,29 @@ pub(crate) fn sdk_tests(environment: &Environment) -> Result<String> {
     Ok(said)
 }
 
-/// Runs what needs a server, Baton's program and the frameworks, and says what it came to.
+/// Runs what needs a server, Baton's program and the frameworks, and says what it came to. The folders run at the same time:
+/// they wait for one another's processes more than they compute.
 pub(crate) fn room_tests(environment: &Environment, baton: &Path) -> Result<String> {
+    let ended: Vec<_> = thread::scope(|scope| {
+        let running = ROOM_TESTS.map(|(folder, interpreter, _)| {
+            scope.spawn(move || room_folder(environment, baton, folder, interpreter))
+        });
+        running.map(thread::ScopedJoinHandle::join).into()
+    });
     let mut counts = Counts::default();
     let mut failed = Vec::new();
-    for (folder, interpreter, package) in ROOM_TESTS {
-        let interpreter = found(environment, interpreter)?;
-        let tests = format!("room_tests/{folder}");
-        let mut pytest = module(interpreter, &["pytest", "-q", &tests]);
-        pytest.env("BATON_PROGRAM", baton);
-        let (more, passed) = tested(&mut pytest)?;
+    for ((folder, interpreter, package), ended) in ROOM_TESTS.into_iter().zip(ended) {
+        let Ok(ended) = ended else {
+            bail!("the tests in {folder} could not be watched");
+        };
+        let (more, passed) = ended?;
         counts += more;
         if !passed {
+            println!("{}", end_of(&room_log(folder)));
             failed.push(folder.to_owned());
         }
         if let Some(package) = package {
+            let interpreter = found(environment, interpreter)?;
             let mut mypy = module(interpreter, &["mypy", "--strict", "--package", package]);
             if !typed(&mut mypy)?.1 {
                 failed.push(format!("types of {package}"));
@@ -66,6 +80,29 @@ pub(crate) fn room_tests(environment: &Environment, baton: &Path) -> Result<Stri
         bail!("{counts}; failed: {}", failed.join(", "));
     }
     Ok(counts.to_string())
+}
+
+fn room_folder(
+    environment: &Environment,
+    baton: &Path,
+    folder: &str,
+    interpreter: &str,
+) -> Result<(Counts, bool)> {
+    let interpreter = found(environment, interpreter)?;
+    let tests = format!("room_tests/{folder}");
+    let mut pytest = module(interpreter, &["pytest", "-q", &tests]);
+    pytest.env("BATON_PROGRAM", baton);
+    let log = room_log(folder);
+    let status = waited(folder, &mut pytest, &log, ROOM_LIMIT, Progress::Silent)?;
+    let said = fs::read_to_string(&log).unwrap_or_default();
+    let counts = said.lines().filter_map(in_line).next_back();
+    let counts = counts.with_context(|| format!("pytest did not come to an end in {folder}"))?;
+    println!("{folder}: {counts}");
+    Ok((counts, status.success()))
+}
+
+fn room_log(folder: &str) -> PathBuf {
+    paths::logs().join(format!("room-tests-{folder}.log"))
 }
 
 /// The interpreter of the SDK's own tests, ready to run a program that uses the SDK.

@@ -28,6 +28,8 @@ TONES = {"triage": 400, "payments": 800, "accounts": 1_700}
 ROOM = "call-_+15550199_mixed"
 OVERLAP_MAX_MS = 100
 """How long two may be heard at a change: the crossfade has 60 ms."""
+DISTORTION_MAX_MS = 20
+"""On a busy machine packets come too late, and a tone that is patched sounds at other pitches for a window or two."""
 STEP_MAX_SECS = 45.0
 """How long anything of the call may take."""
 CONFIG = """# Written by the demo.
@@ -195,8 +197,9 @@ class Mixed:
             self.failures.append(f"the probe judges nothing: {(made.stdout + made.stderr)[-1_500:]}")
             return None
         # Silence is no fault here: they speak in sentences, and wait for the caller between them.
-        if heard["leaked_ms"]:
-            self.failures.append(f"somebody was heard out of turn: {heard['leaks']}")
+        leaks = [leak for leak in heard["leaks"] if leak["ms"] > DISTORTION_MAX_MS]
+        if leaks:
+            self.failures.append(f"somebody was heard out of turn: {leaks}")
         for change in heard["changes"]:
             if change["overlap_ms"] > OVERLAP_MAX_MS:
                 self.failures.append(f"both were heard for {change['overlap_ms']} ms: {change}")

@@ -43,16 +43,18 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(specialists: list[str], extra: str = "") -> AsyncIterator[Stage]:
-    """Starts a server and Baton, which is registered then. The first specialist is the entry."""
+async def staged(specialists: list[str], fallback: str | None = None) -> AsyncIterator[Stage]:
+    """Starts a server and Baton, which is registered then. The first specialist is the entry; `fallback` goes on when
+    another one fails."""
     async with server() as livekit:
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder) / "baton.yaml"
+            then = f"fallbacks: [{fallback}]\n" if fallback is not None else ""
             names = "".join(f"  {name}: {{after_handoff: stay, description: Knows {name}}}\n" for name in specialists)
             config.write_text(
                 "server: {health_bind: '127.0.0.1:0', drain_grace_secs: 60}\naudio: {fade_ms: 60}\n"
-                f"entry: {specialists[0]}\nroutes: [{{from: '*', to: '*', splice: now}}]\n"
-                f"timers: {{caller_join_timeout_ms: 8000, caller_return_ms: 1500}}\nspecialists:\n{names}{extra}"
+                f"entry: {specialists[0]}\nroutes: [{{from: '*', to: '*', splice: now}}]\n{then}"
+                f"timers: {{caller_join_timeout_ms: 8000, caller_return_ms: 1500}}\nspecialists:\n{names}"
             )
             program = os.environ.get("BATON_PROGRAM") or str(ROOT / "target/debug/baton")
             environment = {**livekit.environment, "LIVEKIT_LOG_LEVEL": "info,baton=debug,worker=debug"}

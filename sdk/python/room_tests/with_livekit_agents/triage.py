@@ -21,6 +21,7 @@ from livekit.agents import (
     function_tool,
     llm,
 )
+from livekit.agents.beta.tools import EndCallTool
 from livekit.plugins import silero
 from scripted import ClipSTT, ScriptedLLM, ToneTTS
 from telling import tell, tell_context
@@ -51,7 +52,7 @@ class Caller:
 
 class Triage(Agent):
     def __init__(self) -> None:
-        super().__init__(instructions="You find out what the caller wants.")
+        super().__init__(instructions="You find out what the caller wants.", tools=[EndCallTool(end_instructions=None)])
 
     async def on_enter(self) -> None:
         self.session.generate_reply(instructions="greet")
@@ -77,6 +78,8 @@ def script(context: llm.ChatContext) -> Any:
         words = last.text_content or ""
         if "who am i" in words:
             return ("look_up", {"number": "+15550123"})
+        if words == "good bye":
+            return ["good bye", ("end_call", {})]
         if words.startswith("handoff "):
             return ["one moment", ("handoff", {"to": words.split()[1], "reason": "the caller asks for it"})]
         return f"you said {words}"
@@ -100,7 +103,7 @@ async def entrypoint(ctx: JobContext) -> None:
 
     part = await baton.start(session, agent=Triage(), ctx=ctx, share=caller, hydrate=hydrate)  # Baton
     assert part is not None
-    tell("started", tools=[tool.info.name for tool in session.current_agent.tools])
+    tell("started", tools=[tool.info.name for tool in session.current_agent.tools if hasattr(tool, "info")])
 
     context = asyncio.create_task(tell_context(part.call))
 
