@@ -20,7 +20,7 @@ pub struct Problem {
     /// The HTTP status.
     status: u16,
     /// What is wrong this time.
-    detail: String,
+    detail: Box<str>,
     /// The kind of error, for programs.
     code: &'static str,
     /// Why the rules refused, or why it was tried in vain, for programs.
@@ -32,7 +32,7 @@ pub struct Problem {
     /// The state now, if a patch came too late.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    current: Option<Map<String, Value>>,
+    current: Option<Box<Map<String, Value>>>,
 }
 
 impl Problem {
@@ -46,7 +46,7 @@ impl Problem {
             kind: format!("urn:baton:{code}"),
             title,
             status: status.as_u16(),
-            detail: detail.into(),
+            detail: detail.into().into_boxed_str(),
             code,
             reason: None,
             version: None,
@@ -139,7 +139,7 @@ impl From<AdminError> for Problem {
                 current,
             } => Self {
                 version: Some(version),
-                current: Some(current),
+                current: Some(Box::new(current)),
                 ..problem
             },
             AdminError::NoCall { .. }
