@@ -30,6 +30,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
+use wire::Terms;
 use worker::{
     Assignment, Drained, JobOutcome, StatusWatch, StopSignals, WorkerConfig,
     health::{self, HealthServer},
@@ -38,7 +39,7 @@ use worker::{
 use crate::{
     admin::Admin,
     clock,
-    config::{self, Audio, Config, Connection, Filler, FillerSound, Question, Report, Store},
+    config::{self, Audio, Config, Connection, Filler, FillerSound, Question, Report, Sdk, Store},
     graph,
     http::{self, ApiServer, Guard},
     packet::{self, Done, PacketCommand},
@@ -435,7 +436,12 @@ fn call_deps(
         notes,
         audio,
         store: _,
+        sdk,
     } = config;
+    let Sdk {
+        preroll_ms,
+        orchestrator_timeout_ms,
+    } = sdk;
     // `fade_ms` is in every route already.
     let Audio {
         fade_ms: _,
@@ -463,6 +469,10 @@ fn call_deps(
         dead_air_ms: *dead_air_ms,
         filler: filler_config(filler)?,
         journals,
+        terms: Terms {
+            preroll_ms: Some(*preroll_ms),
+            orchestrator_timeout_ms: Some(*orchestrator_timeout_ms),
+        },
         faults: faults(),
     })
 }

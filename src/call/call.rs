@@ -7,6 +7,7 @@ use crate::TEXT_CHARS_MAX;
 use crate::caller::Caller;
 use crate::command::{Command, Fact};
 use crate::config::Opening;
+use crate::digits::Digits;
 use crate::event::{Event, ParticipantKind};
 use crate::gates::Gates;
 use crate::ids::{CallId, DispatchId, Epoch, HandoffId, Identity, SpecialistName};
@@ -36,6 +37,7 @@ pub struct Call {
     pub(crate) last: Option<SpecialistName>,
     /// Who held it before `last`.
     pub(crate) previous: Option<SpecialistName>,
+    pub(crate) digits: Digits,
     pub(crate) counts: Counts,
     pub(crate) newest_dispatch: DispatchId,
     pub(crate) newest_handoff: HandoffId,
@@ -64,6 +66,7 @@ impl Call {
             recovery: Recovery::new(entry),
             last: None,
             previous: None,
+            digits: Digits::default(),
             counts: Counts::default(),
             newest_dispatch: DispatchId(0),
             newest_handoff: HandoffId(0),
@@ -235,6 +238,7 @@ impl Call {
                     false_start,
                 });
             }
+            Event::DtmfPressed { identity, digit } => self.pressed(turn, &identity, digit),
             Event::Unresponsive { identity } => self.unresponsive(turn, &identity),
             Event::Misbehaved { identity, what } => self.misbehaved(turn, identity, what),
             Event::Stop => self.end(turn, EndReason::Stopped),

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Opening, RouteNumber, Splice};
 use crate::event::{Asker, Misbehaviour, ParticipantKind};
-use crate::ids::{AgentName, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
+use crate::ids::{
+    AgentName, Digit, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName,
+};
 use crate::outcome::{
     EndReason, FailReason, LossReason, Outcome, RefuseReason, RejectReason, RemoveReason,
 };
@@ -106,6 +108,26 @@ pub enum Command {
         handoff: Option<HandoffId>,
         /// Whether it speaks first.
         opening: Opening,
+    },
+    /// Tell the old holder that another one is granted the baton: it is heard until its Revoke, and hears the caller no
+    /// longer. It comes right before that grant.
+    Supersede {
+        /// Whom.
+        identity: Identity,
+        /// The epoch that starts with the grant.
+        epoch: Epoch,
+    },
+    /// Tell the holder of a key that the caller has pressed. It may be said again with the same number, to whoever holds
+    /// then; it follows the grant.
+    Dtmf {
+        /// Whom.
+        identity: Identity,
+        /// The epoch of its grant.
+        epoch: Epoch,
+        /// Grows with every digit of the call, from 1.
+        number: u64,
+        /// Which key.
+        digit: Digit,
     },
     /// Take the baton away for good: it stops sounding and says Released with this epoch.
     Revoke {

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Splice;
-use crate::ids::{DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
+use crate::ids::{Digit, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +125,13 @@ pub enum Event {
     DeadAirEnded {
         /// Whether somebody spoke as soon as it had begun: it was no dead air, only slow.
         false_start: bool,
+    },
+    /// A participant has pressed a key.
+    DtmfPressed {
+        /// Who, as the server stamped it.
+        identity: Identity,
+        /// Which.
+        digit: Digit,
     },
     /// A specialist is in the room but no longer answers (heartbeats, resends exhausted).
     Unresponsive {

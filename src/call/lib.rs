@@ -84,6 +84,12 @@
 //!
 //! A caller that left for good ends the call at once; another may return within `caller_return_ms`.
 //!
+//! # Digits
+//!
+//! A key that somebody else than the pinned caller presses is counted and ignored. The holder gets each digit, with its
+//! number in the call; one that was not taken for certain is given again to whoever is granted next, so that a digit
+//! pressed through a switch, or while nobody holds, is not lost. A specialist takes each number once.
+//!
 //! # The gates
 //!
 //! The mixer plays what was admitted: the holder, and in a switch the old one beside it; nothing else, never three. The
@@ -115,12 +121,14 @@
 //! | participants shut | [`SHUT_MAX`] | removed instead |
 //! | a peer's text | [`TEXT_CHARS_MAX`] characters | cut off |
 //! | targets that a specialist is told of | [`TARGETS_MAX`] | not told |
+//! | digits that wait for a holder | 32 | the oldest are forgotten |
 //! | sources in the mixer | 2 | cannot be built |
 
 mod call;
 mod caller;
 mod command;
 mod config;
+mod digits;
 mod event;
 mod gates;
 mod handoff;

@@ -273,6 +273,7 @@ impl Call {
             round: self.recovery.round,
             counts: Counts {
                 rejected: 0,
+                digits_forged: 0,
                 ..self.counts
             },
             newest_dispatch: self.newest_dispatch,

@@ -197,6 +197,9 @@ pub enum RejectReason {
     /// It is not ready before it has applied the conversation that it was given.
     #[error("the conversation that was given is not applied")]
     ContextNotApplied,
+    /// Only the pinned caller may do that.
+    #[error("only the caller may do that")]
+    NotCaller,
     /// It makes no sense at this point.
     #[error("not expected now")]
     Unexpected,

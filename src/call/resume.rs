@@ -7,6 +7,7 @@ use crate::call::{Call, Turn};
 use crate::caller::Caller;
 use crate::command::{Command, Fact};
 use crate::config::{After, Lifetime};
+use crate::digits::Digits;
 use crate::gates::Gates;
 use crate::ids::{CallId, DispatchId, Epoch};
 use crate::memory::{Memory, RememberedCaller, RememberedHandoff, RememberedSpecialist};
@@ -77,6 +78,7 @@ impl Call {
             recovery,
             last,
             previous,
+            digits: Digits::resumed(Epoch(epoch.0.saturating_add(EPOCH_LEAP))),
             counts,
             newest_dispatch,
             newest_handoff,

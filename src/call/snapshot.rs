@@ -170,4 +170,6 @@ pub struct Counts {
     pub dead_airs: u64,
     /// Those of them that were none, only slow.
     pub false_starts: u64,
+    /// Digits of somebody else than the caller.
+    pub digits_forged: u64,
 }

@@ -39,6 +39,7 @@ impl Call {
         let (id, opening) = (handoff.id, handoff.opening.clone());
         self.epoch = to.epoch;
         let step = SwitchStep::AwaitSound { until };
+        let old = from.as_ref().map(|from| from.identity.clone());
         self.enter(
             turn,
             Phase::Switching {
@@ -48,6 +49,10 @@ impl Call {
                 step,
             },
         );
+        if let Some(identity) = old {
+            let epoch = self.epoch;
+            turn.push(Command::Supersede { identity, epoch });
+        }
         self.grant(turn, &to, Some(id), opening);
     }
 
@@ -103,6 +108,7 @@ impl Call {
             handoff,
             opening,
         });
+        self.give_digits(turn, to);
     }
 
     /// The holder is back from a full reconnect: it may sound again, in a new epoch.
@@ -145,6 +151,7 @@ impl Call {
         };
         self.roster
             .set_stage(dispatch, Stage::Holding { take_until: None });
+        self.digits_taken();
         // Nobody is to be faded out, or nothing is to be heard: the grant alone completes the switch.
         if let Phase::Switching {
             from,

@@ -17,6 +17,7 @@ mod option;
 mod problem;
 mod reader;
 mod schema;
+mod sdk;
 mod server;
 mod store;
 pub mod words;
@@ -38,6 +39,7 @@ pub use self::{
     option::{Kind, OptionSpec},
     problem::{Finding, Place, Report, Severity},
     schema::schema,
+    sdk::Sdk,
     server::{Connection, ConnectionError, Server},
     store::{Embedded, JournalError, Redis, Store, StoreKind},
 };
@@ -63,6 +65,8 @@ pub struct Config {
     pub audio: Audio,
     /// Where the journal of calls is kept.
     pub store: Store,
+    /// What every specialist's SDK is told.
+    pub sdk: Sdk,
 }
 
 /// A configuration that can be used, and what is odd about it.
@@ -137,6 +141,7 @@ fn read(section: &mut Section<'_, '_>) -> Config {
     let api = section.part("api", api::read);
     let audio = section.part("audio", audio::read);
     let store = section.part("store", store::read);
+    let sdk = section.part("sdk", sdk::read);
     let (call, notes) = call_plan::read(section, audio.fade_ms);
     Config {
         server,
@@ -145,5 +150,6 @@ fn read(section: &mut Section<'_, '_>) -> Config {
         notes,
         audio,
         store,
+        sdk,
     }
 }

@@ -8,7 +8,7 @@ use call::{
     Asker, Command, DispatchId, EndReason, Event, Fact, HandoffId, Identity, SpecialistName, Splice,
 };
 use tracing::{debug, error, info, warn};
-use wire::{Body, HandoffOutcome, HandoffResult, Prepare, Revoke, RevokeMode};
+use wire::{Body, Dtmf, HandoffOutcome, HandoffResult, Prepare, Revoke, RevokeMode};
 
 use super::program::Order;
 use super::stored::Stored;
@@ -95,6 +95,19 @@ impl Task {
                     packet,
                 };
                 self.peers.send(now, &identity, epoch, &grant);
+            }
+            Command::Supersede { identity, epoch } => {
+                self.peers
+                    .send(now, &identity, epoch, &Body::Supersede { epoch });
+            }
+            Command::Dtmf {
+                identity,
+                epoch,
+                number,
+                digit,
+            } => {
+                let dtmf = Dtmf { number, digit };
+                self.peers.send(now, &identity, epoch, &Body::Dtmf(dtmf));
             }
             Command::Revoke { identity, epoch } => {
                 self.talk_parked(&identity);

@@ -35,6 +35,7 @@ use audio::{
 use call::{CallId, EndReason, Plan, SpecialistName};
 use livekit_token::AccessTokenError;
 use store::{CallJournal, Entry};
+use wire::Terms;
 use worker::{Assignment, JobSignals};
 
 use self::journal::Journal;
@@ -85,6 +86,8 @@ pub struct CallDeps {
     pub filler: Option<FillerConfig>,
     /// Where calls are journaled, if they are.
     pub journals: Option<Journals>,
+    /// What every specialist is told.
+    pub terms: Terms,
     /// Rings of the gate that are switched off, by tests alone.
     pub faults: Faults,
 }

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use wire::{
     Admission, Assembled, Assembly, AssemblyError, Body, ChunkLimits, Chunks, ChunksProgress,
     DispatchBinding, DispatchMetadata, Heartbeat, Link, LinkConfig, LinkEvent, MetadataError,
-    Ready, Reject, SendError, SenderKind, SenderView, Side, StreamId, Verdict,
+    Ready, Reject, SendError, SenderKind, SenderView, Side, StreamId, Terms, Verdict,
 };
 
 use super::tickets::fresh_number;
@@ -28,6 +28,8 @@ const GARBAGE_MAX: u32 = 50;
 #[derive(Debug)]
 pub(super) struct Peers {
     call: CallId,
+    /// What every Welcome says.
+    terms: Terms,
     admission: Admission,
     links: BTreeMap<Identity, Peer>,
     /// Numbers for the mixer; a name keeps its number for the whole call.
@@ -65,11 +67,13 @@ pub(super) enum Said {
 }
 
 impl Peer {
-    fn new(call: &CallId) -> Self {
+    fn new(call: &CallId, terms: &Terms) -> Self {
         let stream = StreamId(fresh_number());
         let config = LinkConfig::new(Side::Orchestrator, call.clone(), stream);
+        let mut link = Link::new(config);
+        link.set_terms(terms.clone());
         Self {
-            link: Link::new(config),
+            link,
             garbage: 0,
             assembly: Assembly::new(ChunkLimits::new(Side::Orchestrator)),
             transfer: None,
@@ -80,9 +84,10 @@ impl Peer {
 
 impl Peers {
     /// Nobody yet.
-    pub(super) fn new(call: CallId) -> Self {
+    pub(super) fn new(call: CallId, terms: Terms) -> Self {
         Self {
             call,
+            terms,
             admission: Admission::new(),
             links: BTreeMap::new(),
             sources: Vec::new(),
@@ -97,7 +102,7 @@ impl Peers {
 
     /// This participant may have been spoken to by a former process: what it is to be told waits for its Hello.
     pub(super) fn link_to(&mut self, identity: Identity) {
-        let peer = Peer::new(&self.call);
+        let peer = Peer::new(&self.call, &self.terms);
         self.links.entry(identity).or_insert(peer);
     }
 
@@ -211,8 +216,8 @@ impl Peers {
     }
 
     fn deliver(&mut self, now: Instant, identity: &Identity, payload: &[u8], out: &mut Vec<Said>) {
-        let call = &self.call;
-        let new = || Peer::new(call);
+        let (call, terms) = (&self.call, &self.terms);
+        let new = || Peer::new(call, terms);
         let peer = self.links.entry(identity.clone()).or_insert_with(new);
         let stream = peer.link.seen().map(|seen| seen.stream);
         let (mut said, mut refused) = (Vec::new(), Vec::new());
@@ -507,7 +512,8 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
         | Body::ContextResult { .. }
         | Body::SummaryRequest { .. }
         | Body::DelegationResult { .. }
-        | Body::Dtmf(_) => None,
+        | Body::Dtmf(_)
+        | Body::Supersede { .. } => None,
     }
 }
 
@@ -557,7 +563,7 @@ mod tests {
     }
 
     fn peers() -> Peers {
-        let mut peers = Peers::new(CallId::from("call"));
+        let mut peers = Peers::new(CallId::from("call"), Terms::default());
         peers.expect(DispatchId(1), Ticket::from("secret"));
         peers
     }

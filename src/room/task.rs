@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use audio::{DeadAir, Input, SourceId};
 use call::{
-    Asker, Call, CallId, Command, Departure, DispatchId, EndReason, Event, HandoffId,
+    Asker, Call, CallId, Command, Departure, Digit, DispatchId, EndReason, Event, HandoffId,
     HandoffRequest, Identity, Misbehaviour, ParticipantKind, Phase,
 };
 use tokio::sync::mpsc;
@@ -165,7 +165,7 @@ impl Task {
         let (done, done_in) = mpsc::channel(DONE_MAX);
         let post = deps.desk.open(&room, call.snapshot());
         Self {
-            peers: Peers::new(call.id().clone()),
+            peers: Peers::new(call.id().clone(), deps.terms.clone()),
             program,
             talk: Talk::new(&deps.context),
             outbox: Outbox::start(connection.sender()),
@@ -391,8 +391,7 @@ impl Task {
                 payload,
             } if topic == wire::TOPIC => self.frame(sender.as_ref(), &payload),
             RoomEvent::Data { .. } => {}
-            // Digits move the baton once there are rules for them.
-            RoomEvent::Dtmf { .. } => {}
+            RoomEvent::Dtmf { sender, digit } => self.pressed(sender.as_ref(), digit),
             RoomEvent::AttributesChanged(participant) => self.caller_may_listen(&participant),
             RoomEvent::ProgramSubscribed => {
                 self.program_subscribed = true;
@@ -526,6 +525,22 @@ impl Task {
                 Said::Restarted { identity } => self.talk_restarted(&identity),
             }
         }
+    }
+
+    /// Digits are broadcast in the room: whose count, the core says. One whose sender the server has not announced is
+    /// nobody's.
+    fn pressed(&mut self, sender: Option<&rtc::Participant>, key: char) {
+        let Some((sender, digit)) = sender.zip(Digit::new(key)) else {
+            debug!(
+                known = sender.is_some(),
+                "a digit of nobody or none, ignored"
+            );
+            return;
+        };
+        self.tell(Event::DtmfPressed {
+            identity: Identity::from(sender.identity.as_str()),
+            digit,
+        });
     }
 
     fn program_report(&mut self, report: Report) {

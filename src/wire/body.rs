@@ -112,6 +112,11 @@ pub enum Body {
     },
     /// Baton: the caller has pressed a key.
     Dtmf(Dtmf),
+    /// Baton: another one is granted the baton. The holder is heard until its Revoke, and hears the caller no longer.
+    Supersede {
+        /// The epoch of the other one's grant.
+        epoch: Epoch,
+    },
 }
 
 impl Body {
@@ -143,6 +148,7 @@ impl Body {
             Self::SummaryResult { .. } => "summary_result",
             Self::DelegationResult { .. } => "delegation_result",
             Self::Dtmf(_) => "dtmf",
+            Self::Supersede { .. } => "supersede",
         }
     }
 }
@@ -434,7 +440,7 @@ pub enum StateOutcome {
 /// A key that the caller has pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dtmf {
-    /// Counts the digits of the call from 1; a digit that comes again has the same.
+    /// Grows with every digit of the call; a digit that comes again has the same.
     pub number: u64,
     /// Which key.
     pub digit: Digit,

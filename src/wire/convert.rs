@@ -110,6 +110,7 @@ impl From<Body> for Generated {
                     }),
                 })
             }
+            Body::Supersede { epoch } => Self::Supersede(pb::Supersede { epoch: epoch.0 }),
             Body::Dtmf(Dtmf { number, digit }) => Self::Dtmf(pb::Dtmf {
                 number,
                 digit: digit.as_char().to_string(),
@@ -204,6 +205,9 @@ impl Body {
                     pb::delegation_result::Outcome::Result(result) => Ok(result),
                     pb::delegation_result::Outcome::Failed(why) => Err(why),
                 },
+            },
+            Generated::Supersede(pb::Supersede { epoch }) => Self::Supersede {
+                epoch: Epoch(epoch),
             },
             Generated::Dtmf(body) => Self::Dtmf(read_dtmf(body)?),
         })

@@ -60,7 +60,8 @@ impl Direction {
             | Body::ContextResult { .. }
             | Body::SummaryRequest { .. }
             | Body::DelegationResult { .. }
-            | Body::Dtmf(_) => Self::ToSpecialist,
+            | Body::Dtmf(_)
+            | Body::Supersede { .. } => Self::ToSpecialist,
             Body::Hello(_)
             | Body::Ready(_)
             | Body::Refuse { .. }

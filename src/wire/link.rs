@@ -390,7 +390,8 @@ impl Link {
             | Body::SummaryRequest { .. }
             | Body::SummaryResult { .. }
             | Body::DelegationResult { .. }
-            | Body::Dtmf(_) => {
+            | Body::Dtmf(_)
+            | Body::Supersede { .. } => {
                 let detail = format!("{} without a seq", body.name());
                 self.reject(now, RejectReason::Malformed, detail, None, events);
             }
@@ -627,7 +628,8 @@ pub(crate) fn is_sequenced(body: &Body) -> bool {
         | Body::SummaryRequest { .. }
         | Body::SummaryResult { .. }
         | Body::DelegationResult { .. }
-        | Body::Dtmf(_) => true,
+        | Body::Dtmf(_)
+        | Body::Supersede { .. } => true,
     }
 }
 

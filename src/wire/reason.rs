@@ -165,7 +165,7 @@ impl From<&call::RejectReason> for RejectReason {
             call::RejectReason::IdentityTaken => Self::IdentityTaken,
             call::RejectReason::Duplicate => Self::Duplicate,
             call::RejectReason::ContextNotApplied => Self::ContextNotApplied,
-            call::RejectReason::Unexpected => Self::Unexpected,
+            call::RejectReason::NotCaller | call::RejectReason::Unexpected => Self::Unexpected,
         }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct Config {
     max_calls: u32,
     timers: Vec<(&'static str, u32)>,
     store: String,
+    sdk: Vec<(&'static str, u32)>,
 }
 
 impl Config {
@@ -37,6 +38,7 @@ impl Config {
             ],
             // In the folder of the process.
             store: "{kind: embedded}".to_owned(),
+            sdk: Vec::new(),
         }
     }
 
@@ -63,12 +65,19 @@ impl Config {
         self
     }
 
+    /// An option of the part `sdk`.
+    pub(crate) fn sdk(mut self, name: &'static str, value: u32) -> Self {
+        self.sdk.push((name, value));
+        self
+    }
+
     fn yaml(&self) -> String {
         let Self {
             specialists,
             max_calls,
             timers,
             store,
+            sdk,
         } = self;
         let mut yaml = format!(
             "server: {{health_bind: '127.0.0.1:0', max_calls: {max_calls}, drain_grace_secs: 60}}\n\
@@ -90,6 +99,12 @@ impl Config {
         yaml.push_str("timers:\n");
         for (name, ms) in timers {
             writeln!(yaml, "  {name}: {ms}").unwrap();
+        }
+        if !sdk.is_empty() {
+            yaml.push_str("sdk:\n");
+        }
+        for (name, value) in sdk {
+            writeln!(yaml, "  {name}: {value}").unwrap();
         }
         yaml
     }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use kit::bridge::{BridgeMixer, TICK_MS, TICK_SAMPLES};
 use kit::probe::{self, Expected, ProbeError, Verdict, Voice};
+use kit::sweep::Sweep;
 use kit::tone::Tone;
 use livekit::SimulateScenario;
 use livekit::options::TrackPublishOptions;
 use livekit::prelude::{
     DataPacket, LocalAudioTrack, LocalTrack, RemoteAudioTrack, RemoteTrack, RemoteTrackPublication,
-    Room, RoomEvent, RoomOptions, TrackKind, TrackSource,
+    Room, RoomEvent, RoomOptions, SipDTMF, TrackKind, TrackSource,
 };
 use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
@@ -175,6 +176,25 @@ impl Caller {
     /// Sounds a tone to whoever wants to hear it.
     pub(crate) async fn sound(&self, hz: u32) {
         publish_tone(&self.room, hz).await;
+    }
+
+    /// Sweeps, so that whoever hears a part of it can tell which.
+    pub(crate) async fn sweep(&self) {
+        let mut sweep = Sweep::new(TONE_DBFS);
+        publish(&self.room, move |samples| sweep.fill(samples)).await;
+    }
+
+    /// Presses keys, as the SIP bridge tells of them.
+    pub(crate) async fn press(&self, keys: &str) {
+        for key in keys.chars() {
+            let dtmf = SipDTMF {
+                code: key.to_digit(10).unwrap_or_default(),
+                digit: key.to_string(),
+                ..SipDTMF::default()
+            };
+            let participant = self.room.local_participant();
+            participant.publish_dtmf(dtmf).await.unwrap();
+        }
     }
 
     /// A full reconnect; returns when it is done.
@@ -340,6 +360,11 @@ async fn read(ear: Arc<Mutex<Ear>>, sid: String, track: RemoteAudioTrack) {
 }
 
 async fn publish_tone(room: &Room, hz: u32) {
+    let mut tone = Tone::new(hz, TONE_DBFS, SAMPLE_RATE_HZ).unwrap();
+    publish(room, move |samples| tone.fill(samples)).await;
+}
+
+async fn publish(room: &Room, mut fill: impl FnMut(&mut [i16]) + Send + 'static) {
     let source = NativeAudioSource::new(AudioSourceOptions::default(), SAMPLE_RATE_HZ, 1, 100);
     let track = LocalAudioTrack::create_audio_track("tone", RtcAudioSource::Native(source.clone()));
     let options = TrackPublishOptions {
@@ -353,10 +378,10 @@ async fn publish_tone(room: &Room, hz: u32) {
         .publish_track(LocalTrack::Audio(track), options)
         .await
         .unwrap();
-    let mut tone = Tone::new(hz, TONE_DBFS, SAMPLE_RATE_HZ).unwrap();
     tokio::spawn(async move {
         loop {
-            let samples = tone.take_ms(20);
+            let mut samples = vec![0; SAMPLE_RATE_HZ as usize / 50];
+            fill(&mut samples);
             let frame = AudioFrame {
                 samples_per_channel: samples.len() as u32,
                 data: samples.into(),

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use baton_specialist::{
-    Agent, Builder, Call, Grant, HandoffDone, HandoffError, Misbehaviour, Preparation, Refusal,
-    Specialist,
+    Agent, Builder, Call, CallerFrame, Grant, HandoffDone, HandoffError, Misbehaviour, Preparation,
+    Refusal, Specialist,
 };
 use kit::server::LivekitServer;
 use kit::tone::Tone;
@@ -57,6 +57,10 @@ struct Seen {
     /// Frames of the caller's that sounded.
     caller_frames: AtomicU64,
     last_caller_frame: Mutex<Option<Instant>>,
+    /// All that was heard of the caller.
+    caller: Mutex<Vec<CallerFrame>>,
+    /// The keys that the caller has pressed.
+    keys: Mutex<String>,
 }
 
 impl Script {
@@ -172,6 +176,16 @@ impl Cast {
         last.is_some_and(|at| at.elapsed() < Duration::from_millis(ms))
     }
 
+    /// All that it has heard of the caller.
+    pub(crate) fn heard(&self) -> Vec<CallerFrame> {
+        self.seen.caller.lock().unwrap().clone()
+    }
+
+    /// The keys that it was told of.
+    pub(crate) fn keys(&self) -> String {
+        self.seen.keys.lock().unwrap().clone()
+    }
+
     /// How much of the caller it hears during `time`, in frames of 10 ms that sound.
     pub(crate) async fn hears_caller(&self, time: Duration) -> u64 {
         let before = self.seen.caller_frames.load(Ordering::SeqCst);
@@ -218,10 +232,17 @@ impl Agent for Actor {
         let (mut listener, seen) = (call.listen(), self.seen.clone());
         tokio::spawn(async move {
             while let Some(frame) = listener.next().await {
+                seen.caller.lock().unwrap().push(frame.clone());
                 if frame.iter().any(|sample| sample.unsigned_abs() > 2_000) {
                     seen.caller_frames.fetch_add(1, Ordering::SeqCst);
                     *seen.last_caller_frame.lock().unwrap() = Some(Instant::now());
                 }
+            }
+        });
+        let (keys, seen) = (call.dtmf(), self.seen.clone());
+        tokio::spawn(async move {
+            while let Some(key) = keys.next().await {
+                seen.keys.lock().unwrap().push(key);
             }
         });
     }

@@ -12,6 +12,7 @@ mod proxy;
 mod redis;
 mod stage;
 
+mod caller_side;
 mod dispatch;
 mod drain;
 mod frames;

@@ -55,6 +55,14 @@ impl Stage {
         Caller::dial(&self.server.url(), &token).await
     }
 
+    /// A call of a web client that sweeps.
+    pub(crate) async fn dial_sweeping(&self) -> Caller {
+        let token = JoinToken::sip_caller(ROOM, PHONE).dispatch("baton", "");
+        let caller = self.join(token).await;
+        caller.sweep().await;
+        caller
+    }
+
     /// Somebody else in the same room.
     pub(crate) async fn join(&self, token: JoinToken) -> Caller {
         let token = self.server.join_token(&token).unwrap();

@@ -9,6 +9,7 @@ pub mod bridge;
 pub mod probe;
 pub mod report;
 pub mod survey;
+pub mod sweep;
 pub mod timeline;
 pub mod tone;
 pub mod wav;

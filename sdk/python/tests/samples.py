@@ -60,6 +60,7 @@ from baton import (
     StreamId,
     SummaryRequest,
     SummaryResult,
+    Supersede,
     Terms,
     Ticket,
     ToPrevious,
@@ -184,6 +185,7 @@ BODIES: dict[str, Body] = {
     "delegation_result": DelegationResult(RequestId(5), b'{"known":true}'),
     "delegation_result-failed": DelegationResult(RequestId(5), None, "the delegated specialist was lost"),
     "dtmf": Dtmf(3, "#"),
+    "supersede": Supersede(Epoch(5)),
 }
 
 

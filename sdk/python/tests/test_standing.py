@@ -6,6 +6,7 @@ from baton import (
     CancelPrepare,
     Complaint,
     Cut,
+    Dtmf,
     Epoch,
     Finish,
     FinishUtterance,
@@ -19,6 +20,7 @@ from baton import (
     Leave,
     LeaveRoom,
     Prepare,
+    Pressed,
     Reject,
     RejectReason,
     RequestId,
@@ -28,6 +30,8 @@ from baton import (
     SayReadyAgain,
     Standing,
     StartPreparing,
+    StopListening,
+    Supersede,
     Take,
 )
 
@@ -153,3 +157,26 @@ def test_answers_and_complaints_are_handed_on() -> None:
     assert Standing().hear(result) == Answer(result)
     reject = Reject(RejectReason.NOT_HOLDER, "", None)
     assert Standing().hear(reject) == Complaint(reject)
+
+
+def test_a_superseded_holder_sounds_and_no_longer_hears() -> None:
+    standing = Standing()
+    standing.hear(grant(1))
+    assert standing.hear(Supersede(Epoch(1))) is None
+    assert standing.hears
+    assert standing.hear(Supersede(Epoch(2))) == StopListening()
+    assert (standing.holds, standing.hears, standing.may_hand_off) == (True, False, False)
+    # The switch failed: it takes the baton back.
+    assert standing.hear(grant(3)) == GoOn(Epoch(3))
+    assert (standing.hears, standing.may_hand_off) == (True, True)
+    standing.hear(Supersede(Epoch(4)))
+    assert standing.hear(revoke(4, Cut())) == GiveUp(Epoch(4))
+
+
+def test_a_digit_that_comes_again_is_heard_once_and_only_by_a_holder() -> None:
+    standing = Standing()
+    assert standing.hear(Dtmf(1, "7")) is None
+    standing.hear(grant(1))
+    assert standing.hear(Dtmf(1, "7")) == Pressed("7")
+    assert standing.hear(Dtmf(1, "7")) is None
+    assert standing.hear(Dtmf(2, "7")) == Pressed("7")

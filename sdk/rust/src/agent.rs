@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use wire::{FailKind, RefuseKind};
 
+use crate::keys::Keys;
 use crate::listener::{CallerAudio, Listener};
 use crate::memory::{Conversation, Shared, State};
 use crate::voice::{Speaker, Voice};
@@ -141,6 +142,7 @@ struct Inner {
     voice: Voice,
     caller: CallerAudio,
     targets: watch::Receiver<Targets>,
+    keys: Keys,
     wishes: mpsc::Sender<Wish>,
     conversation: Conversation,
     state: State,
@@ -177,6 +179,7 @@ impl Call {
         voice: Voice,
         caller: CallerAudio,
         targets: watch::Receiver<Targets>,
+        keys: Keys,
         wishes: mpsc::Sender<Wish>,
         memory: &Shared,
     ) -> Self {
@@ -188,6 +191,7 @@ impl Call {
                 voice,
                 caller,
                 targets,
+                keys,
                 wishes,
                 conversation: memory.conversation(),
                 state: memory.state(),
@@ -232,9 +236,19 @@ impl Call {
         self.shared.voice.speaker()
     }
 
-    /// What hears the caller, from now on.
+    /// What hears the caller: while the baton is here, and a moment before it came.
     pub fn listen(&self) -> Listener {
         self.shared.caller.listener()
+    }
+
+    /// Resolves when the caller can be heard, at once if there is nothing to hear of it.
+    pub(crate) async fn can_hear(&self) {
+        self.shared.caller.opened().await;
+    }
+
+    /// The keys that the caller presses while the baton is here.
+    pub fn dtmf(&self) -> Keys {
+        self.shared.keys.clone()
     }
 
     /// Asks for the baton to be handed to another specialist, and waits for what becomes of it. When it is done, this

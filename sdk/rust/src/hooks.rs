@@ -1,14 +1,20 @@
 //! Runs an agent's hooks, one at a time, on a task of its own.
 
+use std::time::Duration;
+
 use call::HandoffId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::agent::{Agent, Call, Grant, Preparation, Wish};
 
 /// Cues that may wait for an agent. A cue is only late if a hook blocks without awaiting.
 const CUES_MAX: usize = 64;
+/// How long an agent that is ready waits for the caller's track.
+const HEAR_MAX: Duration = Duration::from_secs(1);
 
 /// Something to call a hook for.
 #[derive(Debug)]
@@ -107,9 +113,15 @@ async fn run(
                 reason_gone,
             } => {
                 let handoff = preparation.handoff;
-                let prepared = reason_gone
-                    .run_until_cancelled(agent.prepare(&call, preparation))
-                    .await;
+                let preparing = async {
+                    agent.prepare(&call, preparation).await?;
+                    // Whoever takes over hears the caller at once: else a word would be heard by nobody.
+                    if timeout(HEAR_MAX, call.can_hear()).await.is_err() {
+                        warn!("the caller's track did not come, ready without it");
+                    }
+                    Ok(())
+                };
+                let prepared = reason_gone.run_until_cancelled(preparing).await;
                 if let Some(answer) = prepared {
                     answered(&wishes, handoff, answer).await;
                 }

@@ -11,13 +11,14 @@ use tokio::time::{sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 use wire::{
     Body, DispatchMetadata, HandoffOutcome, HandoffRequest, Hello, Link, LinkConfig, LinkEvent,
-    Ready, SendError, Seq, Side, StreamId, VERSION,
+    Ready, SendError, Seq, Side, StreamId, VERSION, Welcome,
 };
 use worker::{JobOutcome, JobSignals, Secret};
 
 use crate::agent::{Agent, Call, Grant, HandoffDone, HandoffError, Preparation, Refusal, Wish};
 use crate::builder::Misbehaviour;
 use crate::hooks::{Hooks, Stuck};
+use crate::keys::Keys;
 use crate::listener::CallerAudio;
 use crate::memory::{Shared, Write};
 use crate::room::{Connection, ConnectionError, Ending, Happening};
@@ -25,6 +26,8 @@ use crate::standing::{Standing, Step};
 use crate::talk::{TAIL_MAX, Talk};
 use crate::voice::Voice;
 
+/// How much of the caller is kept before the baton comes, if Baton does not say, in milliseconds.
+const PREROLL_MS: u32 = 400;
 /// Wishes of an agent that may wait.
 const WISHES_MAX: usize = 16;
 /// Handoffs that an agent may ask for at the same time.
@@ -114,6 +117,7 @@ async fn take_part<A: Agent>(
     connection.publish().await?;
 
     let caller = CallerAudio::new();
+    let keys = Keys::new();
     let (wishes, wanted) = mpsc::channel(WISHES_MAX);
     let (writes, written) = mpsc::channel(WISHES_MAX);
     let memory = Shared::new(writes);
@@ -125,6 +129,7 @@ async fn take_part<A: Agent>(
         voice.clone(),
         caller.clone(),
         known_targets,
+        keys.clone(),
         wishes.clone(),
         &memory,
     );
@@ -150,6 +155,7 @@ async fn take_part<A: Agent>(
         standing: Standing::new(),
         voice,
         caller,
+        keys,
         audible,
         hears: Arc::new(AtomicBool::new(false)),
         connected: true,
@@ -164,6 +170,7 @@ async fn take_part<A: Agent>(
     };
     info!(specialist = %job.hello.specialist, orchestrator = %Printed(&baton.orchestrator), "joined");
     let ended = job.run(signals, wanted, written).await;
+    job.keys.end();
     job.leave().await;
     ended
 }
@@ -187,6 +194,7 @@ struct Job {
     standing: Standing,
     voice: Voice,
     caller: CallerAudio,
+    keys: Keys,
     /// Whether the voice may pass: the connection stands and Baton has welcomed us since.
     audible: Arc<AtomicBool>,
     /// The same for the caller's, and the baton is here.
@@ -409,9 +417,10 @@ impl Job {
                     return Ok(true);
                 };
                 let welcome = matches!(body, Body::Welcome(_));
-                if let Body::Welcome(welcome) = &body {
-                    self.targets.send_replace(welcome.targets.clone());
+                if let Body::Welcome(Welcome { terms, targets, .. }) = &body {
+                    self.targets.send_replace(targets.clone());
                     self.talk.welcomed(&self.link);
+                    self.caller.keep(terms.preroll_ms.unwrap_or(PREROLL_MS));
                 }
                 let items = items_of(&body);
                 debug!(body = body.name(), "received");
@@ -470,7 +479,12 @@ impl Job {
                     hook: Hook::Granted(grant),
                 });
             }
-            Step::GoOn(epoch) => self.send(&Body::Granted { epoch })?,
+            Step::GoOn(epoch) => {
+                self.apply_gate();
+                self.send(&Body::Granted { epoch })?;
+            }
+            Step::StopListening => self.apply_gate(),
+            Step::Pressed(key) => self.keys.push(key),
             Step::Finish { .. } | Step::GiveUp(_) if self.ignores_revoke => {}
             Step::Finish { deadline_ms } => {
                 let patience = Duration::from_millis(u64::from(deadline_ms));
@@ -498,6 +512,7 @@ impl Job {
         self.finish_by = None;
         self.held = None;
         self.voice.close();
+        self.keys.clear();
         self.apply_gate();
         self.hooks.revoked()?;
         Ok(())
@@ -544,9 +559,15 @@ impl Job {
     fn apply_gate(&mut self) {
         let stands = self.connected && self.link.is_established();
         self.audible.store(stands, Ordering::Release);
-        let hears = stands && self.standing.holds();
+        let hears = stands && self.standing.hears();
         self.hears.store(hears, Ordering::Release);
-        self.connection.want_caller(self.standing.wants_caller());
+        let wants_caller = self.standing.wants_caller();
+        self.connection.want_caller(wants_caller);
+        if wants_caller {
+            self.caller.expect(self.connection.caller_has_audio());
+        } else {
+            self.caller.forget();
+        }
     }
 
     async fn wish(&mut self, wish: Wish) -> Result<bool, JobError> {

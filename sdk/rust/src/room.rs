@@ -219,7 +219,8 @@ impl Connection {
         self.apply_wish();
     }
 
-    /// Gives what this track says to the listeners, while `audible` is set and the track is wanted.
+    /// Gives what this track says to the listeners while `audible` is set, and else to the pre-roll, while the track is
+    /// wanted.
     pub(crate) fn hear(
         &mut self,
         track: &CallerTrack,
@@ -338,6 +339,17 @@ impl Connection {
         }
     }
 
+    /// Whether the caller is here and has a track to hear.
+    pub(crate) fn caller_has_audio(&self) -> bool {
+        let participants = self.room.remote_participants();
+        let caller = self.caller.clone().map(Into::into);
+        let Some(caller) = caller.and_then(|caller| participants.get(&caller)) else {
+            return false;
+        };
+        let mut publications = caller.track_publications().into_values();
+        publications.any(|publication| publication.kind() == TrackKind::Audio)
+    }
+
     fn apply_wish(&mut self) {
         let participants = self.room.remote_participants();
         if self.caller.is_none() && self.wants_caller {
@@ -425,11 +437,8 @@ async fn speak(source: NativeAudioSource, voice: Voice, audible: Arc<AtomicBool>
 
 async fn hear(mut stream: NativeAudioStream, caller: CallerAudio, audible: Arc<AtomicBool>) {
     while let Some(frame) = stream.next().await {
-        if !audible.load(Ordering::Acquire) {
-            continue;
-        }
         if let Ok(samples) = <[i16; FRAME_SAMPLES]>::try_from(&*frame.data) {
-            caller.push(samples);
+            caller.push(audible.load(Ordering::Acquire), samples);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How a specialist stands to the baton, and what Baton's words mean to it. Pure.
 
-use call::{Epoch, HandoffId};
-use wire::{Body, HandoffResult, Prepare, Reject, Revoke, RevokeMode};
+use call::{Digit, Epoch, HandoffId};
+use wire::{Body, Dtmf, HandoffResult, Prepare, Reject, Revoke, RevokeMode};
 
 use crate::agent::{Grant, Preparation};
 
@@ -11,14 +11,23 @@ pub(crate) struct Standing {
     /// The newest epoch that was granted or revoked: a grant has to be newer.
     fence: Epoch,
     phase: Phase,
+    /// The number of the last digit: one that comes again is the same.
+    digit: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Parked,
-    Preparing { handoff: HandoffId, ready: bool },
+    Preparing {
+        handoff: HandoffId,
+        ready: bool,
+    },
     Holding,
-    Finishing { revoke: Epoch },
+    /// Another one has the baton; this one is heard until its Revoke.
+    Superseded,
+    Finishing {
+        revoke: Epoch,
+    },
 }
 
 /// What is to be done.
@@ -34,6 +43,8 @@ pub(crate) enum Step {
     Take(Grant),
     /// Go on with it, under a newer epoch.
     GoOn(Epoch),
+    /// Hear the caller no longer; the voice is heard until the revoke.
+    StopListening,
     /// Give it up when the utterance is over, or after so many milliseconds.
     Finish { deadline_ms: u32 },
     /// Give it up now and say so, with the epoch of the revoke.
@@ -44,6 +55,8 @@ pub(crate) enum Step {
     Leave,
     /// An answer to a request.
     Answer(HandoffResult),
+    /// The caller has pressed a key.
+    Pressed(Digit),
     /// A frame was not accepted.
     Complaint(Reject),
     /// Nothing: it is late, or not for a specialist of this version.
@@ -55,6 +68,7 @@ impl Standing {
         Self {
             fence: Epoch(0),
             phase: Phase::Parked,
+            digit: 0,
         }
     }
 
@@ -64,7 +78,21 @@ impl Standing {
 
     /// Whether it has the baton, be it for the rest of an utterance.
     pub(crate) fn holds(&self) -> bool {
-        matches!(self.phase, Phase::Holding | Phase::Finishing { .. })
+        match self.phase {
+            Phase::Holding | Phase::Superseded | Phase::Finishing { .. } => true,
+            Phase::Parked | Phase::Preparing { .. } => false,
+        }
+    }
+
+    /// Whether it hears the caller: nobody else does.
+    pub(crate) fn hears(&self) -> bool {
+        match self.phase {
+            Phase::Holding => true,
+            Phase::Parked
+            | Phase::Preparing { .. }
+            | Phase::Superseded
+            | Phase::Finishing { .. } => false,
+        }
     }
 
     /// Whether it may ask for a handoff.
@@ -91,6 +119,7 @@ impl Standing {
                 Phase::Parked
                 | Phase::Preparing { .. }
                 | Phase::Holding
+                | Phase::Superseded
                 | Phase::Finishing { .. } => Step::Nothing,
             },
             Body::Grant {
@@ -103,7 +132,7 @@ impl Standing {
                     return Step::Nothing;
                 }
                 self.fence = epoch;
-                let held = self.phase == Phase::Holding;
+                let held = matches!(self.phase, Phase::Holding | Phase::Superseded);
                 self.phase = Phase::Holding;
                 if held {
                     Step::GoOn(epoch)
@@ -115,12 +144,20 @@ impl Standing {
                     })
                 }
             }
+            Body::Supersede { epoch } => {
+                if epoch <= self.fence || self.phase != Phase::Holding {
+                    return Step::Nothing;
+                }
+                self.phase = Phase::Superseded;
+                Step::StopListening
+            }
             Body::Revoke(Revoke { epoch, mode }) => self.revoke(epoch, mode),
             Body::Leave => {
                 self.phase = Phase::Parked;
                 Step::Leave
             }
             Body::HandoffResult(result) => Step::Answer(result),
+            Body::Dtmf(dtmf) => self.pressed(dtmf),
             Body::Reject(reject) => Step::Complaint(reject),
             // The link lets Baton say nothing else of these, and context and state are not taken yet.
             Body::Hello(_)
@@ -139,8 +176,7 @@ impl Standing {
             | Body::ContextResult { .. }
             | Body::SummaryRequest { .. }
             | Body::SummaryResult { .. }
-            | Body::DelegationResult { .. }
-            | Body::Dtmf(_) => Step::Nothing,
+            | Body::DelegationResult { .. } => Step::Nothing,
         }
     }
 
@@ -154,9 +190,11 @@ impl Standing {
                 *ready = true;
                 true
             }
-            Phase::Parked | Phase::Preparing { .. } | Phase::Holding | Phase::Finishing { .. } => {
-                false
-            }
+            Phase::Parked
+            | Phase::Preparing { .. }
+            | Phase::Holding
+            | Phase::Superseded
+            | Phase::Finishing { .. } => false,
         }
     }
 
@@ -220,8 +258,16 @@ impl Standing {
                     caller: caller.map(|caller| caller.as_str().to_owned()),
                 })
             }
-            Phase::Holding | Phase::Finishing { .. } => Step::Nothing,
+            Phase::Holding | Phase::Superseded | Phase::Finishing { .. } => Step::Nothing,
         }
+    }
+
+    fn pressed(&mut self, Dtmf { number, digit }: Dtmf) -> Step {
+        if number <= self.digit || !self.holds() {
+            return Step::Nothing;
+        }
+        self.digit = number;
+        Step::Pressed(digit)
     }
 
     fn revoke(&mut self, epoch: Epoch, mode: RevokeMode) -> Step {
@@ -230,7 +276,7 @@ impl Standing {
         }
         self.fence = epoch;
         match (self.phase, mode) {
-            (Phase::Holding, RevokeMode::Finish { deadline_ms }) => {
+            (Phase::Holding | Phase::Superseded, RevokeMode::Finish { deadline_ms }) => {
                 self.phase = Phase::Finishing { revoke: epoch };
                 Step::Finish { deadline_ms }
             }
@@ -238,7 +284,7 @@ impl Standing {
                 self.phase = Phase::Finishing { revoke: epoch };
                 Step::Nothing
             }
-            (Phase::Holding | Phase::Finishing { .. }, RevokeMode::Cut) => {
+            (Phase::Holding | Phase::Superseded | Phase::Finishing { .. }, RevokeMode::Cut) => {
                 self.phase = Phase::Parked;
                 Step::GiveUp(epoch)
             }
@@ -324,6 +370,39 @@ mod tests {
         let mut standing = Standing::new();
         standing.hear(grant(3));
         assert_eq!(standing.hear(grant(5)), Step::GoOn(Epoch(5)));
+    }
+
+    #[test]
+    fn a_superseded_holder_sounds_and_no_longer_hears() {
+        let mut standing = Standing::new();
+        standing.hear(grant(1));
+        let supersede = |epoch| Body::Supersede {
+            epoch: Epoch(epoch),
+        };
+        assert_eq!(standing.hear(supersede(1)), Step::Nothing);
+        assert!(standing.hears());
+        assert_eq!(standing.hear(supersede(2)), Step::StopListening);
+        assert!(standing.holds() && !standing.hears() && !standing.may_hand_off());
+        // The switch failed: it takes the baton back.
+        assert_eq!(standing.hear(grant(3)), Step::GoOn(Epoch(3)));
+        assert!(standing.hears() && standing.may_hand_off());
+        standing.hear(supersede(4));
+        assert_eq!(
+            standing.hear(revoke(4, RevokeMode::Cut)),
+            Step::GiveUp(Epoch(4))
+        );
+    }
+
+    #[test]
+    fn a_digit_that_comes_again_is_heard_once_and_only_by_a_holder() {
+        let mut standing = Standing::new();
+        let digit = Digit::new('7').expect("a key of a phone");
+        let pressed = |number| Body::Dtmf(Dtmf { number, digit });
+        assert_eq!(standing.hear(pressed(1)), Step::Nothing);
+        standing.hear(grant(1));
+        assert_eq!(standing.hear(pressed(1)), Step::Pressed(digit));
+        assert_eq!(standing.hear(pressed(1)), Step::Nothing);
+        assert_eq!(standing.hear(pressed(2)), Step::Pressed(digit));
     }
 
     #[test]

@@ -401,5 +401,6 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 digit: Digit::new('#').expect("a key of a phone"),
             }),
         ),
+        ("supersede", Body::Supersede { epoch: Epoch(5) }),
     ]
 }

@@ -625,9 +625,21 @@ class Dtmf:
     SEQUENCED: ClassVar = True
 
     number: int
-    """Counts the digits of the call from 1; a digit that comes again has the same."""
+    """Grows with every digit of the call; a digit that comes again has the same."""
     digit: str = field(repr=False)
     """One of `DTMF_DIGITS`. It may be a card's or a PIN's, and is not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """Baton: another one is granted the baton. The holder is heard until its Revoke, and hears the caller no longer."""
+
+    NAME: ClassVar = "supersede"
+    SENDERS: ClassVar = _BATON
+    SEQUENCED: ClassVar = True
+
+    epoch: Epoch
+    """The epoch of the other one's grant."""
 
 
 Body = (
@@ -656,5 +668,6 @@ Body = (
     | SummaryResult
     | DelegationResult
     | Dtmf
+    | Supersede
 )
 """What a frame says."""

@@ -174,6 +174,8 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
                 envelope.delegation_result.result = body.result
             else:
                 envelope.delegation_result.failed = body.failed
+        case b.Supersede():
+            envelope.supersede.epoch = body.epoch
         case b.Dtmf():
             envelope.dtmf.number = body.number
             envelope.dtmf.digit = body.digit
@@ -308,6 +310,8 @@ def read_body(envelope: envelope_pb2.Envelope) -> b.Body | None:
                     return b.DelegationResult(RequestId(delegation.request_id), None, delegation.failed)
                 case _:
                     raise MissingError("delegation_result.outcome")
+        case "supersede":
+            return b.Supersede(Epoch(envelope.supersede.epoch))
         case "dtmf":
             dtmf = envelope.dtmf
             if len(dtmf.digit) != 1 or dtmf.digit not in b.DTMF_DIGITS:

@@ -4,7 +4,7 @@
 sound leaves and before any of the caller's sound is listened to.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from baton import bodies as b
@@ -60,6 +60,18 @@ class FinishUtterance:
 
 
 @dataclass(frozen=True, slots=True)
+class StopListening:
+    """Hear the caller no longer; the voice is heard until the revoke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """The caller has pressed a key: one of `DTMF_DIGITS`."""
+
+    digit: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     """Give the baton up now, and say Released with this epoch."""
 
@@ -99,6 +111,8 @@ Step = (
     | Take
     | GoOn
     | FinishUtterance
+    | StopListening
+    | Pressed
     | GiveUp
     | SayNotHere
     | LeaveRoom
@@ -125,6 +139,11 @@ class _Holding:
 
 
 @dataclass(frozen=True, slots=True)
+class _Superseded:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
 class _Finishing:
     revoke: Epoch
 
@@ -134,7 +153,8 @@ class Standing:
 
     def __init__(self) -> None:
         self._fence = Epoch(0)
-        self._phase: _Parked | _Preparing | _Holding | _Finishing = _Parked()
+        self._phase: _Parked | _Preparing | _Holding | _Superseded | _Finishing = _Parked()
+        self._digit = 0
 
     @property
     def epoch(self) -> Epoch:
@@ -143,8 +163,13 @@ class Standing:
 
     @property
     def holds(self) -> bool:
-        """Whether it has the baton, be it for the rest of an utterance: it may sound and listen."""
-        return isinstance(self._phase, _Holding | _Finishing)
+        """Whether it has the baton, be it for the rest of an utterance: it may sound."""
+        return isinstance(self._phase, _Holding | _Superseded | _Finishing)
+
+    @property
+    def hears(self) -> bool:
+        """Whether it hears the caller: nobody else does."""
+        return isinstance(self._phase, _Holding)
 
     @property
     def may_hand_off(self) -> bool:
@@ -175,6 +200,16 @@ class Standing:
                 return LeaveRoom()
             case b.HandoffResult():
                 return Answer(body)
+            case b.Supersede(epoch):
+                if epoch <= self._fence or not isinstance(self._phase, _Holding):
+                    return None
+                self._phase = _Superseded()
+                return StopListening()
+            case b.Dtmf(number, digit):
+                if number <= self._digit or not self.holds:
+                    return None
+                self._digit = number
+                return Pressed(digit)
             case b.Reject():
                 return Complaint(body)
             # The link lets Baton say nothing else of these, and context and state are not taken yet.
@@ -196,7 +231,6 @@ class Standing:
                 | b.SummaryRequest()
                 | b.SummaryResult()
                 | b.DelegationResult()
-                | b.Dtmf()
             ):
                 return None
             case _:
@@ -240,7 +274,7 @@ class Standing:
             case _Parked() | _Preparing():
                 self._phase = _Preparing(prepare.handoff)
                 return StartPreparing(prepare.handoff, prepare.source, prepare.reason, prepare.opening)
-            case _Holding() | _Finishing():
+            case _Holding() | _Superseded() | _Finishing():
                 return None
             case _:
                 assert_never(self._phase)
@@ -249,7 +283,7 @@ class Standing:
         if grant.epoch <= self._fence:
             return None
         self._fence = grant.epoch
-        held = isinstance(self._phase, _Holding)
+        held = isinstance(self._phase, _Holding | _Superseded)
         self._phase = _Holding()
         return GoOn(grant.epoch) if held else Take(grant.epoch, grant.opening, grant.handoff)
 
@@ -258,13 +292,13 @@ class Standing:
             return None
         self._fence = epoch
         match self._phase, mode:
-            case _Holding(), b.Finish(deadline_ms):
+            case (_Holding() | _Superseded()), b.Finish(deadline_ms):
                 self._phase = _Finishing(epoch)
                 return FinishUtterance(deadline_ms)
             case _Finishing(), b.Finish():
                 self._phase = _Finishing(epoch)
                 return None
-            case (_Holding() | _Finishing()), b.Cut():
+            case (_Holding() | _Superseded() | _Finishing()), b.Cut():
                 self._phase = _Parked()
                 return GiveUp(epoch)
             case _:

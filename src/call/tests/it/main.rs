@@ -1,6 +1,7 @@
 //! Scenarios and properties of a call, on a virtual clock, through the public interface.
 
 mod caller;
+mod digits;
 mod gates;
 mod handoff;
 mod harness;

@@ -91,6 +91,9 @@ enum Step {
     Listening {
         who: usize,
     },
+    Pressed {
+        who: usize,
+    },
     Published {
         who: usize,
     },
@@ -140,6 +143,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (who.clone(), what).prop_map(|(who, what)| Step::Bad { who, what }),
         1 => who.clone().prop_map(|who| Step::Silent { who }),
         2 => who.clone().prop_map(|who| Step::Listening { who }),
+        4 => who.clone().prop_map(|who| Step::Pressed { who }),
         1 => who.prop_map(|who| Step::Published { who }),
         1 => Just(Step::Reconnected),
         2 => Just(Step::Restart),
@@ -334,6 +338,13 @@ impl Watch {
                     self.text()
                 );
             }
+            Command::Dtmf {
+                identity, epoch, ..
+            } => assert!(
+                *epoch == self.granted && self.mixer.contains(&(identity.clone(), *epoch)),
+                "a digit for somebody who was not granted\n{}",
+                self.text()
+            ),
             Command::Admit { identity, epoch } => {
                 self.mixer.retain(|(admitted, _)| admitted != identity);
                 self.mixer.push((identity.clone(), *epoch));
@@ -375,6 +386,7 @@ impl Watch {
             | Command::AwaitTools { .. }
             | Command::AwaitTail { .. }
             | Command::WatchSplice { .. }
+            | Command::Supersede { .. }
             | Command::Revoke { .. }
             | Command::Release { .. }
             | Command::Remove { .. }
@@ -650,6 +662,10 @@ impl Watch {
             Step::Listening { who } => Event::CallerListening {
                 identity: self.who(who),
             },
+            Step::Pressed { who } => Event::DtmfPressed {
+                identity: self.who(who),
+                digit: call::Digit::new('0').expect("a key of a phone"),
+            },
             Step::Published { who } => Event::TrackPublished {
                 identity: self.who(who),
             },
@@ -794,6 +810,8 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
         | Command::AwaitTail { epoch, .. }
         | Command::WatchSplice { epoch, .. }
         | Command::Grant { epoch, .. }
+        | Command::Dtmf { epoch, .. }
+        | Command::Supersede { epoch, .. }
         | Command::Revoke { epoch, .. }
         | Command::Release { epoch, .. }
         | Command::Admit { epoch, .. }

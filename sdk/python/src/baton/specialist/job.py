@@ -97,6 +97,7 @@ from baton.standing import (
     Standing,
     StartPreparing,
     Step,
+    StopListening,
     Take,
 )
 
@@ -493,7 +494,10 @@ class Job:
                 grant = Granting(epoch, opening, handoff)
                 self._cue(lambda hooks: hooks.granted(grant))
             case GoOn(epoch):
+                self._apply_gate()
                 self._send(Granted(epoch))
+            case StopListening():
+                self._apply_gate()
             case FinishUtterance(deadline_ms):
                 self.voice.finish()
                 self._apply_gate()
@@ -629,7 +633,7 @@ class Job:
         holds = self._standing.holds
         self.voice.set_audible(stands)
         # Who is to finish hears no more: the next one does.
-        self.caller.set_audible(stands and self._standing.may_hand_off)
+        self.caller.set_audible(stands and self._standing.hears)
         wants = self._standing.wants_caller
         self.connection.want_caller(wants)
         if not wants:

@@ -136,6 +136,12 @@ class Granted(_message.Message):
     epoch: int
     def __init__(self, epoch: _Optional[int] = ...) -> None: ...
 
+class Supersede(_message.Message):
+    __slots__ = ("epoch",)
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    def __init__(self, epoch: _Optional[int] = ...) -> None: ...
+
 class Revoke(_message.Message):
     __slots__ = ("epoch", "mode", "deadline_ms")
     EPOCH_FIELD_NUMBER: _ClassVar[int]

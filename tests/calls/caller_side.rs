@@ -1,0 +1,118 @@
+//! What specialists hear of the caller: each word by one of them, and its keys by the holder alone.
+
+use std::time::Duration;
+
+use kit::sweep::{self, Stretch};
+use kit::token::JoinToken;
+use tokio::time::sleep;
+
+use crate::baton::Config;
+use crate::cast::{Cast, Prepares, Script};
+use crate::stage::{ROOM, Stage};
+use crate::{BILLING_HZ, TRIAGE_HZ, until};
+
+/// How well two ears agree on where a word was cut, in the middle one of some switches: on a busy machine a jitter buffer
+/// has more to hold than another at times.
+const CUT_MS: f64 = 30.0;
+const SWITCHES: usize = 5;
+
+/// What it has heard since `from`, in pieces.
+fn heard(cast: &Cast, from: usize) -> Stretch {
+    let pieces = cast.heard();
+    sweep::stretch(pieces[from..].iter().map(|piece| &**piece)).expect("it has heard the caller")
+}
+
+/// How much of the caller both have heard at each switch between two, in milliseconds and sorted; what nobody has heard
+/// is negative.
+async fn heard_by_both(preroll_ms: u32) -> Vec<f64> {
+    let config = Config::new(&["triage", "billing"]).sdk("preroll_ms", preroll_ms);
+    let stage = Stage::set(&config).await;
+    // As long as a pipeline takes to be built, and a pre-roll to be there.
+    let [triage, billing] = [("triage", TRIAGE_HZ), ("billing", BILLING_HZ)];
+    let slow = |(name, hz)| Script::new(name, hz).prepares(Prepares::Slowly(600));
+    let triage = slow(triage).start(&stage.server).await;
+    let billing = slow(billing).start(&stage.server).await;
+    let caller = stage.dial_sweeping().await;
+    caller.hears(TRIAGE_HZ).await;
+    until("triage hears the caller", || triage.hears_within_ms(100)).await;
+    let mut both_ms = Vec::new();
+    for switch in 0..SWITCHES {
+        let (old, new, to, hz) = match switch % 2 {
+            0 => (&triage, &billing, "billing", BILLING_HZ),
+            _ => (&billing, &triage, "triage", TRIAGE_HZ),
+        };
+        sleep(Duration::from_millis(1_000)).await;
+        let (from, silent_until) = (old.heard().len().saturating_sub(90), new.heard().len());
+        old.hand_off(to).await.unwrap();
+        caller.hears(hz).await;
+        sleep(Duration::from_millis(600)).await;
+        assert!(
+            !old.hears_within_ms(300),
+            "only the holder hears the caller"
+        );
+        let (before, after) = (heard(old, from), heard(new, silent_until));
+        both_ms.push(sweep::difference_ms(before.end_ms, after.begin_ms));
+    }
+    both_ms.sort_by(f64::total_cmp);
+    println!("{preroll_ms} ms of pre-roll: {both_ms:.0?} ms heard by both");
+    both_ms
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_word_through_a_switch_is_heard_by_exactly_one() {
+    let both_ms = heard_by_both(0).await;
+    assert!(both_ms[SWITCHES / 2].abs() <= CUT_MS, "{both_ms:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_new_holder_hears_the_moment_before_its_grant_first() {
+    let both_ms = heard_by_both(400).await;
+    let again = both_ms[SWITCHES / 2];
+    assert!((again - 400.0).abs() <= 2.0 * CUT_MS, "{both_ms:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_holder_gets_each_key_of_the_caller_once_and_nobody_elses() {
+    let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
+    let triage = stage.cast("triage", TRIAGE_HZ).await;
+    let billing = stage.cast("billing", BILLING_HZ).await;
+    let caller = stage.dial().await;
+    caller.hears(TRIAGE_HZ).await;
+    caller.press("17").await;
+    until("triage has the keys", || triage.keys() == "17").await;
+
+    let forger = stage.join(JoinToken::new(ROOM, "forger")).await;
+    // Who has just joined is unknown to the others for a moment, and so are its packets.
+    let forged = || {
+        let log = stage.baton.log();
+        log.matches("only the caller may do that").count()
+    };
+    for _ in 0..20 {
+        forger.press("0").await;
+        sleep(Duration::from_millis(200)).await;
+        if forged() > 0 {
+            break;
+        }
+    }
+    assert!(forged() > 0, "the forged keys are counted");
+
+    // Through the switch: whoever has the baton when a key is pressed gets it, and no key is lost.
+    let mut pressed = 0;
+    let handing_off = triage.hand_off("billing");
+    let pressing = async {
+        loop {
+            caller.press("5").await;
+            pressed += 1;
+            sleep(Duration::from_millis(15)).await;
+        }
+    };
+    tokio::select! {
+        done = handing_off => assert!(done.is_ok(), "{done:?}"),
+        () = pressing => {}
+    }
+    caller.press("#").await;
+    until("billing has the last key", || billing.keys().ends_with('#')).await;
+    let fives = format!("{}{}", triage.keys(), billing.keys());
+    assert_eq!(fives, format!("17{}#", "5".repeat(pressed)));
+    assert!(billing.keys().len() > 1, "some were pressed in the switch");
+}
