@@ -259,6 +259,8 @@ impl Lane {
 
     /// Throws away what has come and is of no interest.
     pub(crate) fn ignore(&mut self) {
+        self.pcm.clear();
+        self.settle();
         while self.pass().is_some() {}
     }
 

@@ -16,6 +16,7 @@ mod frame;
 mod lane;
 mod level;
 mod limiter;
+mod meter;
 mod mixer;
 mod packet;
 mod playout;
@@ -30,6 +31,7 @@ pub use fade::{Curve, Fade, FadeStart};
 pub use filler::{CLIP_SECS_MAX, Clip, ClipError, FillerConfig, Sound};
 pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, FrameError, SAMPLE_RATE_HZ};
 pub use level::{SILENCE_DBFS, level_dbfs, peak_dbfs};
+pub use meter::{Meter, SwitchSound};
 pub use mixer::{
     Counters, Epoch, Input, MixerConfig, MixerError, ProgramMixer, PullReport, Pushed, SOURCES_MAX,
     SourceId, Switch, Voice,

@@ -139,6 +139,8 @@ pub struct PlayoutCounters {
     pub given_back: u64,
     /// Slots that the mixer bridged because a voice had nothing to give.
     pub concealed: u64,
+    /// Slots, of either kind, for which a packet was missing that no pause explains.
+    pub lost: u64,
     /// Times that a backlog was shortened.
     pub shortened: u64,
     /// Packets that came too late or twice.
@@ -561,7 +563,11 @@ impl Playout {
                 if behind < due {
                     return None;
                 }
-                let fill = lane.fill()?;
+                self.counters.lost += u64::from(!lane.is_paused());
+                let Some(fill) = lane.fill() else {
+                    self.take_over(place);
+                    return self.mix(behind);
+                };
                 let payload = self.config.fills.then(|| fill.payload().clone());
                 (Made::Filled, payload, [Some(SILENCE_DBFS); 2])
             }
@@ -656,6 +662,9 @@ impl Playout {
             self.leak();
             let report = self.mixer.pull(&mut frame);
             levels[half] = Some(report.program_dbfs);
+            if let Some(gone) = report.fade_done.and_then(|switch| switch.from) {
+                self.forget(gone);
+            }
             mixed[half] = Some(report);
             pcm[half * FRAME_SAMPLES..][..FRAME_SAMPLES].copy_from_slice(frame.samples());
         }
@@ -678,6 +687,16 @@ impl Playout {
         })
     }
 
+    /// An input has been faded out.
+    fn forget(&mut self, input: Input) {
+        for track in &mut self.tracks {
+            if track.admitted == Some(input) {
+                track.admitted = None;
+                track.lane.ignore();
+            }
+        }
+    }
+
     /// Sees to it that every voice has sound for a slot; false while one is waited for.
     fn provide(&mut self, behind: i64) -> bool {
         let mut complete = true;
@@ -694,8 +713,9 @@ impl Playout {
                 continue;
             }
             if lane.is_paused() || behind >= PATIENCE {
-                lane.conceal();
                 self.counters.concealed += 1;
+                self.counters.lost += u64::from(!lane.is_paused());
+                lane.conceal();
             } else {
                 complete = false;
             }

@@ -2,8 +2,8 @@
 
 use audio::{
     Clip, ClipError, ClipFileError, DeadAir, Epoch, Fade, FadeStart, FillerConfig, Input, Made,
-    Packet, Playout, PlayoutConfig, PlayoutCounters, SLOT_SAMPLES, Slot, Sound, SourceId, Taken,
-    TrackId, WatchdogConfig,
+    Meter, Packet, Playout, PlayoutConfig, PlayoutCounters, SLOT_SAMPLES, Slot, Sound, SourceId,
+    SwitchSound, Taken, TrackId, WatchdogConfig,
 };
 use bytes::Bytes;
 use opus::{Application, Bitrate, Channels};
@@ -484,6 +484,10 @@ fn the_mixer_takes_over_for_a_crossfade_and_gives_back_in_a_pause() {
     assert_eq!((counters.taken_over, counters.given_back), (1, 2));
     assert!(stage.made(Made::Passed) > 300, "{counters:?}");
     assert!(!stage.playout.is_admitted(ANNA));
+    assert!(
+        matches!(stage.push(1, anna.packet()), Taken::Refused { .. }),
+        "what goes on talking is noticed"
+    );
     let seams = (1..stage.slots.len()).filter(|&at| {
         let kinds = [at - 1, at].map(|at| stage.slots[at].made == Made::Mixed);
         kinds[0] != kinds[1]
@@ -838,4 +842,74 @@ fn files_of_both_kinds_become_the_same_sound() {
         Clip::read(&eight),
         Err(ClipFileError::WavForm { rate_hz: 4_000, .. })
     ));
+}
+
+#[test]
+fn a_switch_is_measured_from_the_program_itself() {
+    for (gap_slots, fade_ms) in [(0, 120), (10, 120), (0, 0)] {
+        let mut stage = Stage::solo();
+        stage.playout.attach(TrackId(2), BEN.source);
+        stage.playout.attend(Some(ANNA.source));
+        let loud: Vec<i16> = tone(700.0, 1_000)
+            .iter()
+            .map(|&sample| sample * 2)
+            .collect();
+        let (mut anna, mut ben) = (Sender::new(tone(400.0, 1_000)), Sender::new(loud));
+        for round in 0..120 {
+            if round == 50 {
+                stage.playout.admit(BEN).expect("there is room");
+                stage
+                    .playout
+                    .start_fade(
+                        Some(ANNA),
+                        Some(BEN),
+                        Fade::equal_power(fade_ms),
+                        FadeStart::FirstSound,
+                    )
+                    .expect("both are in");
+            }
+            let packet = anna.packet();
+            // The old voice has fallen silent, and three of its packets were lost before.
+            let silent = gap_slots > 0 && round >= 50;
+            if !silent && !(20..23).contains(&round) {
+                stage.push(1, packet);
+            } else if silent && round == 50 {
+                let quiet = Packet::new(
+                    Bytes::from_static(&[0xf8]),
+                    packet.sequence(),
+                    packet.rtp_time_48k(),
+                    1,
+                );
+                stage.push(1, quiet.expect("a packet of silence"));
+            }
+            if round >= 50 + gap_slots {
+                let packet = ben.packet();
+                stage.push(2, packet);
+            }
+            stage.turn();
+        }
+        let mut meter = Meter::default();
+        let mut lost = 0;
+        let sounds: Vec<SwitchSound> = stage
+            .slots
+            .iter()
+            .filter_map(|slot| {
+                lost += u64::from(slot.made == Made::Filled && slot.number < 40);
+                meter.observe(slot, lost)
+            })
+            .collect();
+        let [sound] = sounds[..] else {
+            panic!("one switch: {sounds:?}");
+        };
+        let step = sound.level_step_db.map(|db| (db - 6.0).abs() < 1.0);
+        assert_eq!(step, (fade_ms > 0).then_some(true), "{sound:?}");
+        assert_eq!(sound.lost_ms, 60, "{sound:?}");
+        assert_eq!(stage.counters().lost, 3);
+        if gap_slots > 0 {
+            assert!((140..=240).contains(&sound.silence_ms), "{sound:?}");
+        } else {
+            assert_eq!(sound.silence_ms, 0, "{sound:?}");
+            assert!(sound.overlap_ms.abs_diff(fade_ms) <= 20, "{sound:?}");
+        }
+    }
 }

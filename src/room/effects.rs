@@ -211,6 +211,18 @@ impl Task {
             figures.log();
             metrics.handoff(&figures);
         }
+        if matches!(fact, Fact::DeadAirBegan { .. }) {
+            metrics.dead_air();
+        }
+        if matches!(
+            fact,
+            Fact::DeadAirEnded {
+                false_start: true,
+                ..
+            }
+        ) {
+            metrics.false_start();
+        }
         if matches!(fact, Fact::HolderLost { .. }) {
             metrics.holder_lost();
         }

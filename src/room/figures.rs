@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use audio::SwitchSound;
 use call::{Fact, HandoffId, SpecialistName};
 
 use crate::telemetry::HandoffFigures;
@@ -19,9 +20,17 @@ struct UnderWay {
     ready: Option<Instant>,
     granted: Option<Instant>,
     sounded: Option<Instant>,
+    sound: Option<SwitchSound>,
 }
 
 impl Figures {
+    /// Takes in what the change of voice sounded like; it is over before the handoff is.
+    pub(super) fn heard(&mut self, sound: SwitchSound) {
+        if let Some(under_way) = &mut self.0 {
+            under_way.sound = Some(sound);
+        }
+    }
+
     /// Takes in a fact; a handoff that ends by it gives its figures.
     pub(super) fn note(&mut self, now: Instant, fact: &Fact) -> Option<HandoffFigures> {
         if let Fact::HandoffStarted { handoff, from } = fact {
@@ -33,6 +42,7 @@ impl Figures {
                 ready: None,
                 granted: None,
                 sounded: None,
+                sound: None,
             });
             return None;
         }
@@ -58,6 +68,7 @@ impl Figures {
             ready,
             granted,
             sounded,
+            sound,
         } = self.0.take()?;
         let between =
             |from: Option<Instant>, to: Option<Instant>| Some(to?.saturating_duration_since(from?));
@@ -70,6 +81,7 @@ impl Figures {
             ready_to_grant: between(ready, granted),
             grant_to_first_frame: between(granted, sounded),
             whole: now.saturating_duration_since(asked),
+            sound,
         })
     }
 }
@@ -141,6 +153,11 @@ mod tests {
         assert_eq!(figures.note(at(5), &Fact::HandoffReady { handoff }), None);
         assert_eq!(figures.note(at(105), &granted(2)), None);
         assert_eq!(figures.note(at(135), &Fact::FirstFrame { epoch }), None);
+        let sound = SwitchSound {
+            overlap_ms: 120,
+            ..SwitchSound::default()
+        };
+        figures.heard(sound);
         let done = figures
             .note(at(255), &Fact::HandoffDone { handoff, epoch })
             .expect("it ends");
@@ -148,6 +165,7 @@ mod tests {
         assert_eq!(done.request_to_ready, Some(ms(5)));
         assert_eq!(done.ready_to_grant, Some(ms(100)));
         assert_eq!(done.grant_to_first_frame, Some(ms(30)));
+        assert_eq!(done.sound, Some(sound));
         assert_eq!((done.whole, done.result()), (ms(255), "done"));
         assert_eq!(
             figures.note(at(300), &Fact::HandoffDone { handoff, epoch }),

@@ -9,9 +9,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use audio::{
-    DeadAir, Fade, FadeStart, Input, Made, MixerError, Packet, Playout, PullReport, SAMPLE_RATE_HZ,
-    SILENCE_DBFS, Slot, SourceId, Switch, Taken, TrackId, Utterance, UtteranceConfig,
-    UtteranceEvent,
+    DeadAir, Fade, FadeStart, Input, Made, Meter, MixerError, Packet, Playout, PullReport,
+    SAMPLE_RATE_HZ, SILENCE_DBFS, Slot, SourceId, Switch, SwitchSound, Taken, TrackId, Utterance,
+    UtteranceConfig, UtteranceEvent,
 };
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -66,6 +66,8 @@ pub(super) enum Report {
     FirstSound(Input),
     /// The source is heard by the caller from this frame on.
     FirstHeard(Input),
+    /// One voice has given way to another, and this is what it sounded like; its [`Report::FadeDone`] follows.
+    Switched(SwitchSound),
     /// A fade is over, and its old side is gone.
     FadeDone(Switch),
     /// The source that is being heard has begun to talk.
@@ -110,6 +112,7 @@ impl Program {
         let task = Task {
             track,
             playout,
+            meter: Meter::default(),
             start: clock::now(),
             tracks: Vec::new(),
             newest_track: 0,
@@ -137,6 +140,7 @@ impl Program {
 struct Task {
     track: ProgramTrack,
     playout: Playout,
+    meter: Meter,
     /// When the playout's clock was at 0.
     start: Instant,
     tracks: Vec<Track>,
@@ -392,6 +396,9 @@ impl Task {
     }
 
     fn tell(&mut self, slot: &Slot) {
+        if let Some(sound) = self.meter.observe(slot, self.playout.counters().lost) {
+            report(&self.reports, Report::Switched(sound));
+        }
         if let Some(dead_air) = slot.dead_air {
             report(&self.reports, Report::DeadAir(dead_air));
         }

@@ -572,6 +572,7 @@ impl Task {
                     self.tell(Event::SpliceReached { handoff });
                 }
             }
+            Report::Switched(sound) => self.figures.heard(sound),
             Report::DeadAir(DeadAir::Began) => self.tell(Event::DeadAirBegan),
             Report::DeadAir(DeadAir::Ended { false_start }) => {
                 self.tell(Event::DeadAirEnded { false_start });

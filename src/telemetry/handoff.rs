@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use audio::SwitchSound;
 use tracing::{info, warn};
 
-/// How a handoff went. Times are those of the call's own events.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a handoff went. Times are those of the call's own events, and what was heard is
+/// measured from the program track itself.
+#[derive(Clone, Debug, PartialEq)]
 pub struct HandoffFigures {
     /// Its number within the call.
     pub handoff: u64,
@@ -23,6 +25,8 @@ pub struct HandoffFigures {
     pub grant_to_first_frame: Option<Duration>,
     /// From the request until it was complete or had failed.
     pub whole: Duration,
+    /// What the caller heard of it, if one voice gave way to another.
+    pub sound: Option<SwitchSound>,
 }
 
 impl HandoffFigures {
@@ -42,6 +46,7 @@ impl HandoffFigures {
             ready_to_grant,
             grant_to_first_frame,
             whole,
+            sound,
         } = self;
         let ms = |time: &Option<Duration>| time.map(|time| time.as_millis() as u64);
         let (ready_ms, splice_ms, audible_ms) = (
@@ -57,9 +62,23 @@ impl HandoffFigures {
                 from, to, reason, ready_ms, splice_ms, whole_ms, "handoff failed"
             );
         } else {
+            let silence_ms = sound.map(|sound| sound.silence_ms);
+            let overlap_ms = sound.map(|sound| sound.overlap_ms);
+            let level_step_db = sound.and_then(|sound| sound.level_step_db).map(f64::from);
+            let lost_ms = sound.map(|sound| sound.lost_ms);
             info!(
                 handoff,
-                from, to, ready_ms, splice_ms, audible_ms, whole_ms, "handoff done"
+                from,
+                to,
+                ready_ms,
+                splice_ms,
+                audible_ms,
+                silence_ms,
+                overlap_ms,
+                level_step_db,
+                lost_ms,
+                whole_ms,
+                "handoff done"
             );
         }
     }

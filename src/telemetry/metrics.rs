@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -38,6 +39,11 @@ struct Families {
     ready: Histogram,
     splice: Histogram,
     audible: Histogram,
+    silence: Histogram,
+    overlap: Histogram,
+    lost: Counter<f64, AtomicU64>,
+    dead_airs: Counter,
+    false_starts: Counter,
     rejected: Counter,
     misbehaved: Counter,
     losses: Counter,
@@ -108,6 +114,24 @@ impl Default for Metrics {
             0.001,
             14,
         );
+        let silence = seconds(
+            "handoff_silence_seconds",
+            "How long nobody was heard before the new voice of a handoff",
+            0.01,
+            10,
+        );
+        let overlap = seconds(
+            "handoff_overlap_seconds",
+            "How long two voices were heard at a handoff",
+            0.01,
+            10,
+        );
+        let lost = Counter::default();
+        registry.register(
+            "program_lost_seconds",
+            "Time of the program track, up to the last handoff, whose packets were missing without a pause",
+            lost.clone(),
+        );
         let mut count = |name: &str, help: &str| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -120,6 +144,14 @@ impl Default for Metrics {
         let misbehaved = count(
             "agents_misbehaved",
             "Reports of agents that did what they must not",
+        );
+        let dead_airs = count(
+            "dead_airs",
+            "Times that callers heard nobody for too long while somebody should have spoken",
+        );
+        let false_starts = count(
+            "dead_air_false_starts",
+            "Those of them in which a voice came as soon as the filler had begun",
         );
         let losses = count("holders_lost", "Holders of the baton that were lost");
         let nobody_left = count(
@@ -134,6 +166,11 @@ impl Default for Metrics {
             ready,
             splice,
             audible,
+            silence,
+            overlap,
+            lost,
+            dead_airs,
+            false_starts,
             rejected,
             misbehaved,
             losses,
@@ -179,6 +216,22 @@ impl Metrics {
                 histogram.observe(time.as_secs_f64());
             }
         }
+        if let Some(sound) = figures.sound {
+            let secs = |ms: u32| f64::from(ms) / 1_000.0;
+            families.silence.observe(secs(sound.silence_ms));
+            families.overlap.observe(secs(sound.overlap_ms));
+            families.lost.inc_by(secs(sound.lost_ms));
+        }
+    }
+
+    /// A caller has heard nobody for too long.
+    pub fn dead_air(&self) {
+        self.0.dead_airs.inc();
+    }
+
+    /// That was no dead air, only slow.
+    pub fn false_start(&self) {
+        self.0.false_starts.inc();
     }
 
     /// An event had no place in its call.
@@ -267,6 +320,7 @@ mod tests {
             ready_to_grant: None,
             grant_to_first_frame: Some(Duration::from_millis(30)),
             whole: Duration::from_millis(200),
+            sound: None,
         }
     }
 

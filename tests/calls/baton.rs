@@ -21,6 +21,7 @@ pub(crate) struct Config {
     timers: Vec<(&'static str, u32)>,
     store: String,
     sdk: Vec<(&'static str, u32)>,
+    audio: &'static str,
 }
 
 impl Config {
@@ -39,6 +40,7 @@ impl Config {
             // In the folder of the process.
             store: "{kind: embedded}".to_owned(),
             sdk: Vec::new(),
+            audio: "fade_ms: 60",
         }
     }
 
@@ -56,6 +58,12 @@ impl Config {
 
     pub(crate) fn max_calls(mut self, max_calls: u32) -> Self {
         self.max_calls = max_calls;
+        self
+    }
+
+    /// Options of the part `audio`.
+    pub(crate) fn audio(mut self, audio: &'static str) -> Self {
+        self.audio = audio;
         self
     }
 
@@ -78,12 +86,13 @@ impl Config {
             timers,
             store,
             sdk,
+            audio,
         } = self;
         let mut yaml = format!(
             "server: {{health_bind: '127.0.0.1:0', max_calls: {max_calls}, drain_grace_secs: 60}}\n\
              api: {{bind: '127.0.0.1:0'}}\n\
-             audio: {{fade_ms: 60}}\n\
              store: {store}\n\
+             audio: {{{audio}}}\n\
              entry: {}\n\
              routes: [{{from: '*', to: '*', splice: now}}]\n\
              specialists:\n",

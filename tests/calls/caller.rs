@@ -20,6 +20,7 @@ use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use livekit::webrtc::encoded::EncodedAudioStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -53,6 +54,8 @@ struct Ear {
     subscriptions: BTreeMap<String, Heard>,
     /// Everything that was ever subscribed to.
     history: Vec<Heard>,
+    /// Sequence number and RTP time of every packet of the first track.
+    packets: Vec<(u64, u64)>,
     reconnects: u32,
 }
 
@@ -100,6 +103,22 @@ impl Caller {
     pub(crate) fn others(&self) -> BTreeSet<String> {
         let others = self.room.remote_participants();
         others.into_keys().map(|identity| identity.0).collect()
+    }
+
+    /// What the packets of its first track left out since a mark: numbers, and time in milliseconds.
+    pub(crate) fn left_out(&self, mark: usize) -> (u64, u64) {
+        let ear = lock(&self.ear);
+        let pairs = ear.packets[mark..].windows(2);
+        pairs.fold((0, 0), |(numbers, ms), pair| {
+            let [(number, time), (next, next_time)] = [pair[0], pair[1]];
+            let skipped = (next_time - time).saturating_sub(960) / 48;
+            (numbers + (next - number).saturating_sub(1), ms + skipped)
+        })
+    }
+
+    /// Packets of its first track so far.
+    pub(crate) fn packets(&self) -> usize {
+        lock(&self.ear).packets.len()
     }
 
     /// Waits until this tone and no other is heard, for a while.
@@ -320,9 +339,12 @@ impl Listening {
             ear.history.push(heard);
             ear.history.len() == 1
         };
+        let tapped = track.clone();
         let reader = tokio::spawn(read(self.ear.clone(), sid.clone(), track));
         self.readers.insert(sid, reader);
         if first {
+            let taps = EncodedAudioStream::with_capacity(tapped.rtc_track(), 3_000);
+            tokio::spawn(tap(self.ear.clone(), taps));
             // The phone is answered.
             let status = HashMap::from([("sip.callStatus".to_owned(), "active".to_owned())]);
             let participant = self.room.local_participant();
@@ -356,6 +378,13 @@ async fn read(ear: Arc<Mutex<Ear>>, sid: String, track: RemoteAudioTrack) {
     let mut stream = NativeAudioStream::new(track.rtc_track(), SAMPLE_RATE_HZ as i32, 1);
     while let Some(frame) = stream.next().await {
         lock(&ear).mixer.push(&sid, &frame.data);
+    }
+}
+
+async fn tap(ear: Arc<Mutex<Ear>>, mut packets: EncodedAudioStream) {
+    while let Some(packet) = packets.next().await {
+        let place = (packet.sequence, packet.rtp_time_48k);
+        lock(&ear).packets.push(place);
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) struct Script {
     hz: u32,
     prepares: Prepares,
     misbehaviour: Misbehaviour,
+    pauses: bool,
 }
 
 /// A running specialist's worker, with all its jobs.
@@ -70,7 +71,15 @@ impl Script {
             hz,
             prepares: Prepares::AtOnce,
             misbehaviour: Misbehaviour::default(),
+            pauses: false,
         }
+    }
+
+    /// Publishes its track as any participant does, with DTX and RED, and pauses for a second after each.
+    pub(crate) fn stock_publisher(mut self) -> Self {
+        self.misbehaviour.stock_track = true;
+        self.pauses = true;
+        self
     }
 
     pub(crate) fn prepares(mut self, prepares: Prepares) -> Self {
@@ -84,6 +93,7 @@ impl Script {
             open_to_all: true,
             ungated: true,
             ignores_revoke: true,
+            ..Misbehaviour::default()
         };
         self
     }
@@ -95,6 +105,7 @@ impl Script {
             hz,
             prepares,
             misbehaviour,
+            pauses,
         } = self;
         let seen = Arc::new(Seen::default());
         let specialist = builder(server, name)
@@ -107,6 +118,7 @@ impl Script {
             Actor {
                 tone: Tone::new(hz, TONE_DBFS, baton_specialist::SAMPLE_RATE_HZ).unwrap(),
                 prepares,
+                pauses,
                 ungated: misbehaviour.ungated,
                 seen: shared.clone(),
             }
@@ -203,16 +215,20 @@ impl Drop for Cast {
 struct Actor {
     tone: Tone,
     prepares: Prepares,
+    pauses: bool,
     ungated: bool,
     seen: Arc<Seen>,
 }
 
 impl Actor {
     /// Sounds for as long as it may; without a gate for ever.
-    async fn sound(mut tone: Tone, call: Call, for_ever: bool) {
+    async fn sound(mut tone: Tone, call: Call, for_ever: bool, pauses: bool) {
         let speaker = call.speaker();
         let mut chunk = [0; CHUNK_SAMPLES];
-        loop {
+        for chunks in 1.. {
+            if pauses && chunks % 50 == 0 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
             tone.fill(&mut chunk);
             if speaker.write(&chunk).await.is_err() {
                 if !for_ever {
@@ -227,7 +243,7 @@ impl Actor {
 impl Agent for Actor {
     async fn joined(&mut self, call: &Call) {
         if self.ungated {
-            tokio::spawn(Self::sound(self.tone.clone(), call.clone(), true));
+            tokio::spawn(Self::sound(self.tone.clone(), call.clone(), true, false));
         }
         let (mut listener, seen) = (call.listen(), self.seen.clone());
         tokio::spawn(async move {
@@ -266,7 +282,7 @@ impl Agent for Actor {
     async fn granted(&mut self, call: &Call, grant: Grant) {
         self.seen.grants.lock().unwrap().push(grant.epoch.0);
         if !self.ungated {
-            Self::sound(self.tone.clone(), call.clone(), false).await;
+            Self::sound(self.tone.clone(), call.clone(), false, self.pauses).await;
         }
     }
 

@@ -24,6 +24,7 @@ async fn the_baton_goes_there_and_back_and_each_is_heard_and_hears_in_its_turn_a
     assert_eq!((there.holder.as_str(), there.epoch.0), ("billing", 2));
     caller.hears(BILLING_HZ).await;
     until("triage knows", || triage.revokes() == 1).await;
+    until("billing hears the caller", || billing.hears_within_ms(200)).await;
     let (of_triage, of_billing) = tokio::join!(
         triage.hears_caller(Duration::from_millis(500)),
         billing.hears_caller(Duration::from_millis(500))

@@ -20,6 +20,7 @@ mod handoff;
 mod journal_faults;
 mod load;
 mod operator;
+mod program;
 mod reconnect;
 mod resume;
 mod rogue;

@@ -22,7 +22,16 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts a server and a registered Baton.
     pub(crate) async fn set(config: &Config) -> Self {
-        Self::set_on(LivekitServer::start().unwrap(), config).await
+        Self::set_with_faults(config, "").await
+    }
+
+    /// The same with something of Baton switched off.
+    pub(crate) async fn set_with_faults(config: &Config, faults: &str) -> Self {
+        let server = LivekitServer::start().unwrap();
+        let environment = [("BATON_TEST_FAULTS", faults)];
+        let baton = Baton::start(config, &credentials(&server), &environment).await;
+        baton.registered().await;
+        Self { baton, server }
     }
 
     /// The same with rooms that are closed 2 s after the last one who is no agent has left.

@@ -63,6 +63,8 @@ pub struct Misbehaviour {
     pub ungated: bool,
     /// It ignores that the baton is taken away.
     pub ignores_revoke: bool,
+    /// Its track is published as a participant publishes that knows nothing of Baton: with DTX and RED.
+    pub stock_track: bool,
 }
 
 impl Specialist {

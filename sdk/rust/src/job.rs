@@ -96,7 +96,7 @@ async fn take_part<A: Agent>(
         &url,
         access_token.expose(),
         baton.orchestrator.as_str(),
-        misbehaviour.open_to_all,
+        misbehaviour,
     )
     .await?;
 

@@ -22,6 +22,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
+use crate::builder::Misbehaviour;
 use crate::listener::CallerAudio;
 use crate::voice::Voice;
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
@@ -42,7 +43,7 @@ pub(crate) struct Connection {
     room: Room,
     events: mpsc::UnboundedReceiver<RoomEvent>,
     orchestrator: String,
-    open_to_all: bool,
+    misbehaviour: Misbehaviour,
     source: NativeAudioSource,
     track: LocalAudioTrack,
     /// Of the caller, once known; it stays when the caller is away.
@@ -111,7 +112,7 @@ impl Connection {
         url: &str,
         access_token: &str,
         orchestrator: &str,
-        open_to_all: bool,
+        misbehaviour: Misbehaviour,
     ) -> Result<Self, ConnectionError> {
         let mut options = RoomOptions::default();
         options.auto_subscribe = false;
@@ -130,7 +131,7 @@ impl Connection {
             room,
             events,
             orchestrator: orchestrator.to_owned(),
-            open_to_all,
+            misbehaviour,
             source,
             track,
             caller: None,
@@ -147,8 +148,8 @@ impl Connection {
             allowed_track_sids: Vec::new(),
         };
         let participant = self.room.local_participant();
-        let closing =
-            participant.set_track_subscription_permissions(self.open_to_all, vec![allowed]);
+        let closing = participant
+            .set_track_subscription_permissions(self.misbehaviour.open_to_all, vec![allowed]);
         within("closing the track permission", SEND_MAX, closing).await
     }
 
@@ -156,8 +157,8 @@ impl Connection {
     /// first word.
     pub(crate) async fn publish(&self) -> Result<String, ConnectionError> {
         let options = TrackPublishOptions {
-            dtx: false,
-            red: false,
+            dtx: self.misbehaviour.stock_track,
+            red: self.misbehaviour.stock_track,
             source: TrackSource::Microphone,
             ..TrackPublishOptions::default()
         };

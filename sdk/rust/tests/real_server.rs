@@ -616,6 +616,7 @@ async fn a_rogue_is_open_to_the_caller_and_sounds_without_the_baton() {
         open_to_all: true,
         ungated: true,
         ignores_revoke: true,
+        ..Misbehaviour::default()
     };
     let mut scene = Scene::start_misbehaved(|_| {}, misbehaviour).await;
     assert!(matches!(scene.baton.next_body().await, Body::Hello(_)));
