@@ -139,10 +139,14 @@ impl Task {
                 ms,
             } => {
                 let fade = match self.deps.curve {
-                    _ if self.deps.faults.fade_off => Fade::CUT,
                     Curve::EqualPower => Fade::equal_power(ms),
                     Curve::Linear => Fade::linear(ms),
                     Curve::Cut => Fade::CUT,
+                };
+                let fade = if self.deps.faults.fade_off {
+                    Fade::CUT
+                } else {
+                    fade
                 };
                 let (from, to) = (self.peers.source(&from), self.input(&to, epoch));
                 self.program.order(Order::Fade { from, to, fade }).await;
