@@ -4,6 +4,7 @@
 //! what it is doing. It never needs what it is about to build.
 
 mod artifacts;
+mod bench;
 mod demo;
 mod engine_sources;
 mod engine_tests;
@@ -42,6 +43,9 @@ cargo xtask COMMAND
                      fails is kept in src/wire/tests/seeds.txt
   sim audio [--switches N] [--seed N] [--threads N]
                      switch between voices over a bad network in virtual time and check every slot of the program track
+  bench context [--items N] [--out FILE]
+                     what conversation and state cost: from grant to context applied on a simulated line, processor time
+                     and memory of appends, 5,000 patches; a table, and target/bench/context.json
   packages [--record] [GROUP ...]
                      check the converters and the vCon with the real packages of livekit, pipecat, crewai, vcon; each
                      group is installed when it is asked for; `--record` records their conversations anew
@@ -73,6 +77,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "engine-tests" => engine_tests::run(rest),
         "probe" => probe::run(rest),
         "sim" => sim::run(rest),
+        "bench" => bench::run(rest),
         "packages" => packages::run(rest),
         "setup" => no_more(rest).and_then(|()| setup::run()),
         "help" | "--help" | "-h" => {
