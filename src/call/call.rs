@@ -11,6 +11,7 @@ use crate::digits::Digits;
 use crate::event::{Event, ParticipantKind};
 use crate::gates::Gates;
 use crate::ids::{CallId, DispatchId, Epoch, HandoffId, Identity, SpecialistName};
+use crate::known::Known;
 use crate::outcome::{EndReason, RejectReason};
 use crate::phase::{Phase, SwitchStep};
 use crate::plan::Plan;
@@ -19,6 +20,7 @@ use crate::recovery::Recovery;
 use crate::roster::Roster;
 use crate::snapshot::{Counts, Snapshot};
 use crate::timer::Timer;
+use crate::triggers::Watch;
 
 /// One call: give it events and the time, carry out its commands.
 ///
@@ -33,6 +35,8 @@ pub struct Call {
     pub(crate) roster: Roster,
     pub(crate) gates: Gates,
     pub(crate) recovery: Recovery,
+    pub(crate) known: Known,
+    pub(crate) watch: Watch,
     /// Who holds the baton, or held it last.
     pub(crate) last: Option<SpecialistName>,
     /// Who held it before `last`.
@@ -64,6 +68,8 @@ impl Call {
                 ..Gates::default()
             },
             recovery: Recovery::new(entry),
+            known: Known::new(now),
+            watch: Watch::new(now),
             last: None,
             previous: None,
             digits: Digits::default(),
@@ -85,6 +91,9 @@ impl Call {
         let mut turn = Turn { now, out };
         self.dispatch_event(&mut turn, event);
         if self.ended.is_none() {
+            self.apply_rules(&mut turn);
+        }
+        if self.ended.is_none() {
             self.reconcile(&mut turn);
         }
     }
@@ -94,6 +103,9 @@ impl Call {
         let mut turn = Turn { now, out };
         while let Some((_, timer)) = self.poll_timeout().filter(|(deadline, _)| *deadline <= now) {
             self.fire(&mut turn, timer);
+            if self.ended.is_none() {
+                self.apply_rules(&mut turn);
+            }
             if self.ended.is_none() {
                 self.reconcile(&mut turn);
             }
@@ -109,6 +121,7 @@ impl Call {
             self.phase_timeout(),
             self.caller.poll_timeout(),
             self.roster.poll_timeout(),
+            self.rules_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -239,6 +252,10 @@ impl Call {
                 });
             }
             Event::DtmfPressed { identity, digit } => self.pressed(turn, &identity, digit),
+            Event::Talking { identity, talking } => self.talks(turn, &identity, talking),
+            Event::StateChanged { state, version } => self.known.state_changed(state, version),
+            Event::CallerKnown { facts } => self.known.caller = facts,
+            Event::Clock { time } => self.known.time = time,
             Event::Unresponsive { identity } => self.unresponsive(turn, &identity),
             Event::Misbehaved { identity, what } => self.misbehaved(turn, identity, what),
             Event::Stop => self.end(turn, EndReason::Stopped),
@@ -258,6 +275,7 @@ impl Call {
             Timer::Switch => self.switch_timed_out(turn),
             Timer::Fade => self.finish_switch(turn),
             Timer::Hold => self.recover(turn),
+            Timer::Rule(number) => self.rule_timed_out(turn, number),
             Timer::Join(dispatch) => self.join_timed_out(turn, dispatch),
             Timer::Hello(dispatch) => self.hello_timed_out(turn, dispatch),
             Timer::Ready(dispatch) => self.ready_timed_out(turn, dispatch),

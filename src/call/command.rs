@@ -373,6 +373,11 @@ pub enum Fact {
         /// Whether it was no dead air, only slow.
         false_start: bool,
     },
+    /// A rule asks for a handoff.
+    RuleFired {
+        /// Its place among the rules, from 0.
+        rule: usize,
+    },
     /// A participant did what it must not.
     Misbehaved {
         /// Who.

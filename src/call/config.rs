@@ -5,14 +5,18 @@
 
 use std::collections::BTreeMap;
 
+use rules::Condition;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AgentName, SpecialistName};
+use crate::event::Target;
+use crate::ids::{AgentName, Digit, SpecialistName};
 
 /// How many specialists a call may know.
 pub const SPECIALISTS_MAX: usize = 1_024;
 /// How many routes a call may know.
 pub const ROUTES_MAX: usize = 16_384;
+/// How many rules a call may know.
+pub const RULES_MAX: usize = 256;
 /// The longest crossfade, in milliseconds.
 pub const FADE_MS_MAX: u32 = 2_000;
 /// The longest any timer may be set to, in milliseconds: a day.
@@ -27,6 +31,8 @@ pub struct CallConfig {
     pub specialists: BTreeMap<SpecialistName, SpecialistConfig>,
     /// Who may follow whom: the first route that matches decides. At most [`ROUTES_MAX`].
     pub routes: Vec<Route>,
+    /// Handoffs that nobody asks for: the first rule that applies fires. At most [`RULES_MAX`].
+    pub rules: Vec<Rule>,
     /// Whether the holder may hand back to the previous one without a route that says so.
     pub hand_back: bool,
     /// Whom to try, in this order, when nobody holds the baton any more.
@@ -47,6 +53,7 @@ impl CallConfig {
             entry,
             specialists: specialists.into_iter().collect(),
             routes: vec![Route::default()],
+            rules: Vec::new(),
             hand_back: true,
             fallbacks: vec![
                 Fallback::AnotherInstance,
@@ -127,6 +134,8 @@ pub struct Route {
     pub from: Names,
     /// Targets it applies to.
     pub to: Names,
+    /// What must hold; a route whose condition does not hold is passed over.
+    pub when: Option<Condition>,
     /// Where the old voice may be cut.
     pub splice: Splice,
     /// Length of the crossfade in milliseconds; 0 cuts.
@@ -149,11 +158,70 @@ impl Default for Route {
         Self {
             from: Names::Any,
             to: Names::Any,
+            when: None,
             splice: Splice::default(),
             fade_ms: 120,
             opening: Opening::Continue,
             tools_wait_ms: 5_000,
             description: None,
+        }
+    }
+}
+
+/// A handoff that nobody asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// What sets it off.
+    pub on: Trigger,
+    /// Holders it applies to.
+    pub from: Names,
+    /// What else must hold.
+    pub when: Option<Condition>,
+    /// To whom the baton goes.
+    pub to: Target,
+    /// Why, for the one that takes over.
+    pub reason: String,
+}
+
+/// What sets a rule off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// The caller presses this key.
+    Digit(Digit),
+    /// The holder has spoken, and the caller has not answered for so long.
+    CallerSilent {
+        /// How long, in milliseconds.
+        ms: u64,
+    },
+    /// It is the holder's turn to speak, and it has not for so long.
+    HolderSilent {
+        /// How long, in milliseconds.
+        ms: u64,
+    },
+    /// The holder has had the baton for so long.
+    HolderFor {
+        /// How long, in milliseconds.
+        ms: u64,
+    },
+    /// So many handoffs on request have failed since the holder has the baton.
+    HandoffsFailed {
+        /// How many, at least 1.
+        count: u32,
+    },
+    /// The holder is lost: the target is tried before the fallbacks.
+    HolderFailed,
+    /// The rule's condition has become true; it is looked at whenever the state changes or the baton moves.
+    State,
+}
+
+impl Trigger {
+    /// The time after which it is set off, if time does that.
+    pub(crate) fn ms(self) -> Option<u64> {
+        match self {
+            Self::CallerSilent { ms } | Self::HolderSilent { ms } | Self::HolderFor { ms } => {
+                Some(ms)
+            }
+            Self::Digit(_) | Self::HandoffsFailed { .. } | Self::HolderFailed | Self::State => None,
         }
     }
 }
@@ -308,6 +376,9 @@ pub struct Limits {
     pub losses_max: u32,
     /// How often the fallbacks are tried again after all of them failed; then the call ends.
     pub hold_rounds_max: u32,
+    /// How long a holder must have had the baton before it goes back to where it came from, in milliseconds, unless an
+    /// operator asks; 0 for no time. So two specialists do not throw a caller to and fro.
+    pub cool_down_ms: u64,
 }
 
 impl Default for Limits {
@@ -317,6 +388,7 @@ impl Default for Limits {
             instances_max: 32,
             losses_max: 8,
             hold_rounds_max: 2,
+            cool_down_ms: 0,
         }
     }
 }

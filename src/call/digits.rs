@@ -2,7 +2,8 @@
 //!
 //! Digits are broadcast in the room and anybody can send one: only the pinned caller's count. Each goes to the holder,
 //! and again to whoever is granted the baton before a holder has taken its grant: a digit that is pressed through a
-//! switch reaches the one that the caller then hears, and one that is pressed while nobody holds waits for the next.
+//! switch reaches the one that the caller then hears, and one that is pressed while nobody holds waits for the next. A
+//! digit that sets off a rule is given to nobody.
 
 use std::collections::VecDeque;
 
@@ -45,6 +46,9 @@ impl Call {
         if self.caller.identity() != Some(identity) {
             self.counts.digits_forged += 1;
             self.reject(turn, None, RejectReason::NotCaller);
+            return;
+        }
+        if self.digit_rule(turn, digit) {
             return;
         }
         self.digits.pressed += 1;

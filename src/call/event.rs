@@ -4,7 +4,11 @@
 //! server stamped, of kind AGENT, and was bound by its ticket. Everything else about an event may be late, repeated,
 //! out of place or nonsense; the call sorts that out.
 
+use std::sync::Arc;
+
+use rules::{CallerFacts, LocalTime};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::config::Splice;
 use crate::ids::{Digit, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
@@ -132,6 +136,30 @@ pub enum Event {
         identity: Identity,
         /// Which.
         digit: Digit,
+    },
+    /// The caller, or the holder, has begun or ceased to speak.
+    Talking {
+        /// Who.
+        identity: Identity,
+        /// Whether it speaks now.
+        talking: bool,
+    },
+    /// The shared state has a new version. An older one than the last is passed over.
+    StateChanged {
+        /// The whole of it.
+        state: Arc<Json>,
+        /// Which version, from 1.
+        version: u64,
+    },
+    /// What is known of the caller has changed.
+    CallerKnown {
+        /// All that is known.
+        facts: Arc<CallerFacts>,
+    },
+    /// What the clocks show, at the call's start and each minute since.
+    Clock {
+        /// The time in the configured zone.
+        time: LocalTime,
     },
     /// A specialist is in the room but no longer answers (heartbeats, resends exhausted).
     Unresponsive {

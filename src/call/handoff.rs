@@ -38,6 +38,7 @@ impl Call {
         let Route {
             from: _,
             to: _,
+            when: _,
             splice: routed,
             fade_ms,
             opening,
@@ -246,6 +247,9 @@ impl Call {
         reason: FailReason,
     ) {
         self.counts.handoffs_failed += 1;
+        if let Cause::Request { .. } = handoff.cause {
+            self.watch.handoff_failed();
+        }
         turn.record(Fact::HandoffFailed {
             handoff: handoff.id,
             reason: reason.clone(),

@@ -51,6 +51,12 @@
 //! that may be made is answered by exactly one [`Command::HandoffResult`]: refused ([`RefuseReason`]: another is under
 //! way, no such target, no route, ...), failed ([`FailReason`]; the baton is where it was) or done.
 //!
+//! A route may have a condition, a [`Condition`] over what the shell has told of the caller, the state and the clock:
+//! a route whose condition does not hold is passed over, and one that has no answer refuses the request.
+//!
+//! A [`Rule`] asks without being asked: for a key, a silence, a change of the state, too long a time, failed handoffs.
+//! It needs no route; where one fits, it says how the baton moves. Rules are looked at only while the call is `Active`.
+//!
 //! # One specialist
 //!
 //! [`Stage`] tells its life. It is bound to its dispatch by a ticket, which the shell checks; nobody else is heard. What
@@ -133,6 +139,7 @@ mod event;
 mod gates;
 mod handoff;
 mod ids;
+mod known;
 mod life;
 mod loss;
 mod memory;
@@ -149,12 +156,14 @@ mod snapshot;
 mod switch;
 mod targets;
 mod timer;
+mod triggers;
 
 pub use call::Call;
 pub use command::{Command, Fact};
 pub use config::{
-    After, CallConfig, FADE_MS_MAX, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX, Route,
-    RouteNumber, SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
+    After, CallConfig, FADE_MS_MAX, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX,
+    RULES_MAX, Route, RouteNumber, Rule, SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX,
+    Timers, Trigger,
 };
 pub use event::{Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, Target};
 pub use ids::{
@@ -168,6 +177,9 @@ pub use outcome::{
 pub use phase::{Cause, Handoff, Holder, Phase, PhaseName, SwitchStep};
 pub use plan::{ConfigError, Plan};
 pub use ready::{Awaited, ReadyStep, ReadyWait};
+pub use rules::{
+    CallerFacts, Condition, ConditionError, EvaluationError, Facts, LocalTime, sample,
+};
 pub use snapshot::{CallerView, Counts, Snapshot, SpecialistView, Stage, WasAt};
 pub use targets::{DESCRIPTION_BYTES_MAX, NamedTarget, TARGETS_MAX, Targets};
 pub use timer::Timer;

@@ -9,6 +9,7 @@ use crate::caller::{Caller, Hears};
 use crate::command::Fact;
 use crate::event::ParticipantKind;
 use crate::ids::{DispatchId, Epoch, HandoffId, Identity, SpecialistName};
+use crate::outcome::RefuseReason;
 use crate::phase::{Cause, Handoff, Phase};
 use crate::snapshot::{Counts, Stage};
 
@@ -135,10 +136,13 @@ impl Memory {
                     running.target = Some(*dispatch);
                 }
             }
-            Fact::HandoffRefused {
-                asker: _,
-                reason: _,
-            } => self.counts.refused += 1,
+            Fact::HandoffRefused { asker: _, reason } => {
+                self.counts.refused += 1;
+                if let RefuseReason::NoAnswer { .. } = reason {
+                    self.counts.conditions_failed += 1;
+                }
+            }
+            Fact::RuleFired { rule: _ } => self.counts.rules_fired += 1,
             Fact::Granted {
                 dispatch,
                 handoff,

@@ -64,6 +64,32 @@ pub enum RefuseReason {
         /// Where routes lead, at most eight of them.
         reachable: Vec<SpecialistName>,
     },
+    /// The condition of the route does not hold.
+    #[error("the way from {from} to {to} is closed: `{condition}` does not hold")]
+    Closed {
+        /// The holder.
+        from: SpecialistName,
+        /// The target.
+        to: SpecialistName,
+        /// The condition of the first route that fits.
+        condition: String,
+    },
+    /// The condition of the route has no answer.
+    #[error("`{condition}` has no answer: {error}")]
+    NoAnswer {
+        /// The condition.
+        condition: String,
+        /// Why.
+        error: String,
+    },
+    /// The baton has only just come from the target.
+    #[error("the baton has only just come from {to}, it may go back in {left_ms} ms")]
+    CoolingDown {
+        /// The target.
+        to: SpecialistName,
+        /// How long it still has to stay, in milliseconds.
+        left_ms: u64,
+    },
     /// Nobody has held the baton before.
     #[error("nobody held the baton before")]
     NoPrevious,
@@ -279,6 +305,9 @@ impl RefuseReason {
             Self::NoRoute { .. } => "no_route",
             Self::NoPrevious => "no_previous",
             Self::TooMany { .. } => "too_many",
+            Self::Closed { .. } => "closed",
+            Self::NoAnswer { .. } => "no_answer",
+            Self::CoolingDown { .. } => "cooling_down",
         }
     }
 }

@@ -1,9 +1,10 @@
 //! A configuration that has been checked.
 
 use crate::config::{
-    After, CallConfig, FADE_MS_MAX, Fallback, Limits, Names, ROUTES_MAX, Route, RouteNumber,
-    SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
+    After, CallConfig, FADE_MS_MAX, Fallback, Limits, Names, ROUTES_MAX, RULES_MAX, Route,
+    RouteNumber, SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
 };
+use crate::event::Target;
 use crate::ids::SpecialistName;
 use crate::near::near_match;
 
@@ -47,6 +48,25 @@ pub enum ConfigError {
     /// Too many specialists.
     #[error("{count} specialists are more than {SPECIALISTS_MAX}")]
     TooManySpecialists {
+        /// How many there are.
+        count: usize,
+    },
+    /// A rule names nobody.
+    #[error(
+        "rule {index} names specialist {name:?}, which is not defined{}",
+        near_text(near)
+    )]
+    UnknownInRule {
+        /// The rule's place in the list, from 0.
+        index: usize,
+        /// The name that was given.
+        name: SpecialistName,
+        /// The closest name there is.
+        near: Option<SpecialistName>,
+    },
+    /// Too many rules.
+    #[error("{count} rules are more than {RULES_MAX}")]
+    TooManyRules {
         /// How many there are.
         count: usize,
     },
@@ -119,18 +139,18 @@ impl Plan {
 
     /// The first route from `from` to `to`.
     pub fn route(&self, from: &SpecialistName, to: &SpecialistName) -> Option<&Route> {
-        self.numbered_route(from, to).map(|(_, route)| route)
+        self.routes(from, to).next().map(|(_, route)| route)
     }
 
-    /// The first route from `from` to `to`, and its number.
-    pub(crate) fn numbered_route(
-        &self,
-        from: &SpecialistName,
-        to: &SpecialistName,
-    ) -> Option<(RouteNumber, &Route)> {
-        let mut routes = self.config.routes.iter().enumerate();
+    /// The routes from `from` to `to` with their numbers, the first first.
+    pub(crate) fn routes<'a, 'n>(
+        &'a self,
+        from: &'n SpecialistName,
+        to: &'n SpecialistName,
+    ) -> impl Iterator<Item = (RouteNumber, &'a Route)> + use<'a, 'n> {
+        let routes = self.config.routes.iter().enumerate();
         routes
-            .find(|(_, route)| route.from.contains(from) && route.to.contains(to))
+            .filter(move |(_, route)| route.from.contains(from) && route.to.contains(to))
             .map(|(index, route)| (RouteNumber(index), route))
     }
 
@@ -161,6 +181,10 @@ impl Plan {
         if count > ROUTES_MAX {
             return Err(ConfigError::TooManyRoutes { count });
         }
+        let count = self.config.rules.len();
+        if count > RULES_MAX {
+            return Err(ConfigError::TooManyRules { count });
+        }
         let instances_max = self.config.limits.instances_max;
         if instances_max < 2 {
             return Err(ConfigError::TooFewInstances { instances_max });
@@ -178,6 +202,19 @@ impl Plan {
                 if let Some((name, near)) = names.iter().find_map(|name| self.unknown(name)) {
                     return Err(ConfigError::UnknownInRoute { index, name, near });
                 }
+            }
+        }
+        for (index, rule) in self.config.rules.iter().enumerate() {
+            let from = match &rule.from {
+                Names::Any => &[],
+                Names::Only(names) => names.as_slice(),
+            };
+            let to = match &rule.to {
+                Target::Specialist(name) => Some(name),
+                Target::Previous => None,
+            };
+            if let Some((name, near)) = from.iter().chain(to).find_map(|name| self.unknown(name)) {
+                return Err(ConfigError::UnknownInRule { index, name, near });
             }
         }
         for (index, fallback) in self.config.fallbacks.iter().enumerate() {
@@ -198,6 +235,11 @@ impl Plan {
         };
         for (timer, ms) in self.config.timers.named() {
             in_range(timer, ms)?;
+        }
+        for rule in &self.config.rules {
+            if let Some(ms) = rule.on.ms() {
+                in_range("the time of a rule", ms)?;
+            }
         }
         for specialist in self.config.specialists.values() {
             if let After::Park { park_ms } = specialist.after {

@@ -3,6 +3,8 @@
 //! The fallbacks of the configuration are tried in their order, each specialist once; when all have failed, the call
 //! holds and tries them again, a bounded number of times, and then ends.
 
+use std::time::Instant;
+
 use crate::call::{Call, Turn};
 use crate::command::{Command, Fact};
 use crate::config::{Fallback, Lifetime, Opening};
@@ -19,7 +21,7 @@ use crate::snapshot::Stage;
 pub(crate) struct Recovery {
     /// Whose place is to be taken.
     pub(crate) lost: SpecialistName,
-    /// Who was tried in this round; at most as many as there are fallbacks.
+    /// Who was tried in this round; at most as many as there are specialists.
     pub(crate) tried: Vec<SpecialistName>,
     /// How many rounds have failed.
     pub(crate) round: u32,
@@ -99,7 +101,7 @@ impl Call {
     /// Tries the next fallback.
     pub(crate) fn recover(&mut self, turn: &mut Turn<'_>) {
         self.enter(turn, Phase::Idle { retry_at: None });
-        if let Some(next) = self.next_fallback() {
+        if let Some(next) = self.next_fallback(turn.now) {
             self.recovery.tried.push(next.clone());
             let route = Self::unrouted(Opening::Continue);
             let reason = format!("fallback for {}", self.recovery.lost);
@@ -119,8 +121,9 @@ impl Call {
         };
     }
 
-    fn next_fallback(&self) -> Option<SpecialistName> {
+    fn next_fallback(&self, now: Instant) -> Option<SpecialistName> {
         let config = self.plan.config();
+        let ruled = self.rules_for_lost(now, &self.recovery.lost);
         let named = config
             .fallbacks
             .iter()
@@ -131,8 +134,9 @@ impl Call {
                 Fallback::Entry => Some(&config.entry),
                 Fallback::Specialist(name) => Some(name),
             });
-        named
-            .into_iter()
+        ruled
+            .iter()
+            .chain(named)
             .find(|name| !self.recovery.tried.contains(name))
             .cloned()
     }

@@ -1,5 +1,9 @@
 //! A request for a handoff: who may make it, whom it means, and whether a route allows it.
 
+use std::time::{Duration, Instant};
+
+use rules::EvaluationError;
+
 use crate::call::{Call, Turn, clip};
 use crate::command::{Command, Fact};
 use crate::config::{Route, RouteNumber};
@@ -15,6 +19,21 @@ const REACHABLE_MAX: usize = 8;
 
 /// A route and its number; without one, what is used where no route says otherwise.
 type Routed = (Option<RouteNumber>, Route);
+
+/// What routes say of a handoff.
+enum Way<'a> {
+    /// This one decides.
+    Open(RouteNumber, &'a Route),
+    /// This condition does not hold, and no other route fits.
+    Closed { condition: String },
+    /// This condition has no answer.
+    NoAnswer {
+        condition: String,
+        error: EvaluationError,
+    },
+    /// No route fits.
+    None,
+}
 
 impl Call {
     pub(crate) fn requested(&mut self, turn: &mut Turn<'_>, request: HandoffRequest) {
@@ -36,7 +55,7 @@ impl Call {
             self.reject(turn, identity, reason);
             return;
         }
-        let (to, routed) = match self.resolve(target) {
+        let (to, routed) = match self.resolve(turn.now, &asker, target, &reason) {
             Ok(resolved) => resolved,
             Err(reason) => {
                 self.counts.refused += 1;
@@ -44,6 +63,9 @@ impl Call {
                     asker: asker.clone(),
                     reason: reason.clone(),
                 });
+                if let RefuseReason::NoAnswer { .. } = reason {
+                    self.counts.conditions_failed += 1;
+                }
                 let outcome = Outcome::Refused(reason);
                 turn.push(Command::HandoffResult {
                     asker,
@@ -55,6 +77,7 @@ impl Call {
             }
         };
         self.counts.handoffs_started += 1;
+        self.known.tried(&to);
         let from = match &self.phase {
             Phase::Active { holder } => Some(holder.clone()),
             Phase::Idle { .. }
@@ -110,7 +133,13 @@ impl Call {
     }
 
     /// Whom a request means, and by which route.
-    fn resolve(&self, target: Target) -> Result<(SpecialistName, Routed), RefuseReason> {
+    fn resolve(
+        &self,
+        now: Instant,
+        asker: &Asker,
+        target: Target,
+        reason: &str,
+    ) -> Result<(SpecialistName, Routed), RefuseReason> {
         let (to, back) = match target {
             Target::Specialist(name) => (name, false),
             Target::Previous => (self.previous.clone().ok_or(RefuseReason::NoPrevious)?, true),
@@ -138,14 +167,74 @@ impl Call {
         if *from == to {
             return Err(RefuseReason::AlreadyHolder { name: to });
         }
-        match self.plan.numbered_route(from, &to) {
-            Some((number, route)) => Ok((to, (Some(number), route.clone()))),
-            None if back && self.plan.config().hand_back => Ok((to, Routed::default())),
-            None => Err(RefuseReason::NoRoute {
+        if let Some(left_ms) = self.cooling_down(now, asker, &to) {
+            return Err(RefuseReason::CoolingDown { to, left_ms });
+        }
+        match self.way(now, from, &to, reason) {
+            Way::Open(number, route) => Ok((to, (Some(number), route.clone()))),
+            Way::NoAnswer { condition, error } => Err(RefuseReason::NoAnswer {
+                condition,
+                error: error.to_string(),
+            }),
+            Way::Closed { .. } | Way::None if *asker == Asker::Rule => Ok((to, Routed::default())),
+            Way::Closed { condition } => Err(RefuseReason::Closed {
+                from: from.clone(),
+                to,
+                condition,
+            }),
+            Way::None if back && self.plan.config().hand_back => Ok((to, Routed::default())),
+            Way::None => Err(RefuseReason::NoRoute {
                 reachable: self.plan.reachable(from, REACHABLE_MAX),
                 from: from.clone(),
                 to,
             }),
         }
+    }
+
+    /// The first route that fits and whose condition holds.
+    fn way(
+        &self,
+        now: Instant,
+        from: &SpecialistName,
+        to: &SpecialistName,
+        reason: &str,
+    ) -> Way<'_> {
+        let mut closed = None;
+        for (number, route) in self.plan.routes(from, to) {
+            let Some(condition) = &route.when else {
+                return Way::Open(number, route);
+            };
+            let source = || condition.source().to_owned();
+            match condition.evaluate(&self.facts(now, from, to, reason)) {
+                Ok(true) => return Way::Open(number, route),
+                Ok(false) => {
+                    closed.get_or_insert_with(source);
+                }
+                Err(error) => {
+                    let condition = source();
+                    return Way::NoAnswer { condition, error };
+                }
+            }
+        }
+        match closed {
+            Some(condition) => Way::Closed { condition },
+            None => Way::None,
+        }
+    }
+
+    /// How long the baton has to stay before it goes back to where it came from, in milliseconds.
+    fn cooling_down(&self, now: Instant, asker: &Asker, to: &SpecialistName) -> Option<u64> {
+        match asker {
+            Asker::Operator => return None,
+            Asker::Specialist { .. } | Asker::Rule => {}
+        }
+        if self.previous.as_ref() != Some(to) {
+            return None;
+        }
+        let over = self.watch.since + Duration::from_millis(self.plan.limits().cool_down_ms);
+        let left = over.checked_duration_since(now)?;
+        u64::try_from(left.as_millis())
+            .ok()
+            .filter(|left| *left > 0)
     }
 }

@@ -10,6 +10,7 @@ use crate::config::{After, Lifetime};
 use crate::digits::Digits;
 use crate::gates::Gates;
 use crate::ids::{CallId, DispatchId, Epoch};
+use crate::known::Known;
 use crate::memory::{Memory, RememberedCaller, RememberedHandoff, RememberedSpecialist};
 use crate::outcome::{FailReason, LossReason};
 use crate::phase::{Holder, Phase, SwitchStep};
@@ -17,6 +18,7 @@ use crate::plan::Plan;
 use crate::recovery::Recovery;
 use crate::roster::{Instance, Roster};
 use crate::snapshot::{Stage, WasAt};
+use crate::triggers::Watch;
 
 /// By how much the epoch grows: it passes over grants that took effect while they could not be recorded.
 const EPOCH_LEAP: u64 = 100;
@@ -76,6 +78,8 @@ impl Call {
                 ..Gates::default()
             },
             recovery,
+            known: Known::new(now),
+            watch: Watch::resumed(now, counts.handoffs_done),
             last,
             previous,
             digits: Digits::resumed(Epoch(epoch.0.saturating_add(EPOCH_LEAP))),

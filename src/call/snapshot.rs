@@ -172,4 +172,8 @@ pub struct Counts {
     pub false_starts: u64,
     /// Digits of somebody else than the caller.
     pub digits_forged: u64,
+    /// Requests that were refused because a condition had no answer.
+    pub conditions_failed: u64,
+    /// Rules that asked for a handoff.
+    pub rules_fired: u64,
 }

@@ -260,6 +260,7 @@ impl Call {
             self.previous = self.last.replace(handoff.to.clone());
         }
         self.recovery.done(handoff.to.clone());
+        self.known.moved();
         self.counts.handoffs_done += 1;
         turn.record(Fact::HandoffDone {
             handoff: handoff.id,

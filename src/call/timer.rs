@@ -23,6 +23,8 @@ pub enum Timer {
     Fade,
     /// Nobody has the baton: the fallbacks are tried again.
     Hold,
+    /// The time of a rule has come.
+    Rule(usize),
     /// A specialist did not join.
     Join(DispatchId),
     /// A specialist did not say Hello.

@@ -440,6 +440,7 @@ fn record(fact: &Fact) {
         Fact::DeadAirEnded { epoch, false_start } => {
             info!(epoch = epoch.0, false_start, "dead air over");
         }
+        Fact::RuleFired { rule } => info!(rule, "rule asks for a handoff"),
         Fact::Misbehaved {
             identity,
             what,

@@ -1,7 +1,7 @@
 //! An expression that is true or false of a call.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cel::{Context, Env, ExecutionError, Program, Value};
 use serde_json::Value as Json;
@@ -10,6 +10,9 @@ use crate::check::Walk;
 use crate::facts::{CallerFacts, Facts, LocalTime};
 use crate::value::{Budget, TooLarge};
 use crate::{DEPTH_MAX, LOOPS_MAX, NODES_MAX, SOURCE_BYTES_MAX, TEXT_BYTES_MAX, VALUES_MAX};
+
+/// The standard functions; which of them may be called is checked beforehand.
+static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// Why an expression is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -130,7 +133,6 @@ struct Compiled {
     source: String,
     program: Program,
     names: Vec<&'static str>,
-    env: Arc<Env>,
 }
 
 impl fmt::Debug for Condition {
@@ -161,8 +163,7 @@ impl Condition {
         if nesting(source) > DEPTH_MAX {
             return Err(ConditionError::TooDeep);
         }
-        let env = Arc::new(Env::stdlib());
-        let program = env.compile(source).map_err(|error| syntax(&error))?;
+        let program = ENV.compile(source).map_err(|error| syntax(&error))?;
         let mut walk = Walk::new(state);
         walk.expression(program.expression(), 0)?;
         let condition = Self {
@@ -170,7 +171,6 @@ impl Condition {
                 source: source.to_owned(),
                 names: walk.names.into_iter().collect(),
                 program,
-                env,
             }),
         };
         condition.try_out(state)?;
@@ -192,7 +192,7 @@ impl Condition {
     /// # Errors
     /// If it has no answer.
     pub fn evaluate(&self, facts: &Facts<'_>) -> Result<bool, EvaluationError> {
-        let mut context = Context::with_env(self.compiled.env.clone());
+        let mut context = Context::with_env(ENV.clone());
         let mut budget = Budget::new();
         for name in &self.compiled.names {
             let value = match *name {

@@ -106,6 +106,12 @@ reasons! {
         NoPrevious => "no_previous",
         /// The call has had its handoffs.
         TooMany => "too_many",
+        /// The condition of the route does not hold.
+        Closed => "closed",
+        /// The condition of the route has no answer.
+        NoAnswer => "no_answer",
+        /// The baton has only just come from the target.
+        CoolingDown => "cooling_down",
     }
 }
 
@@ -179,6 +185,9 @@ impl From<&call::RefuseReason> for RefuseKind {
             call::RefuseReason::NoRoute { .. } => Self::NoRoute,
             call::RefuseReason::NoPrevious => Self::NoPrevious,
             call::RefuseReason::TooMany { .. } => Self::TooMany,
+            call::RefuseReason::Closed { .. } => Self::Closed,
+            call::RefuseReason::NoAnswer { .. } => Self::NoAnswer,
+            call::RefuseReason::CoolingDown { .. } => Self::CoolingDown,
         }
     }
 }

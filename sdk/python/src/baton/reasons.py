@@ -39,6 +39,9 @@ class RefuseReason(StrEnum):
     NO_ROUTE = "no_route"
     NO_PREVIOUS = "no_previous"
     TOO_MANY = "too_many"
+    CLOSED = "closed"
+    NO_ANSWER = "no_answer"
+    COOLING_DOWN = "cooling_down"
 
 
 class FailReason(StrEnum):

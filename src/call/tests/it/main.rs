@@ -11,5 +11,6 @@ mod ready;
 mod recovery;
 mod resume;
 mod rollback;
+mod rules;
 mod specialists;
 mod targets;

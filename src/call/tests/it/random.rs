@@ -1,16 +1,19 @@
 //! Properties that hold whatever happens: random sequences of right, late, repeated and nonsensical events.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use call::{
-    After, Asker, Awaited, CallConfig, Command, Departure, DispatchId, Epoch, Event, HandoffId,
-    HandoffRequest, Identity, Memory, Misbehaviour, Names, Opening, ParticipantKind, Phase,
-    RequestId, Route, Snapshot, Splice, Stage, SwitchStep, Target,
+    After, Asker, Awaited, CallConfig, Command, Condition, Departure, DispatchId, Epoch, Event,
+    HandoffId, HandoffRequest, Identity, LocalTime, Memory, Misbehaviour, Names, Opening,
+    ParticipantKind, Phase, RequestId, Route, Rule, Snapshot, Splice, Stage, SwitchStep, Target,
+    Trigger,
 };
 use proptest::prelude::*;
+use serde_json::json;
 
 use crate::caller::nothing_left;
-use crate::harness::{Bench, CALLER, config};
+use crate::harness::{Bench, CALLER, config, target};
 
 /// No handoff may take longer than all of its timers together, in milliseconds, with those of a caller that is late.
 const HANDOFF_MS_MAX: u128 = 60_000 + 10_000 + 5_000 + 40_000;
@@ -100,6 +103,15 @@ enum Step {
     Reconnected,
     /// The process is killed, and another one goes on.
     Restart,
+    Talking {
+        who: usize,
+        talking: bool,
+    },
+    State {
+        verified: bool,
+        version: u64,
+    },
+    Hour(i8),
     Stop,
     Closed,
 }
@@ -144,9 +156,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => who.clone().prop_map(|who| Step::Silent { who }),
         2 => who.clone().prop_map(|who| Step::Listening { who }),
         4 => who.clone().prop_map(|who| Step::Pressed { who }),
-        1 => who.prop_map(|who| Step::Published { who }),
+        1 => who.clone().prop_map(|who| Step::Published { who }),
         1 => Just(Step::Reconnected),
         2 => Just(Step::Restart),
+        6 => (who.clone(), any::<bool>()).prop_map(|(who, talking)| Step::Talking { who, talking }),
+        4 => (any::<bool>(), 0..9_u64)
+            .prop_map(|(verified, version)| Step::State { verified, version }),
+        1 => (0..24_i8).prop_map(Step::Hour),
     ];
     let last = prop_oneof![3 => Just(Step::Help), 1 => Just(Step::Stop), 1 => Just(Step::Closed)];
     (prop::collection::vec(step, 1..250), last).prop_map(|(mut steps, last)| {
@@ -170,10 +186,14 @@ fn configs() -> impl Strategy<Value = CallConfig> {
         2..6_usize,
         1..8_u32,
         any::<bool>(),
+        prop::option::weighted(0.3, conditions()),
+        prop::collection::vec(rules(), 0..6),
     )
         .prop_map(
-            |(afters, splice, opening, instances_max, losses_max, open)| {
+            |(afters, splice, opening, instances_max, losses_max, open, when, rules)| {
                 let mut config = config();
+                config.rules = rules;
+                config.limits.cool_down_ms = if open { 0 } else { 1_000 };
                 for (specialist, after) in config.specialists.values_mut().zip(afters) {
                     specialist.after = after;
                 }
@@ -185,6 +205,7 @@ fn configs() -> impl Strategy<Value = CallConfig> {
                     to,
                     splice,
                     opening,
+                    when,
                     // Half of them: those that do not splice at once.
                     tools_wait_ms: if splice == Splice::Now { 0 } else { 5_000 },
                     ..Route::default()
@@ -194,6 +215,43 @@ fn configs() -> impl Strategy<Value = CallConfig> {
                 config
             },
         )
+}
+
+fn conditions() -> impl Strategy<Value = Condition> {
+    let sources: &[&str] = &[
+        "state.verified",
+        "!has(state.verified) || state.verified",
+        "time.hour >= 8 && time.hour < 18",
+        "attempt <= 2 && from != to",
+        "call.handoffs < 3",
+        "state.never.there == 1",
+    ];
+    prop::sample::select(sources)
+        .prop_map(|source| Condition::compile(source, None).expect("it compiles"))
+}
+
+fn rules() -> impl Strategy<Value = Rule> {
+    let on = prop_oneof![
+        (1..3_000_u64).prop_map(|ms| Trigger::CallerSilent { ms }),
+        (1..3_000_u64).prop_map(|ms| Trigger::HolderSilent { ms }),
+        (1..9_000_u64).prop_map(|ms| Trigger::HolderFor { ms }),
+        (1..3_u32).prop_map(|count| Trigger::HandoffsFailed { count }),
+        Just(Trigger::HolderFailed),
+        Just(Trigger::State),
+    ];
+    let names: &[&str] = &["triage", "billing", "support"];
+    let to = prop_oneof![
+        3 => prop::sample::select(names).prop_map(target),
+        1 => Just(Target::Previous),
+    ];
+    let from = prop::option::of(prop::sample::select(names));
+    (on, from, prop::option::of(conditions()), to).prop_map(|(on, from, when, to)| Rule {
+        on,
+        from: from.map_or(Names::Any, |from| Names::Only(vec![from.into()])),
+        when,
+        to,
+        reason: "a rule".to_owned(),
+    })
 }
 
 /// A call under test, with what was seen of it.
@@ -380,6 +438,10 @@ impl Watch {
                     self.text()
                 );
             }
+            // A rule counts its own requests.
+            Command::HandoffResult {
+                asker: Asker::Rule, ..
+            } => {}
             Command::HandoffResult { request, .. } => *self.asked.entry(*request).or_default() += 1,
             Command::Welcome { .. }
             | Command::Prepare { .. }
@@ -557,8 +619,7 @@ impl Watch {
             } => {
                 self.requests += u64::from(!repeat);
                 let asker = match who {
-                    0 => Asker::Operator,
-                    1 => Asker::Rule,
+                    0..2 => Asker::Operator,
                     2..6 => Asker::Specialist {
                         identity: self
                             .bench
@@ -671,6 +732,20 @@ impl Watch {
             },
             Step::Reconnected => Event::Reconnected,
             Step::Restart => return self.restart(),
+            Step::Talking { who, talking } => Event::Talking {
+                identity: self.who(who),
+                talking,
+            },
+            Step::State { verified, version } => Event::StateChanged {
+                state: Arc::new(json!({ "verified": verified })),
+                version,
+            },
+            Step::Hour(hour) => Event::Clock {
+                time: LocalTime {
+                    hour,
+                    ..LocalTime::default()
+                },
+            },
             Step::Stop => Event::Stop,
             Step::Closed => Event::RoomClosed,
         };

@@ -22,6 +22,9 @@ class RefuseReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSE_REASON_NO_ROUTE: _ClassVar[RefuseReason]
     REFUSE_REASON_NO_PREVIOUS: _ClassVar[RefuseReason]
     REFUSE_REASON_TOO_MANY: _ClassVar[RefuseReason]
+    REFUSE_REASON_CLOSED: _ClassVar[RefuseReason]
+    REFUSE_REASON_NO_ANSWER: _ClassVar[RefuseReason]
+    REFUSE_REASON_COOLING_DOWN: _ClassVar[RefuseReason]
 
 class FailReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -46,6 +49,9 @@ REFUSE_REASON_ALREADY_HOLDER: RefuseReason
 REFUSE_REASON_NO_ROUTE: RefuseReason
 REFUSE_REASON_NO_PREVIOUS: RefuseReason
 REFUSE_REASON_TOO_MANY: RefuseReason
+REFUSE_REASON_CLOSED: RefuseReason
+REFUSE_REASON_NO_ANSWER: RefuseReason
+REFUSE_REASON_COOLING_DOWN: RefuseReason
 FAIL_REASON_UNSPECIFIED: FailReason
 FAIL_REASON_DISPATCH_FAILED: FailReason
 FAIL_REASON_NEVER_JOINED: FailReason

@@ -1,0 +1,323 @@
+//! Rules: handoffs that nobody asks for. They are looked at after every event and timer, and only while one has the baton
+//! and no handoff is under way.
+//!
+//! Each rule fires once in a *holding*, the time from one handoff to the next, but for keys, which count each time, and
+//! silences, which count anew when somebody has spoken. A rule is its own permission: it needs no route. What it asks for
+//! is a request like any other, and can be refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::call::{Call, Turn};
+use crate::command::Fact;
+use crate::config::{Rule, Trigger};
+use crate::event::{Asker, HandoffRequest, Target};
+use crate::ids::{Digit, Identity, RequestId, SpecialistName};
+use crate::phase::{Holder, Phase};
+use crate::timer::Timer;
+
+/// What rules watch.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Which holding it is: how many handoffs have been done.
+    holding: u64,
+    /// Since when.
+    pub(crate) since: Instant,
+    caller_talks: bool,
+    holder_talks: bool,
+    /// Who has spoken last in this holding.
+    last_talker: Option<Talker>,
+    /// Since when nobody speaks; counts while neither does.
+    quiet_since: Instant,
+    /// Handoffs on request that have failed in this holding.
+    failed: u32,
+    /// Rules that have fired.
+    fired: BTreeSet<usize>,
+    /// What rules on the state saw last.
+    truths: BTreeMap<usize, bool>,
+    /// In which holding, and which version of the state, they looked.
+    looked: Option<(u64, u64)>,
+    newest_request: RequestId,
+    /// The call was taken over from another process: what is true of the state by now has fired already.
+    resumed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Talker {
+    Caller,
+    Holder,
+}
+
+impl Watch {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            holding: 0,
+            since: now,
+            caller_talks: false,
+            holder_talks: false,
+            last_talker: None,
+            quiet_since: now,
+            failed: 0,
+            fired: BTreeSet::new(),
+            truths: BTreeMap::new(),
+            looked: None,
+            newest_request: RequestId(0),
+            resumed: false,
+        }
+    }
+
+    /// A call goes on in another process, in this holding. What rules have watched is lost, but for what they would do again.
+    pub(crate) fn resumed(now: Instant, holding: u64) -> Self {
+        Self {
+            holding,
+            resumed: true,
+            ..Self::new(now)
+        }
+    }
+
+    pub(crate) fn handoff_failed(&mut self) {
+        self.failed = self.failed.saturating_add(1);
+    }
+
+    fn begin(&mut self, now: Instant, holding: u64) {
+        self.holding = holding;
+        self.since = now;
+        self.holder_talks = false;
+        self.last_talker = None;
+        self.quiet_since = now;
+        self.failed = 0;
+        self.fired.clear();
+    }
+}
+
+impl Call {
+    /// Somebody has begun or ceased to speak.
+    pub(crate) fn talks(&mut self, turn: &mut Turn<'_>, identity: &Identity, talking: bool) {
+        let talker = if self.caller.identity() == Some(identity) {
+            Talker::Caller
+        } else if self
+            .phase
+            .holder()
+            .is_some_and(|holder| holder.identity == *identity)
+        {
+            Talker::Holder
+        } else {
+            return;
+        };
+        let was = match talker {
+            Talker::Caller => std::mem::replace(&mut self.watch.caller_talks, talking),
+            Talker::Holder => std::mem::replace(&mut self.watch.holder_talks, talking),
+        };
+        if talking {
+            self.watch.last_talker = Some(talker);
+            let rules = &self.plan.config().rules;
+            self.watch.fired.retain(|number| {
+                rules.get(*number).is_some_and(|rule| match rule.on {
+                    Trigger::CallerSilent { .. } | Trigger::HolderSilent { .. } => false,
+                    Trigger::Digit(_)
+                    | Trigger::HolderFor { .. }
+                    | Trigger::HandoffsFailed { .. }
+                    | Trigger::HolderFailed
+                    | Trigger::State => true,
+                })
+            });
+        } else if was {
+            self.watch.quiet_since = turn.now;
+        }
+    }
+
+    /// The caller has pressed a key; whether a rule has used it, so that nobody else gets it.
+    pub(crate) fn digit_rule(&mut self, turn: &mut Turn<'_>, digit: Digit) -> bool {
+        let Phase::Active { holder } = &self.phase else {
+            return false;
+        };
+        let holder = holder.clone();
+        let found = self.find_rule(turn.now, &holder, |_, rule| {
+            rule.on == Trigger::Digit(digit)
+        });
+        match found {
+            Some(number) => {
+                self.fire_rule(turn, number);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Fires what is due; each rule that fires does so for the last time in this holding, so this ends.
+    pub(crate) fn apply_rules(&mut self, turn: &mut Turn<'_>) {
+        while let Phase::Active { holder } = &self.phase {
+            let holder = holder.clone();
+            if self.watch.holding != self.counts.handoffs_done {
+                self.watch.begin(turn.now, self.counts.handoffs_done);
+            }
+            self.look_at_state(turn.now, &holder);
+            let found = self.find_rule(turn.now, &holder, |call, rule| match rule.on {
+                Trigger::CallerSilent { .. }
+                | Trigger::HolderSilent { .. }
+                | Trigger::HolderFor { .. } => call.due(rule).is_some_and(|due| due <= turn.now),
+                Trigger::HandoffsFailed { count } => call.watch.failed >= count,
+                // It has been looked at, and stands among the fired ones if it is not to.
+                Trigger::State => true,
+                Trigger::Digit(_) | Trigger::HolderFailed => false,
+            });
+            let Some(number) = found else { return };
+            self.watch.fired.insert(number);
+            self.fire_rule(turn, number);
+        }
+    }
+
+    /// The next rule that time alone can fire.
+    pub(crate) fn rules_timeout(&self) -> Option<(Instant, Timer)> {
+        let Phase::Active { holder } = &self.phase else {
+            return None;
+        };
+        let rules = self.plan.config().rules.iter().enumerate();
+        rules
+            .filter(|(number, rule)| {
+                !self.watch.fired.contains(number) && rule.from.contains(&holder.specialist)
+            })
+            .filter_map(|(number, rule)| Some((self.due(rule)?, Timer::Rule(number))))
+            .min()
+    }
+
+    /// Its time has come; one whose condition does not hold has had it.
+    pub(crate) fn rule_timed_out(&mut self, turn: &mut Turn<'_>, number: usize) {
+        self.apply_rules(turn);
+        self.watch.fired.insert(number);
+    }
+
+    /// Whom rules want in the place of a lost holder.
+    pub(crate) fn rules_for_lost(
+        &self,
+        now: Instant,
+        lost: &SpecialistName,
+    ) -> Vec<SpecialistName> {
+        let rules = self.plan.config().rules.iter();
+        let wanted =
+            rules.filter(|rule| rule.on == Trigger::HolderFailed && rule.from.contains(lost));
+        wanted
+            .filter_map(|rule| {
+                let to = self.rule_target(rule)?;
+                self.rule_holds(now, rule, lost, to).then(|| to.clone())
+            })
+            .collect()
+    }
+
+    fn due(&self, rule: &Rule) -> Option<Instant> {
+        let watch = &self.watch;
+        let quiet = !watch.caller_talks && !watch.holder_talks;
+        let since = match rule.on {
+            Trigger::HolderFor { .. } => Some(watch.since),
+            Trigger::CallerSilent { .. } => {
+                (quiet && watch.last_talker == Some(Talker::Holder)).then_some(watch.quiet_since)
+            }
+            Trigger::HolderSilent { .. } => {
+                (quiet && watch.last_talker != Some(Talker::Holder)).then_some(watch.quiet_since)
+            }
+            Trigger::Digit(_)
+            | Trigger::HandoffsFailed { .. }
+            | Trigger::HolderFailed
+            | Trigger::State => None,
+        };
+        Some(since? + Duration::from_millis(rule.on.ms()?))
+    }
+
+    /// The first rule that `applies`, has not fired, is for this holder, leads elsewhere, and whose condition holds.
+    fn find_rule(
+        &self,
+        now: Instant,
+        holder: &Holder,
+        applies: impl Fn(&Self, &Rule) -> bool,
+    ) -> Option<usize> {
+        let from = &holder.specialist;
+        let rules = self.plan.config().rules.iter().enumerate();
+        let mut candidates = rules.filter(|(number, rule)| {
+            !self.watch.fired.contains(number) && rule.from.contains(from) && applies(self, rule)
+        });
+        candidates
+            .find(|(_, rule)| {
+                self.rule_target(rule)
+                    .is_some_and(|to| to != from && self.rule_holds(now, rule, from, to))
+            })
+            .map(|(number, _)| number)
+    }
+
+    fn rule_target<'a>(&'a self, rule: &'a Rule) -> Option<&'a SpecialistName> {
+        match &rule.to {
+            Target::Specialist(name) => Some(name),
+            Target::Previous => self.previous.as_ref(),
+        }
+    }
+
+    /// Whether the rule's condition holds. One that has no answer does not.
+    fn rule_holds(
+        &self,
+        now: Instant,
+        rule: &Rule,
+        from: &SpecialistName,
+        to: &SpecialistName,
+    ) -> bool {
+        let Some(condition) = &rule.when else {
+            return true;
+        };
+        condition
+            .evaluate(&self.facts(now, from, to, &rule.reason))
+            .unwrap_or(false)
+    }
+
+    /// Looks at the rules on the state once for each version and holding: one fires when it has become true.
+    fn look_at_state(&mut self, now: Instant, holder: &Holder) {
+        // The state has yet to be told.
+        if self.watch.resumed && self.known.state_version == 0 {
+            return self.watch.fired.extend(self.state_rules());
+        }
+        let moment = (self.watch.holding, self.known.state_version);
+        if self.watch.looked.replace(moment) == Some(moment) {
+            return;
+        }
+        let resumed = std::mem::take(&mut self.watch.resumed);
+        let plan = self.plan.clone();
+        let rules = plan.config().rules.iter().enumerate();
+        for (number, rule) in rules.filter(|(_, rule)| rule.on == Trigger::State) {
+            let from = &holder.specialist;
+            if !rule.from.contains(from) {
+                continue;
+            }
+            let to = self.rule_target(rule).cloned();
+            let holds = to.is_some_and(|to| self.rule_holds(now, rule, from, &to));
+            let held = self.watch.truths.insert(number, holds).unwrap_or(resumed);
+            match holds && !held {
+                true => self.watch.fired.remove(&number),
+                false => self.watch.fired.insert(number),
+            };
+        }
+    }
+
+    fn state_rules(&self) -> Vec<usize> {
+        let rules = self.plan.config().rules.iter().enumerate();
+        rules
+            .filter(|(_, rule)| rule.on == Trigger::State)
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    fn fire_rule(&mut self, turn: &mut Turn<'_>, number: usize) {
+        let plan = self.plan.clone();
+        let Some(rule) = plan.config().rules.get(number) else {
+            return;
+        };
+        self.counts.rules_fired += 1;
+        turn.record(Fact::RuleFired { rule: number });
+        self.watch.newest_request = self.watch.newest_request.next();
+        let request = HandoffRequest {
+            asker: Asker::Rule,
+            request: self.watch.newest_request,
+            target: rule.to.clone(),
+            reason: rule.reason.clone(),
+            tool_call: None,
+            splice: None,
+        };
+        self.requested(turn, request);
+    }
+}
