@@ -76,8 +76,9 @@ enum Command {
         /// The same as --config
         #[arg(value_name = "FILE|DIR", conflicts_with = "config")]
         path: Option<PathBuf>,
-        /// Say which route decides over a handoff, and why: "from=triage to=billing", or
-        /// "from=billing to=previous previous=triage"; exits with 5 if it would be refused
+        /// Say which route decides over a handoff, and why: "from=triage to=billing
+        /// state.verified=false", or "from=billing to=previous previous=triage"; conditions see the `state.*` and `caller.*` that are
+        /// given, `time=mon-08:30`, `reason` and `attempt`; exits with 5 if it would be refused
         #[arg(long, value_name = "HANDOFF")]
         explain: Option<Question>,
     },

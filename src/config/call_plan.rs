@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use call::{
     After, AgentName, CallConfig, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX, Route,
-    SPECIALISTS_MAX, SpecialistConfig, SpecialistName, Splice, TIMER_MS_MAX, Timers,
+    SPECIALISTS_MAX, SpecialistConfig, SpecialistName, Splice, TIMER_MS_MAX, Target, Timers,
 };
 
 use super::{audio::FADE_MS, option::Refusal, problem::Problem, reader::Section};
@@ -68,6 +68,7 @@ pub(super) fn read(
                 ..Route::default()
             }]
         }),
+        rules: super::rule::read(section, &known),
         hand_back: section.boolean("hand_back", default.hand_back),
         fallbacks: read_fallbacks(section, &known, default.fallbacks),
         timers: section.part("timers", read_timers),
@@ -160,12 +161,15 @@ fn read_routes(section: &mut Section<'_, '_>, known: &[&str], fade_ms: u32) -> O
         let problems = section.problems();
         let from = section.specialists("from", known);
         let to = section.specialists("to", known);
-        if section.problems() == problems {
+        let when = super::rule::read_when(section);
+        // A route with a condition may be passed over, so what follows it is not in vain.
+        if section.problems() == problems && when.is_none() {
             warn_if_pointless(section, from.as_deref(), to.as_deref(), known, &mut taken);
         }
         Route {
             from: names(from),
             to: names(to),
+            when,
             splice: read_splice(section),
             fade_ms: section.integer("fade_ms", FADE_MS, fade_ms),
             opening: section
@@ -282,10 +286,11 @@ fn read_limits(section: &mut Section<'_, '_>) -> Limits {
         instances_max: section.integer("instances_max", 2..=1_024, default.instances_max),
         losses_max: section.integer("losses_max", 0..=1_000, default.losses_max),
         hold_rounds_max: section.integer("hold_rounds_max", 0..=1_000, default.hold_rounds_max),
+        cool_down_ms: section.integer("cool_down_ms", 0..=TIMER_MS_MAX, default.cool_down_ms),
     }
 }
 
-/// Warns of specialists to which no route leads from the entry, and no fallback by name.
+/// Warns of specialists to which no route leads from the entry, and no fallback or rule by name.
 fn warn_of_unreachable(section: &mut Section<'_, '_>, config: &CallConfig, names: &[String]) {
     let named = config
         .fallbacks
@@ -294,8 +299,12 @@ fn warn_of_unreachable(section: &mut Section<'_, '_>, config: &CallConfig, names
             Fallback::Specialist(name) => Some(name),
             Fallback::AnotherInstance | Fallback::Previous | Fallback::Entry => None,
         });
+    let ruled = config.rules.iter().filter_map(|rule| match &rule.to {
+        Target::Specialist(name) => Some(name),
+        Target::Previous => None,
+    });
     let mut unreached: BTreeSet<&SpecialistName> = config.specialists.keys().collect();
-    let mut frontier: Vec<&SpecialistName> = named.chain([&config.entry]).collect();
+    let mut frontier: Vec<&SpecialistName> = named.chain(ruled).chain([&config.entry]).collect();
     while let Some(from) = frontier.pop() {
         unreached.remove(from);
         for route in config

@@ -5,15 +5,20 @@
 
 use std::{fmt, str::FromStr};
 
-use call::{CallConfig, Names, Route, SpecialistName};
+use call::{
+    CallConfig, CallerFacts, EvaluationError, Facts, LocalTime, Names, Route, SpecialistName,
+};
+use serde_json::{Map, Value as Json};
 
 use super::{Loaded, option::listed, problem::near_match, words};
 
 /// How many routes an explanation lists.
 const ROUTES_SHOWN_MAX: usize = 10;
-const KEYS: [&str; 3] = ["from", "to", "previous"];
+const KEYS: [&str; 6] = ["from", "to", "previous", "time", "reason", "attempt"];
+/// Keys that are followed by a name of the asker's choice, as `state.verified`.
+const OPEN_KEYS: [&str; 2] = ["state.", "caller."];
 
-/// A handoff to be explained: `from=triage to=billing`, or `from=billing to=previous previous=triage`.
+/// A handoff to be explained: `from=triage to=billing state.verified=false`, or `from=billing to=previous previous=triage`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Who holds the baton.
@@ -22,6 +27,13 @@ pub struct Question {
     to: String,
     /// It was asked for as `previous`.
     back: bool,
+    /// What conditions see of the state.
+    state: Json,
+    /// What conditions see of the caller.
+    caller: CallerFacts,
+    time: LocalTime,
+    reason: String,
+    attempt: u32,
 }
 
 /// Why a text is no [`Question`].
@@ -56,6 +68,16 @@ pub enum QuestionError {
     /// Who held the baton before matters only for `to=previous`.
     #[error("`previous` goes with `to=previous` only")]
     PreviousUnused,
+    /// A value is not of the form that its key has.
+    #[error("`{key}` is {form}, found `{value}`")]
+    NotOfTheForm {
+        /// The key.
+        key: String,
+        /// What it has to be.
+        form: &'static str,
+        /// What was given.
+        value: String,
+    },
 }
 
 /// A name in a [`Question`] that no specialist has.
@@ -80,12 +102,22 @@ impl FromStr for Question {
 
     fn from_str(text: &str) -> Result<Self, QuestionError> {
         let mut given: [Option<&str>; KEYS.len()] = [None; KEYS.len()];
+        let mut state = Map::new();
+        let mut caller = CallerFacts::default();
         for word in text.split_whitespace() {
             let (key, value) = word
                 .split_once('=')
                 .ok_or_else(|| QuestionError::NotAPair {
                     word: word.to_owned(),
                 })?;
+            if let Some(path) = key.strip_prefix(OPEN_KEYS[0]) {
+                put(&mut state, path, scalar(value));
+                continue;
+            }
+            if let Some(name) = key.strip_prefix(OPEN_KEYS[1]) {
+                know(&mut caller, name, value);
+                continue;
+            }
             let place = KEYS.iter().position(|known| *known == key).ok_or_else(|| {
                 QuestionError::UnknownKey {
                     key: key.to_owned(),
@@ -108,8 +140,92 @@ impl FromStr for Question {
             return Err(QuestionError::PreviousUnused);
         }
         let to = if back { named(2)? } else { to };
-        Ok(Self { from, to, back })
+        let of_form = |place: usize, form| {
+            move |value: &str| QuestionError::NotOfTheForm {
+                key: KEYS[place].to_owned(),
+                form,
+                value: value.to_owned(),
+            }
+        };
+        let time = given[3].map_or(Ok(LocalTime::default()), |value| {
+            time(value).ok_or_else(|| of_form(3, "a time, as mon-08:30")(value))
+        })?;
+        let attempt = given[5].map_or(Ok(1), |value| {
+            value
+                .parse()
+                .map_err(|_| of_form(5, "a whole number")(value))
+        })?;
+        Ok(Self {
+            from,
+            to,
+            back,
+            state: Json::Object(state),
+            caller,
+            time,
+            reason: given[4].unwrap_or_default().to_owned(),
+            attempt,
+        })
     }
+}
+
+/// Puts a value at a path of names with full stops between.
+fn put(into: &mut Map<String, Json>, path: &str, value: Json) {
+    match path.split_once('.') {
+        None => {
+            into.insert(path.to_owned(), value);
+        }
+        Some((name, rest)) => {
+            let inner = into.entry(name).or_insert_with(|| Json::Object(Map::new()));
+            if !inner.is_object() {
+                *inner = Json::Object(Map::new());
+            }
+            if let Json::Object(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// A number, `true`, `false` or `null` as such, anything else as text.
+fn scalar(text: &str) -> Json {
+    match serde_json::from_str(text) {
+        Ok(value @ (Json::Bool(_) | Json::Number(_) | Json::Null)) => value,
+        Ok(Json::String(_) | Json::Array(_) | Json::Object(_)) | Err(_) => text.into(),
+    }
+}
+
+fn know(caller: &mut CallerFacts, name: &str, value: &str) {
+    let attribute = match name {
+        "kind" => {
+            caller.kind = value.to_owned();
+            return;
+        }
+        "number" => "sip.phoneNumber",
+        "called" => "sip.trunkPhoneNumber",
+        "trunk" => "sip.trunkID",
+        other => other,
+    };
+    caller
+        .attributes
+        .insert(attribute.to_owned(), value.to_owned());
+}
+
+/// `mon-08:30`.
+fn time(text: &str) -> Option<LocalTime> {
+    let (weekday, clock) = text.split_once('-')?;
+    let weekdays = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let weekday = weekdays.iter().position(|known| *known == weekday)?;
+    let (hour, minute) = clock.split_once(':')?;
+    let (hour, minute) = (hour.parse().ok()?, minute.parse().ok()?);
+    if !(0..24).contains(&hour) || !(0..60).contains(&minute) {
+        return None;
+    }
+    Some(LocalTime {
+        weekday: u8::try_from(weekday).ok()?,
+        hour,
+        minute,
+        ..LocalTime::default()
+    })
 }
 
 /// What becomes of a handoff, and why; its `Display` is the whole text.
@@ -143,16 +259,28 @@ impl fmt::Display for Explanation {
 pub fn explain(loaded: &Loaded, question: &Question) -> Result<Explanation, UnknownSpecialist> {
     let call = &loaded.config.call;
     let (from, to) = (defined(call, &question.from)?, defined(call, &question.to)?);
-    let fits = |route: &Route| route.from.contains(from) && route.to.contains(to);
+    let facts = Facts {
+        duration_secs: 0,
+        handoffs: 0,
+        caller: &question.caller,
+        state: &question.state,
+        from: from.as_str(),
+        to: to.as_str(),
+        reason: &question.reason,
+        attempt: question.attempt,
+        time: question.time,
+    };
     let (allowed, lines) = if from == to {
         let line = format!("refused: {from} cannot hand over to itself");
         (false, vec![line])
-    } else if let Some(index) = call.routes.iter().position(fits) {
-        (true, decided(loaded, from, to, index))
-    } else if question.back && call.hand_back {
-        (true, handed_back(from, to))
     } else {
-        (false, refused(loaded, from, to, question.back))
+        match deciding(call, from, to, &facts) {
+            Deciding::Open(index) => (true, decided(loaded, from, to, index)),
+            Deciding::NoAnswer(index, error) => (false, no_answer(loaded, index, &error)),
+            Deciding::Closed(closed) => (false, shut(loaded, from, to, &closed)),
+            Deciding::None if question.back && call.hand_back => (true, handed_back(from, to)),
+            Deciding::None => (false, refused(loaded, from, to, question.back)),
+        }
     };
     Ok(Explanation { allowed, lines })
 }
@@ -168,6 +296,74 @@ fn defined<'a>(call: &'a CallConfig, name: &str) -> Result<&'a SpecialistName, U
             known: listed(&known),
         }
     })
+}
+
+/// What routes say of a handoff, in the core's order.
+enum Deciding {
+    Open(usize),
+    NoAnswer(usize, EvaluationError),
+    Closed(Vec<usize>),
+    None,
+}
+
+fn deciding(
+    call: &CallConfig,
+    from: &SpecialistName,
+    to: &SpecialistName,
+    facts: &Facts<'_>,
+) -> Deciding {
+    let mut closed = Vec::new();
+    let fitting = call.routes.iter().enumerate();
+    for (index, route) in fitting.filter(|(_, route)| fits(route, from, to)) {
+        match route.when.as_ref().map(|when| when.evaluate(facts)) {
+            None | Some(Ok(true)) => return Deciding::Open(index),
+            Some(Ok(false)) => closed.push(index),
+            Some(Err(error)) => return Deciding::NoAnswer(index, error),
+        }
+    }
+    match closed.is_empty() {
+        true => Deciding::None,
+        false => Deciding::Closed(closed),
+    }
+}
+
+fn fits(route: &Route, from: &SpecialistName, to: &SpecialistName) -> bool {
+    route.from.contains(from) && route.to.contains(to)
+}
+
+fn condition(route: &Route) -> &str {
+    route.when.as_ref().map_or("", |when| when.source())
+}
+
+fn no_answer(loaded: &Loaded, index: usize, error: &EvaluationError) -> Vec<String> {
+    let condition = condition(&loaded.config.call.routes[index]);
+    let mut lines = vec![format!(
+        "refused: routes[{index}] fits, and `{condition}` has no answer: {error}"
+    )];
+    lines.extend(loaded.routes_at.get(index).map(ToString::to_string));
+    lines.push(
+        "add what is missing to the question, as state.verified=true, or guard it with has(...)"
+            .to_owned(),
+    );
+    lines
+}
+
+fn shut(
+    loaded: &Loaded,
+    from: &SpecialistName,
+    to: &SpecialistName,
+    closed: &[usize],
+) -> Vec<String> {
+    let mut lines = vec![format!("refused: the way from {from} to {to} is closed")];
+    for index in closed.iter().take(ROUTES_SHOWN_MAX) {
+        let condition = condition(&loaded.config.call.routes[*index]);
+        let place = loaded.routes_at.get(*index);
+        let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+        lines.push(format!(
+            "{place}routes[{index}] fits, but `{condition}` does not hold"
+        ));
+    }
+    lines
 }
 
 fn decided(
@@ -188,6 +384,9 @@ fn decided(
         format!("{place}: {}", ends(route)),
         way(route),
     ];
+    if route.when.is_some() {
+        lines.insert(2, format!("its condition holds: `{}`", condition(route)));
+    }
     if index > 0 {
         let passed = (0..index).map(|index| {
             let route = &routes[index];
@@ -270,9 +469,10 @@ fn way(route: &Route) -> String {
 fn misfit(route: &Route, from: &SpecialistName, to: &SpecialistName) -> String {
     let wrong = |names: &Names, name| !names.contains(name);
     match (wrong(&route.from, from), wrong(&route.to, to)) {
+        (false, false) => format!("is closed: `{}` does not hold", condition(route)),
         (true, true) => format!("is {}", ends(route)),
         (true, false) => format!("is from {}", words::names(&route.from)),
-        (false, _) => format!("is to {}", words::names(&route.to)),
+        (false, true) => format!("is to {}", words::names(&route.to)),
     }
 }
 

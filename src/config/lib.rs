@@ -16,6 +16,7 @@ mod files;
 mod option;
 mod problem;
 mod reader;
+mod rule;
 mod schema;
 mod sdk;
 mod server;
@@ -29,6 +30,7 @@ mod tests;
 use std::{collections::BTreeMap, path::Path};
 
 use call::{CallConfig, SpecialistName};
+use jiff::tz::TimeZone;
 
 pub use self::{
     api::{Api, TokenError},
@@ -45,6 +47,7 @@ pub use self::{
 };
 
 use self::{
+    option::Refusal,
     problem::Problem,
     reader::{Reader, Section},
     yaml::Entry,
@@ -67,6 +70,8 @@ pub struct Config {
     pub store: Store,
     /// What every specialist's SDK is told.
     pub sdk: Sdk,
+    /// Where the clocks are that conditions see.
+    pub time_zone: TimeZone,
 }
 
 /// A configuration that can be used, and what is odd about it.
@@ -142,6 +147,19 @@ fn read(section: &mut Section<'_, '_>) -> Config {
     let audio = section.part("audio", audio::read);
     let store = section.part("store", store::read);
     let sdk = section.part("sdk", sdk::read);
+    let time_zone = section
+        .parsed(
+            "time_zone",
+            "a time zone, as Europe/Berlin",
+            Some("UTC".to_owned()),
+            |name| {
+                TimeZone::get(name).map_err(|_| {
+                    Refusal::new(format!("no time zone is named `{name}`"))
+                        .help("write it as the IANA does: Europe/Berlin, America/New_York, UTC")
+                })
+            },
+        )
+        .unwrap_or(TimeZone::UTC);
     let (call, notes) = call_plan::read(section, audio.fade_ms);
     Config {
         server,
@@ -151,5 +169,6 @@ fn read(section: &mut Section<'_, '_>) -> Config {
         audio,
         store,
         sdk,
+        time_zone,
     }
 }

@@ -24,6 +24,8 @@ pub enum Kind {
     Specialist,
     /// The name of a specialist, a list of them, or `*`.
     Specialists,
+    /// The name of a specialist, or `previous`.
+    Target,
     /// A list of names of specialists and of some words of Baton's own.
     Chain(&'static [&'static str]),
 }
@@ -51,6 +53,7 @@ impl fmt::Display for Kind {
                 f,
                 "the name of a specialist, a list of them, or \"*\" for all"
             ),
+            Self::Target => write!(f, "the name of a specialist, or previous"),
             Self::Chain(words) => write!(f, "a list of names of specialists, {}", words.join(", ")),
         }
     }

@@ -147,9 +147,22 @@ impl<'n> Section<'_, 'n> {
     where
         T: Copy + PartialOrd + TryFrom<i128> + TryInto<u64> + fmt::Display,
     {
+        self.number(key, range, Some(default)).unwrap_or(default)
+    }
+
+    fn number<T>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<T>,
+        default: Option<T>,
+    ) -> Option<T>
+    where
+        T: Copy + PartialOrd + TryFrom<i128> + TryInto<u64> + fmt::Display,
+    {
         let bound = |value: T| value.try_into().unwrap_or(u64::MAX);
         let kind = Kind::Integer(bound(*range.start())..=bound(*range.end()));
-        let read = self.value(key, kind.clone(), Some(default.to_string()), |node| {
+        let default = default.map(|default| default.to_string());
+        self.value(key, kind.clone(), default, |node| {
             let number = node.plain().and_then(|text| text.parse::<i128>().ok());
             let number = number.ok_or_else(|| match &node.value {
                 Value::Scalar(scalar) if !scalar.plain && scalar.is_number() => {
@@ -164,8 +177,19 @@ impl<'n> Section<'_, 'n> {
                 .filter(|value| range.contains(value));
             fitting
                 .ok_or_else(|| Refusal::new(format!("{number} is out of range, expected {kind}")))
-        });
-        read.unwrap_or(default)
+        })
+    }
+
+    /// A whole number that may be left out.
+    pub(super) fn optional_integer<T>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<T>,
+    ) -> Option<T>
+    where
+        T: Copy + PartialOrd + TryFrom<i128> + TryInto<u64> + fmt::Display,
+    {
+        self.number(key, range, None)
     }
 
     /// A level in dBFS.
@@ -264,6 +288,19 @@ impl<'n> Section<'_, 'n> {
         let known = if self.reader.incomplete { &[] } else { known };
         self.value(key, Kind::Specialist, None, |node| {
             specialist_of(node, &Kind::Specialist, known)
+        })
+    }
+
+    /// The name of one of `known`, or `previous`.
+    pub(super) fn target(&mut self, key: &'static str, known: &[&str]) -> Option<String> {
+        let mut allowed = known.to_vec();
+        if self.reader.incomplete || known.is_empty() {
+            allowed.clear();
+        } else {
+            allowed.push("previous");
+        }
+        self.value(key, Kind::Target, None, |node| {
+            specialist_of(node, &Kind::Target, &allowed)
         })
     }
 

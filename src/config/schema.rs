@@ -14,6 +14,7 @@ use super::{
     call_plan::{NAME_LENGTH_MAX, OPENING_FORM, RESERVED},
     option::{Kind, OptionSpec},
     reader::Reader,
+    rule::DIGIT_FORM,
     server::{BIND_FORM, URL_FORM},
     yaml::{self, Entry, Node, Value},
 };
@@ -198,6 +199,9 @@ impl Builder {
                     json!({"type": "array", "minItems": 1, "items": {"$ref": NAME}}),
                 ],
             ),
+            Kind::Target => {
+                self.any_of(path, [json!({"const": "previous"}), json!({"$ref": NAME})])
+            }
             Kind::Chain(words) => json!({
                 "type": self.kind_of(path, "array"),
                 "items": {"anyOf": [{"enum": words}, {"$ref": NAME}]},
@@ -251,6 +255,7 @@ impl Builder {
 fn pattern(form: &str) -> &'static str {
     match form {
         URL_FORM => r"^\s*([Ww][Ss]|[Hh][Tt][Tt][Pp])[Ss]?:",
+        DIGIT_FORM => r"^[0-9*#A-Da-d]$",
         BIND_FORM => r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\]):[0-9]+$",
         _ => r"\S",
     }

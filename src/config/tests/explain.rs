@@ -171,6 +171,31 @@ fn a_name_that_nobody_has_is_named() {
 }
 
 #[test]
+fn conditions_are_evaluated_as_asked() {
+    let file = "entry: triage
+specialists: {triage: , billing: , night: }
+routes:
+  - {from: triage, to: billing, when: 'state.verified && caller.number.startsWith(\"+1\")', opening: greet}
+  - {from: triage, to: billing, when: 'time.hour >= 20'}
+  - {from: triage, to: night, when: 'state.account.level > 2 && attempt < 3'}
+";
+    let mut said = String::new();
+    for handoff in [
+        "from=triage to=billing state.verified=true caller.number=+15550199",
+        "from=triage to=billing state.verified=false",
+        "from=triage to=billing state.verified=false time=sat-21:00",
+        "from=triage to=billing",
+        "from=triage to=night state.account.level=3",
+        "from=triage to=night state.account.level=3 attempt=3",
+        "from=triage to=night state.account.level=gold",
+        "from=triage to=previous previous=night state.account.level=1",
+    ] {
+        said.push_str(&format!("# {handoff}\n{}\n", explained(file, handoff)));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
 fn a_question_that_is_none_says_what_is_wrong() {
     let wrong = [
         "",
@@ -179,7 +204,9 @@ fn a_question_that_is_none_says_what_is_wrong() {
         "from= to=x",
         "from=a to=b from=c",
         "form=a to=b",
-        "from=a to=b state.verified=false",
+        "from=a to=b sate.verified=false",
+        "from=a to=b time=noon",
+        "from=a to=b attempt=often",
         "from=a to=previous",
         "from=a to=b previous=c",
     ];
@@ -196,8 +223,10 @@ fn a_question_that_is_none_says_what_is_wrong() {
     `from=triage`: `to=NAME` is missing
     `from= to=x`: `from=NAME` is missing
     `from=a to=b from=c`: `from` is given twice
-    `form=a to=b`: `form` is not known here, did you mean `from`; allowed are: from, to, previous
-    `from=a to=b state.verified=false`: `state.verified` is not known here; allowed are: from, to, previous
+    `form=a to=b`: `form` is not known here, did you mean `from`; allowed are: from, to, previous, time, reason, attempt
+    `from=a to=b sate.verified=false`: `sate.verified` is not known here; allowed are: from, to, previous, time, reason, attempt
+    `from=a to=b time=noon`: `time` is a time, as mon-08:30, found `noon`
+    `from=a to=b attempt=often`: `attempt` is a whole number, found `often`
     `from=a to=previous`: `previous=NAME` is missing
     `from=a to=b previous=c`: `previous` goes with `to=previous` only
     "#);
