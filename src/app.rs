@@ -24,7 +24,7 @@ use context::UnixMillis;
 use sha2::{Digest as _, Sha256};
 use tokio::{
     runtime::{self, Runtime},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinError, JoinHandle, JoinSet},
     time::timeout,
 };
@@ -39,10 +39,13 @@ use worker::{
 use crate::{
     admin::Admin,
     clock,
-    config::{self, Audio, Config, Connection, Filler, FillerSound, Question, Report, Sdk, Store},
+    config::{
+        self, Audio, Config, Connection, Filler, FillerSound, Loaded, Question, Report, Sdk, Store,
+    },
     graph,
     http::{self, ApiServer, Guard},
     packet::{self, Done, PacketCommand},
+    reload,
     resume::Resumer,
     room::{self, CallDeps, ContextRules, Desk, Faults, Journals, ServerApi},
     telemetry::{self, Hash, LogFormat, LogLevel, METRICS_CONTENT_TYPE, Metrics, WorkerFigures},
@@ -191,6 +194,8 @@ fn print(document: &str) -> Exit {
 
 /// `baton start`: takes calls until it is told to stop.
 pub fn start(path: &Path, level: &LogLevel, format: LogFormat) -> Exit {
+    // Before it is read, so that no change is missed.
+    let stamp = reload::stamp_of(path);
     let loaded = match config::load(path) {
         Ok(loaded) => loaded,
         Err(report) => return refuse(&report),
@@ -213,7 +218,8 @@ pub fn start(path: &Path, level: &LogLevel, format: LogFormat) -> Exit {
         warn!(%warning, "the configuration is odd");
     }
     let ended = runtime().and_then(|runtime| {
-        let ended = runtime.block_on(serve(Arc::new(loaded.config), Arc::new(connection)));
+        let serving = serve((path, stamp), Arc::new(loaded.config), Arc::new(connection));
+        let ended = runtime.block_on(serving);
         runtime.shutdown_background();
         ended
     });
@@ -237,18 +243,23 @@ fn runtime() -> anyhow::Result<Runtime> {
 
 /// Starts every part, waits for a signal, and stops them in order: the worker takes no more calls, calls finish,
 /// listeners close. A second signal ends it at once.
-async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Result<Exit> {
+async fn serve(
+    (path, stamp): (&Path, reload::Stamp),
+    config: Arc<Config>,
+    connection: Arc<Connection>,
+) -> anyhow::Result<Exit> {
     let desk = Arc::new(Desk::default());
     let metrics = Metrics::default();
     let mut signals = StopSignals::install().context("cannot listen for signals")?;
     let journals = journals(&config, &connection)?;
-    let deps = Arc::new(call_deps(
+    let first = call_deps(
         &config,
         &connection,
         desk.clone(),
         metrics.clone(),
         journals.clone(),
-    )?);
+    )?;
+    let (renew, deps) = watch::channel(Arc::new(first));
     let (worker, assignments) = worker::start(worker_config(&config, &connection))?;
     let pages = health::router(worker.watch()).merge(metrics_page(metrics, worker.watch()));
     let listener = HealthServer::bind(config.server.health_bind, pages)
@@ -261,7 +272,7 @@ async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Resu
     let mut listening = tokio::spawn(listener.serve(close.clone().cancelled_owned()));
     let grace = config.server.drain_grace;
     let resumer = journals.clone().map(|journals| Resumer {
-        deps: deps.clone(),
+        deps: deps.borrow().clone(),
         journals,
         worker: worker.clone(),
         resume: config.store.resume,
@@ -271,7 +282,10 @@ async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Resu
     if let Some(resumer) = resumer {
         resuming.spawn(resumer.run(stop_resuming.clone()));
     }
-    let run = move |assignment| run_call(deps.clone(), assignment);
+    let run = move |assignment| run_call(deps.borrow().clone(), assignment);
+    let take = take_configuration(config.clone(), connection.clone(), renew);
+    let mut following = JoinSet::new();
+    following.spawn(reload::follow(path.to_owned(), stamp, reload::POLL, take));
     let mut calls = tokio::spawn(take_calls(assignments, run));
 
     // Both arms are cancel-safe: a signal that is not received stays pending, and a handle can be awaited again.
@@ -320,6 +334,29 @@ async fn serve(config: Arc<Config>, connection: Arc<Connection>) -> anyhow::Resu
     }
     info!("stopped");
     Ok(exit)
+}
+
+/// What a new configuration changes: all that calls need, for those that are still to come.
+fn take_configuration(
+    mut current: Arc<Config>,
+    connection: Arc<Connection>,
+    renew: watch::Sender<Arc<CallDeps>>,
+) -> impl FnMut(Loaded) -> anyhow::Result<Vec<&'static str>> {
+    move |loaded| {
+        let (desk, metrics, journals) = {
+            let old = renew.borrow();
+            (old.desk.clone(), old.metrics.clone(), old.journals.clone())
+        };
+        let deps = call_deps(&loaded.config, &connection, desk, metrics, journals)?;
+        renew.send_replace(Arc::new(deps));
+        let server = loaded.config.server != current.server;
+        let api = loaded.config.api != current.api;
+        let store = loaded.config.store != current.store;
+        current = Arc::new(loaded.config);
+        let parts = [("server", server), ("api", api), ("store", store)];
+        let later = parts.into_iter().filter(|(_, changed)| *changed);
+        Ok(later.map(|(part, _)| part).collect())
+    }
 }
 
 /// Serves the operators' interface, if the configuration says where.
@@ -437,6 +474,7 @@ fn call_deps(
         audio,
         store: _,
         sdk,
+        time_zone,
     } = config;
     let Sdk {
         preroll_ms,
@@ -473,6 +511,7 @@ fn call_deps(
             preroll_ms: Some(*preroll_ms),
             orchestrator_timeout_ms: Some(*orchestrator_timeout_ms),
         },
+        time_zone: time_zone.clone(),
         faults: faults(),
     })
 }

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod graph;
 pub mod http;
 pub mod packet;
+mod reload;
 pub mod resume;
 pub mod room;
 pub mod rtc;

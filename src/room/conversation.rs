@@ -10,7 +10,8 @@ use call::{DispatchId, Epoch, Event, HandoffId, Identity, RouteNumber, Specialis
 use context::{
     Answer, Applied, Author, Conversation, ConversationLimits, Effect, FilterPlan, Granting,
     Handed, Head, Incoming, IncomingPatch, Item, ItemRefusal, LogHash, Native, Outgoing,
-    PatchOutcome, Position, Record, Scopes, StateSchema, StateVersion, ToolPolicies, UnixMillis,
+    PatchOutcome, Position, Record, Scopes, SharedState, StateSchema, StateVersion, ToolPolicies,
+    UnixMillis,
 };
 use tracing::{debug, warn};
 use wire::{
@@ -83,6 +84,13 @@ impl Talk {
             tail: None,
             under_way: (None, None),
         }
+    }
+}
+
+impl Talk {
+    /// The shared state.
+    pub(super) fn state(&self) -> &SharedState {
+        self.conversation.state()
     }
 }
 
@@ -309,7 +317,10 @@ impl Task {
     fn talk_changed(&mut self, record: &Record) {
         match record {
             Record::Item { position, .. } => debug!(position = position.0, "item taken"),
-            Record::Patch { version, .. } => debug!(version = version.0, "state changed"),
+            Record::Patch { version, .. } => {
+                debug!(version = version.0, "state changed");
+                self.tell_state();
+            }
         }
     }
 

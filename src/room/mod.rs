@@ -14,6 +14,7 @@
 mod conversation;
 mod desk;
 mod effects;
+mod facts;
 mod figures;
 mod gates;
 mod journal;
@@ -33,6 +34,7 @@ use audio::{
     CodecError, Curve, FillerConfig, Playout, PlayoutConfig, SAMPLE_RATE_HZ, WatchdogConfig,
 };
 use call::{CallId, EndReason, Plan, SpecialistName};
+use jiff::tz::TimeZone;
 use livekit_token::AccessTokenError;
 use store::{CallJournal, Entry};
 use wire::Terms;
@@ -88,6 +90,8 @@ pub struct CallDeps {
     pub journals: Option<Journals>,
     /// What every specialist is told.
     pub terms: Terms,
+    /// Where the clocks are that conditions see.
+    pub time_zone: TimeZone,
     /// Rings of the gate that are switched off, by tests alone.
     pub faults: Faults,
 }
@@ -136,7 +140,9 @@ pub async fn run(deps: Arc<CallDeps>, assignment: &Assignment) -> Result<EndReas
     }
     let program = publish(&deps, &connection).await?;
     let signals: JobSignals = assignment.signals.clone();
-    Ok(Task::begin(deps, connection, program, signals).run().await)
+    let metadata = job.metadata.clone();
+    let task = Task::begin(deps, connection, program, signals, metadata);
+    Ok(task.run().await)
 }
 
 /// A call of a former process that can be gone on with.

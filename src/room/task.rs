@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use audio::{DeadAir, Input, SourceId};
 use call::{
     Asker, Call, CallId, Command, Departure, Digit, DispatchId, EndReason, Event, HandoffId,
-    HandoffRequest, Identity, Misbehaviour, ParticipantKind, Phase,
+    HandoffRequest, Identity, LocalTime, Misbehaviour, ParticipantKind, Phase,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -91,6 +91,10 @@ pub(super) struct Task {
     pub(super) figures: Figures,
     /// Whether the call may stand elsewhere than it was published.
     unpublished: bool,
+    /// The job's metadata, for conditions; nothing is known of it in a call that was resumed.
+    pub(super) metadata: String,
+    pub(super) told_time: Option<LocalTime>,
+    pub(super) caller_talks: bool,
 }
 
 impl Task {
@@ -100,6 +104,7 @@ impl Task {
         connection: Connection,
         program: Program,
         signals: JobSignals,
+        metadata: String,
     ) -> Self {
         let id = CallId::from(super::tickets::fresh_ticket().as_str());
         let opened = Opened {
@@ -112,7 +117,8 @@ impl Task {
         let journal = Journal::begin(deps.journals.as_ref(), &id, &room, opened);
         let mut commands = Vec::new();
         let call = Call::new(deps.plan.clone(), id, clock::now(), &mut commands);
-        Self::new(deps, connection, program, signals, journal, call, commands)
+        let begun = Self::new(deps, connection, program, signals, journal, call, commands);
+        Self { metadata, ..begun }
     }
 
     /// A call that another process has begun.
@@ -195,6 +201,9 @@ impl Task {
             answers: Answers::default(),
             figures: Figures::default(),
             unpublished: false,
+            metadata: String::new(),
+            told_time: None,
+            caller_talks: false,
         }
     }
 
@@ -202,6 +211,10 @@ impl Task {
     pub(super) async fn run(mut self) -> EndReason {
         // A call that is resumed knows what was said.
         self.talk_publish();
+        if self.talk.state().version().0 > 0 {
+            self.tell_state();
+        }
+        self.tell_time();
         self.settle().await;
         let mut stop_heard = false;
         while self.ended.is_none() {
@@ -247,6 +260,7 @@ impl Task {
         self.journal.handle_timeout(now, self.call.epoch());
         if self.heartbeat_at <= now {
             self.heartbeat_at = now + HEARTBEAT;
+            self.tell_time();
             let holder = self
                 .call
                 .phase()
@@ -392,7 +406,11 @@ impl Task {
             } if topic == wire::TOPIC => self.frame(sender.as_ref(), &payload),
             RoomEvent::Data { .. } => {}
             RoomEvent::Dtmf { sender, digit } => self.pressed(sender.as_ref(), digit),
-            RoomEvent::AttributesChanged(participant) => self.caller_may_listen(&participant),
+            RoomEvent::AttributesChanged(participant) => {
+                self.know_caller(&participant);
+                self.caller_may_listen(&participant);
+            }
+            RoomEvent::Speaking(speakers) => self.speakers(&speakers),
             RoomEvent::ProgramSubscribed => {
                 self.program_subscribed = true;
                 for participant in self.connection.participants() {
@@ -434,6 +452,7 @@ impl Task {
         match kind {
             ParticipantKind::Sip | ParticipantKind::Standard => {
                 self.tell(Event::ParticipantJoined { identity, kind });
+                self.know_caller(&participant);
                 self.open_program().await;
                 self.caller_may_listen(&participant);
             }
@@ -563,9 +582,11 @@ impl Task {
             }
             Report::UtteranceBegan(input) => {
                 self.talking.insert(input.source);
+                self.source_talks(input.source, true);
             }
             Report::UtteranceEnded(input) => {
                 self.talking.remove(&input.source);
+                self.source_talks(input.source, false);
                 if let Some((handoff, _)) =
                     self.splice.take_if(|(_, source)| *source == input.source)
                 {
@@ -588,6 +609,7 @@ impl Task {
             }
             Report::Ended(source) => {
                 self.talking.remove(&source);
+                self.source_talks(source, false);
             }
         }
     }

@@ -286,6 +286,13 @@ impl Connection {
                 self.pending
                     .push_back(RoomEvent::AttributesChanged(participant(&remote)));
             }
+            Event::ActiveSpeakersChanged { speakers } => {
+                let identities = speakers
+                    .iter()
+                    .map(|speaker| speaker.identity().to_string());
+                self.pending
+                    .push_back(RoomEvent::Speaking(identities.collect()));
+            }
             Event::Reconnecting => {
                 self.doubtful.clear();
                 self.reconnecting = true;

@@ -5,7 +5,7 @@
 mod connection;
 mod track;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::connection::{ConnectOptions, Connection, Sender};
 pub use self::track::{IncomingAudio, IncomingPacket, ProgramTrack};
@@ -93,6 +93,8 @@ pub enum RoomEvent {
     },
     /// A participant's attributes have changed.
     AttributesChanged(Participant),
+    /// Who of the room speaks now, by identity; said on each change.
+    Speaking(BTreeSet<String>),
     /// Somebody has subscribed to the program track for the first time.
     ProgramSubscribed,
     /// Our own connection is being restored.
