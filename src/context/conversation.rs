@@ -55,6 +55,8 @@ struct Holding {
     author: Author,
     specialist: String,
     epoch: u64,
+    /// The epoch in which it got the baton: a grant that was only renewed does not make older writing stale.
+    since: u64,
 }
 
 /// An instance of a specialist.
@@ -315,6 +317,28 @@ impl Conversation {
         Ok(())
     }
 
+    /// Takes in the state as a whole, as of a version.
+    ///
+    /// # Errors
+    /// It is beyond the bounds.
+    pub fn restore_state(
+        &mut self,
+        version: StateVersion,
+        document: &Patch,
+    ) -> Result<(), RecordError> {
+        Ok(self.state.replay_whole(version, document)?)
+    }
+
+    /// Who had the baton when the journal ends, since which epoch.
+    pub fn restore_holder(&mut self, author: Author, specialist: &str, since: u64) {
+        self.holder = Some(Holding {
+            author,
+            specialist: specialist.to_owned(),
+            epoch: since,
+            since,
+        });
+    }
+
     /// All of the conversation.
     pub fn log(&self) -> &ContextLog {
         &self.log
@@ -459,10 +483,12 @@ impl Conversation {
             except,
             at,
         } = granting;
+        let still = self.holder.as_ref().filter(|one| one.author == author);
         let holding = Holding {
             author,
             specialist: specialist.to_owned(),
             epoch,
+            since: still.map_or(epoch, |still| still.since),
         };
         let before = self.holder.replace(holding);
         if let Some(reader) = self.readers.get_mut(&author) {
@@ -676,7 +702,11 @@ impl Conversation {
 
     fn may_add(&self, author: Author, epoch: u64) -> Result<(), ItemRefusal> {
         match &self.holder {
-            Some(holder) if holder.author == author && holder.epoch == epoch => Ok(()),
+            Some(holder)
+                if holder.author == author && (holder.since..=holder.epoch).contains(&epoch) =>
+            {
+                Ok(())
+            }
             Some(holder) if holder.author == author => Err(ItemRefusal::StaleEpoch {
                 got: epoch,
                 current: holder.epoch,

@@ -285,6 +285,19 @@ impl SharedState {
         }))
     }
 
+    /// Takes in the whole document as of a version, in place of every patch up to it.
+    ///
+    /// # Errors
+    /// It is beyond the bounds.
+    pub fn replay_whole(
+        &mut self,
+        version: StateVersion,
+        document: &Patch,
+    ) -> Result<(), ReplayError> {
+        self.version = StateVersion(version.0.saturating_sub(1));
+        self.replay(version, document)
+    }
+
     /// Applies a patch that was accepted before, out of the journal. Neither scopes nor schema are asked again.
     pub fn replay(&mut self, version: StateVersion, patch: &Patch) -> Result<(), ReplayError> {
         if version != self.version.next() {

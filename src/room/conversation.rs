@@ -19,6 +19,7 @@ use wire::{
     StateResult,
 };
 
+use super::stored::{Said, Stored};
 use super::task::Task;
 use crate::clock;
 use crate::telemetry::Hash;
@@ -72,6 +73,44 @@ impl ContextRules {
 }
 
 impl Talk {
+    /// Takes in what a former process has journaled; what it could not take.
+    pub(super) fn replay(&mut self, said: Vec<Said>) -> u64 {
+        let mut refused = 0;
+        for said in said {
+            let taken = match said {
+                Said::Record(record) => self.conversation.replay(record),
+                Said::State(version, document) => {
+                    self.conversation.restore_state(version, &document)
+                }
+            };
+            if let Err(error) = taken {
+                debug!(%error, "record of the conversation left out");
+                refused += 1;
+            }
+        }
+        refused
+    }
+
+    /// Somebody has the baton since this epoch, from a former process.
+    pub(super) fn restore_holder(&mut self, dispatch: DispatchId, name: &str, epoch: Epoch) {
+        self.conversation
+            .restore_holder(author(dispatch), name, epoch.0);
+    }
+
+    /// All of it, to be journaled anew.
+    pub(super) fn stored(&self) -> Vec<Stored> {
+        let entries = self.conversation.log().entries().iter();
+        let items =
+            entries.map(|entry| Stored::item(entry.position(), entry.author(), entry.item()));
+        let state = self.conversation.state();
+        let document = serde_json::Value::Object(state.document().clone()).to_string();
+        let state = (state.version() > StateVersion(0)).then_some(Stored::State {
+            version: state.version().0,
+            document,
+        });
+        items.chain(state).collect()
+    }
+
     /// Nothing has been said yet.
     pub(super) fn new(rules: &ContextRules) -> Self {
         let mut limits = rules.limits;
@@ -284,7 +323,10 @@ impl Task {
     fn talk_carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Journal(record) => self.talk_changed(&record),
+                Effect::Journal(record) => {
+                    self.journal.keep(self.call.epoch(), Stored::said(&record));
+                    self.talk_changed(&record);
+                }
                 Effect::Overrun(writer) => {
                     let lost = self.peers.identity_of(DispatchId(writer.0));
                     if let Some(identity) = lost {

@@ -82,9 +82,13 @@ impl Journal {
         }
     }
 
-    /// What the journal comes to.
-    pub(super) fn rebuilt(&self) -> &Rebuilt {
-        &self.rebuilt
+    /// What the journal comes to; the conversation in it is given away.
+    pub(super) fn take_rebuilt(&mut self) -> Rebuilt {
+        let said = std::mem::take(&mut self.rebuilt.said);
+        Rebuilt {
+            said,
+            ..self.rebuilt.clone()
+        }
     }
 
     /// Keeps what the core says.
@@ -142,14 +146,22 @@ impl Journal {
         self.writer.as_ref().map(|writer| writer.renew_at)
     }
 
-    /// Renews the lease if it is time, and tells the whole call anew if records were lost.
-    pub(super) fn handle_timeout(&mut self, now: Instant, epoch: Epoch) {
+    /// Renews the lease if it is time, and tells the whole call anew, with its conversation, if records were lost.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        epoch: Epoch,
+        conversation: impl FnOnce() -> Vec<Stored>,
+    ) {
         let Some(writer) = self.writer.as_mut().filter(|writer| writer.renew_at <= now) else {
             return;
         };
         if writer.renew(now) {
             debug!("records of the journal were lost, writing a snapshot");
             writer.append(epoch, &Stored::Snapshot(Box::new(self.rebuilt.clone())));
+            for stored in conversation() {
+                writer.append(epoch, &stored);
+            }
         }
     }
 

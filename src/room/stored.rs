@@ -6,16 +6,24 @@
 
 use std::collections::BTreeMap;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use call::{DispatchId, EndReason, Fact, Identity, Memory, SpecialistName, Ticket};
+use context::{Author, Item, Native, Patch, PatchLimits, Position, StateVersion};
 use serde::{Deserialize, Serialize};
 use store::{Kind, Record};
 
 /// The version of the form.
 const VERSION: u32 = 1;
+/// What was accepted once is not measured again; the conversation that takes it in has bounds of its own.
+const STORED_PATCH: PatchLimits = PatchLimits {
+    patch_bytes_max: usize::MAX,
+    depth_max: 64,
+    document_bytes_max: usize::MAX,
+};
 
 /// One payload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Stored {
     /// The call began.
@@ -36,10 +44,48 @@ pub(crate) enum Stored {
         /// LiveKit's id of it.
         id: String,
     },
-    /// All of the above so far.
+    /// All of the above so far. What follows is the conversation anew, item by item, and the state.
     Snapshot(Box<Rebuilt>),
+    /// An item of the conversation, new or replaced.
+    Item(StoredItem),
+    /// An accepted patch of the shared state.
+    Patch {
+        /// The version that it made.
+        version: u64,
+        /// The JSON merge patch.
+        patch: String,
+    },
+    /// The whole of the shared state.
+    State {
+        /// Its version.
+        version: u64,
+        /// The JSON document.
+        document: String,
+    },
     /// The call ended.
     Ended(EndReason),
+}
+
+/// An item as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredItem {
+    position: u64,
+    author: Option<u64>,
+    id: String,
+    /// An encoded `ChatItem`, in base64.
+    chat_item: String,
+    framework: Option<String>,
+    /// The framework's own JSON.
+    framework_json: Option<String>,
+}
+
+/// What of a conversation was read back, in its order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Said {
+    /// An item or a patch.
+    Record(context::Record),
+    /// The state as a whole.
+    State(StateVersion, Patch),
 }
 
 /// What is known of a call from its beginning.
@@ -54,7 +100,7 @@ pub struct Opened {
 }
 
 /// A call as its journal tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rebuilt {
     /// Its beginning, if that was read.
@@ -68,6 +114,9 @@ pub struct Rebuilt {
     /// Records that could not be read.
     #[serde(skip)]
     pub unreadable: u64,
+    /// The conversation and the state.
+    #[serde(skip)]
+    pub(crate) said: Vec<Said>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,8 +151,38 @@ impl Stored {
             Self::Fact(Fact::Phase { .. }) => Kind::Phase,
             Self::Fact(_) | Self::Expected { .. } | Self::Dispatched { .. } => Kind::Core,
             Self::Snapshot(_) => Kind::Snapshot,
+            Self::Item(_) => Kind::ContextItem,
+            Self::Patch { .. } | Self::State { .. } => Kind::StatePatch,
             Self::Ended(_) => Kind::Ended,
         }
+    }
+
+    /// A change of the conversation or the state.
+    pub(crate) fn said(record: &context::Record) -> Self {
+        match record {
+            context::Record::Item {
+                position,
+                author,
+                item,
+            } => Self::item(*position, *author, item),
+            context::Record::Patch { version, patch } => Self::Patch {
+                version: version.0,
+                patch: patch.to_json(),
+            },
+        }
+    }
+
+    /// An item at its place.
+    pub(crate) fn item(position: Position, author: Option<Author>, item: &Item) -> Self {
+        let native = item.native();
+        Self::Item(StoredItem {
+            position: position.0,
+            author: author.map(|author| author.0),
+            id: item.id().to_string(),
+            chat_item: BASE64_STANDARD.encode(item.encoded()),
+            framework: native.map(|native| native.framework.clone()),
+            framework_json: native.map(|native| String::from_utf8_lossy(&native.json).into_owned()),
+        })
     }
 
     /// The stored bytes.
@@ -142,7 +221,14 @@ impl Rebuilt {
     /// Takes the next record in.
     pub(crate) fn take(&mut self, record: &Record) {
         match Stored::read(&record.entry.payload) {
-            Ok(stored) => self.apply(stored),
+            Ok(stored) => {
+                match said_of(&stored) {
+                    Some(Ok(said)) => self.said.push(said),
+                    Some(Err(())) => self.unreadable += 1,
+                    None => {}
+                }
+                self.apply(stored);
+            }
             Err(error) => {
                 tracing::debug!(seq = record.seq, %error, "record left out");
                 self.unreadable += 1;
@@ -176,8 +262,59 @@ impl Rebuilt {
                 *self = *snapshot;
                 self.unreadable = unreadable;
             }
-            Stored::Ended(_) => {}
+            Stored::Item(_) | Stored::Patch { .. } | Stored::State { .. } | Stored::Ended(_) => {}
         }
+    }
+}
+
+/// What of the conversation a payload is, if it is of it.
+fn said_of(stored: &Stored) -> Option<Result<Said, ()>> {
+    let patch = |json: &str| Patch::parse(json.as_bytes(), &STORED_PATCH).map_err(|_| ());
+    match stored {
+        Stored::Item(item) => Some(item.read().map(Said::Record).ok_or(())),
+        Stored::Patch {
+            version,
+            patch: json,
+        } => Some(patch(json).map(|patch| {
+            Said::Record(context::Record::Patch {
+                version: StateVersion(*version),
+                patch,
+            })
+        })),
+        Stored::State { version, document } => {
+            Some(patch(document).map(|document| Said::State(StateVersion(*version), document)))
+        }
+        Stored::Opened(_)
+        | Stored::Fact(_)
+        | Stored::Expected { .. }
+        | Stored::Dispatched { .. }
+        | Stored::Snapshot(_)
+        | Stored::Ended(_) => None,
+    }
+}
+
+impl StoredItem {
+    fn read(&self) -> Option<context::Record> {
+        let Self {
+            position,
+            author,
+            id,
+            chat_item,
+            framework,
+            framework_json,
+        } = self;
+        let native = framework.clone().zip(framework_json.clone());
+        let native = native.map(|(framework, json)| Native {
+            framework,
+            json: json.into_bytes(),
+        });
+        let chat_item = BASE64_STANDARD.decode(chat_item).ok()?;
+        let item = Item::parse(id, &chat_item, native, usize::MAX).ok()?;
+        Some(context::Record::Item {
+            position: Position(*position),
+            author: author.map(Author),
+            item,
+        })
     }
 }
 

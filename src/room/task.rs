@@ -128,7 +128,7 @@ impl Task {
         program: Program,
         signals: JobSignals,
         id: CallId,
-        journal: Journal,
+        mut journal: Journal,
     ) -> Self {
         let mut commands = Vec::new();
         let Rebuilt {
@@ -137,10 +137,15 @@ impl Task {
             tickets,
             dispatch_ids,
             unreadable,
-        } = journal.rebuilt().clone();
+            said,
+        } = journal.take_rebuilt();
         if unreadable > 0 {
             warn!(unreadable, "records of the journal were left out");
         }
+        let holder = memory.holder.and_then(|holder| {
+            let specialist = memory.specialists.get(&holder)?;
+            Some((holder, specialist.specialist.clone(), memory.epoch))
+        });
         let identities: Vec<_> = memory
             .specialists
             .values()
@@ -153,6 +158,14 @@ impl Task {
         }
         for identity in identities {
             task.peers.link_to(identity);
+        }
+        let refused = task.talk.replay(said);
+        if refused > 0 {
+            warn!(refused, "records of the conversation were left out");
+        }
+        if let Some((dispatch, specialist, epoch)) = holder {
+            task.talk
+                .restore_holder(dispatch, specialist.as_str(), epoch);
         }
         task.dispatch_ids = dispatch_ids;
         task
@@ -257,7 +270,8 @@ impl Task {
         if self.gates.take_due(now) {
             self.apply_gates();
         }
-        self.journal.handle_timeout(now, self.call.epoch());
+        self.journal
+            .handle_timeout(now, self.call.epoch(), || self.talk.stored());
         if self.heartbeat_at <= now {
             self.heartbeat_at = now + HEARTBEAT;
             self.tell_time();

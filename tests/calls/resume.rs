@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use baton_specialist::items::{self, Speaks};
+use baton_specialist::{Head, Item};
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::baton::{Baton, Config};
@@ -77,6 +80,94 @@ async fn a_call_goes_on_after_baton_was_killed_and_started_again() {
     stage.baton.registered().await;
     sleep(Duration::from_millis(1_500)).await;
     assert_eq!(stage.baton.count("call resumed"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversation_and_state_are_there_after_a_restart() {
+    let mut stage = Stage::set(&config()).await;
+    let triage = stage.cast("triage", TRIAGE_HZ).await;
+    let billing = stage.cast("billing", BILLING_HZ).await;
+    let caller = stage.dial().await;
+    caller.hears(TRIAGE_HZ).await;
+    let of_triage = triage.call().await;
+    let asked = items::message(
+        "u1",
+        Speaks::Caller,
+        "my invoice is wrong \u{2014} \u{dc}bertrag",
+    );
+    of_triage
+        .conversation()
+        .append(asked.clone())
+        .await
+        .unwrap();
+    of_triage
+        .state()
+        .patch(json!({"customer": "4711"}))
+        .await
+        .unwrap();
+    triage.hand_off("billing").await.unwrap();
+    caller.hears(BILLING_HZ).await;
+    let of_billing = billing.call().await;
+    let found = items::tool_call("c1", "k1", "find_invoice", r#"{"number":"A-17"}"#);
+    of_billing
+        .conversation()
+        .append(found.clone())
+        .await
+        .unwrap();
+    of_billing
+        .state()
+        .patch(json!({"invoice": {"number": "A-17"}}))
+        .await
+        .unwrap();
+    let before = of_billing.conversation().items();
+    // What is acked is on its way to the disk; a grant would wait for it.
+    sleep(Duration::from_millis(500)).await;
+
+    stage.baton.kill();
+    // It is said while nobody listens, in an epoch that is over by then.
+    let meanwhile = items::message("a1", Speaks::Specialist, "one moment");
+    let (of_billing_2, said) = (of_billing.clone(), meanwhile.clone());
+    let saying = tokio::spawn(async move { of_billing_2.conversation().append(said).await });
+    stage.baton.restart().await;
+    until("billing has the baton anew", || stage.baton.said("granted")).await;
+    saying.await.unwrap().unwrap();
+    let back = billing.hand_off("triage").await.unwrap();
+    caller.hears(TRIAGE_HZ).await;
+
+    let last = format!("baton/{}", back.epoch.0);
+    until("triage has all of it", || {
+        of_triage.conversation().item(&last).is_some()
+    })
+    .await;
+    let after = of_triage.conversation().items();
+    assert_eq!(
+        after[..before.len()],
+        before[..],
+        "byte for byte, nothing twice"
+    );
+    let ids: Vec<_> = after[before.len()..]
+        .iter()
+        .map(|item| item.id().to_string())
+        .collect();
+    assert_eq!(ids, ["a1".to_owned(), last]);
+    let hash = |items: &[Item]| {
+        items
+            .iter()
+            .fold(Head::default(), |head, item| head.after(item))
+    };
+    assert_eq!(
+        of_triage.conversation().head(),
+        hash(&after),
+        "Baton has the same"
+    );
+    let state = of_triage.state().get();
+    assert_eq!(state.version, 2);
+    assert_eq!(
+        state.document,
+        *json!({"customer": "4711", "invoice": {"number": "A-17"}})
+            .as_object()
+            .unwrap()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
