@@ -45,6 +45,8 @@ pub struct Call {
     pub(crate) counts: Counts,
     pub(crate) newest_dispatch: DispatchId,
     pub(crate) newest_handoff: HandoffId,
+    /// The epoch whose grant was recorded ahead last.
+    pub(crate) announced: Epoch,
     pub(crate) ended: Option<EndReason>,
 }
 
@@ -76,6 +78,7 @@ impl Call {
             counts: Counts::default(),
             newest_dispatch: DispatchId(0),
             newest_handoff: HandoffId(0),
+            announced: Epoch(0),
             ended: None,
         };
         call.start(&mut turn);
@@ -234,6 +237,7 @@ impl Call {
             Event::HandoffRequested(request) => self.requested(turn, request),
             Event::ToolsSettled { handoff } => self.has_come(turn, handoff, Awaited::Tools),
             Event::TailApplied { handoff } => self.has_come(turn, handoff, Awaited::Tail),
+            Event::JournalSettled { handoff } => self.has_come(turn, handoff, Awaited::Journal),
             Event::SpliceReached { handoff } => self.has_come(turn, handoff, Awaited::Splice),
             Event::FirstFrame { identity, epoch } => self.first_frame(turn, &identity, epoch),
             Event::FadeDone { epoch } => self.fade_done(turn, epoch),
@@ -271,6 +275,7 @@ impl Call {
             Timer::CallerReturn => self.end(turn, EndReason::CallerGone),
             Timer::Tools => self.await_no_longer(turn, &[Awaited::Tools]),
             Timer::Splice => self.await_no_longer(turn, &[Awaited::Splice]),
+            Timer::Journal => self.await_no_longer(turn, &[Awaited::Journal]),
             Timer::Tail => self.await_no_longer(turn, &[Awaited::Tail]),
             Timer::Switch => self.switch_timed_out(turn),
             Timer::Fade => self.finish_switch(turn),

@@ -76,6 +76,14 @@ pub enum Command {
         /// The tool call that is not waited for.
         except: Option<String>,
     },
+    /// Report [`Event::JournalSettled`](crate::Event::JournalSettled) when everything that was recorded so far is durable, or
+    /// cannot be; at once where there is no journal. The call bounds the wait itself.
+    AwaitJournal {
+        /// The call's epoch.
+        epoch: Epoch,
+        /// For which handoff.
+        handoff: HandoffId,
+    },
     /// Report [`Event::TailApplied`](crate::Event::TailApplied) when the target has applied all of the conversation. The
     /// call bounds the wait itself.
     AwaitTail {
@@ -86,8 +94,7 @@ pub enum Command {
         /// For which handoff.
         handoff: HandoffId,
     },
-    /// Report [`Event::SpliceReached`](crate::Event::SpliceReached) when this source may be cut. The grant's journal
-    /// record is made durable meanwhile.
+    /// Report [`Event::SpliceReached`](crate::Event::SpliceReached) when this source may be cut.
     WatchSplice {
         /// Whose utterance is to end.
         identity: Identity,
@@ -314,6 +321,15 @@ pub enum Fact {
     HandoffReady {
         /// Which handoff.
         handoff: HandoffId,
+    },
+    /// The baton is about to be given: this is the grant's record, which must be durable before it takes effect.
+    GrantAnnounced {
+        /// To whom.
+        dispatch: DispatchId,
+        /// By which handoff.
+        handoff: HandoffId,
+        /// The epoch that will start.
+        epoch: Epoch,
     },
     /// The baton was given, anew or again.
     Granted {

@@ -101,6 +101,11 @@ pub enum Event {
         /// For which handoff.
         handoff: HandoffId,
     },
+    /// The grant's record is durable, or the journal in trouble; see [`Command::AwaitJournal`](crate::Command::AwaitJournal).
+    JournalSettled {
+        /// For which handoff.
+        handoff: HandoffId,
+    },
     /// The target has applied all of the conversation, see [`Command::AwaitTail`](crate::Command::AwaitTail).
     TailApplied {
         /// For which handoff.

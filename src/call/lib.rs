@@ -41,6 +41,7 @@
 //! | | the holder's tools, if the route waits for any | `ToolsSettled`, the holder away or lost | `Timer::Tools` |
 //! | moment | a splice point in the holder's speech | `SpliceReached`, the holder away or lost | `Timer::Splice` |
 //! | tail | the target has applied all of the conversation | `TailApplied` | `Timer::Tail` |
+//! | | the grant's record, made with the first step, is durable | `JournalSettled` | `Timer::Journal` |
 //!
 //! `Ready` itself counts only from a target that has applied the conversation up to where it was when it was prepared;
 //! so the tail is what has been said since.

@@ -191,6 +191,7 @@ impl Memory {
             | Fact::SpecialistAway { .. }
             | Fact::SpecialistBack { .. }
             | Fact::HandoffReady { .. }
+            | Fact::GrantAnnounced { .. }
             | Fact::FirstFrame { .. }
             | Fact::DeadAirBegan { .. }
             | Fact::DeadAirEnded { .. } => {}

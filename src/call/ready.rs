@@ -2,18 +2,23 @@
 //!
 //! It goes in steps, and each begins when nothing of the one before is left: first what takes long and happens out of
 //! the caller's sight (a caller that hears, running tools), then the moment (the splice point), then the end of the
-//! conversation, which is a round trip at most and does not depend on how long the call has been.
+//! conversation, which is a round trip at most and does not depend on how long the call has been. The grant is recorded
+//! with the first step and must be durable with the last: as a rule it has been for long.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::call::{Call, Turn};
-use crate::command::Command;
+use crate::command::{Command, Fact};
 use crate::config::{Splice, TIMER_MS_MAX};
 use crate::ids::{DispatchId, HandoffId, Identity};
 use crate::outcome::RejectReason;
 use crate::phase::{Handoff, Phase};
 use crate::timer::Timer;
+
+/// The longest wait for the journal, in milliseconds. It is no option: a store that needs a part of this for a record is in
+/// trouble by its own measure, and says so.
+const JOURNAL_WAIT_MS: u64 = 1_000;
 
 /// What a ready target may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +31,8 @@ pub enum Awaited {
     Splice,
     /// The target has applied all of the conversation.
     Tail,
+    /// The record of the grant, and all that it rests on, is durable.
+    Journal,
 }
 
 /// For what a ready target waits, and until when each.
@@ -54,6 +61,7 @@ impl Awaited {
             Self::Tools => Some(Timer::Tools),
             Self::Splice => Some(Timer::Splice),
             Self::Tail => Some(Timer::Tail),
+            Self::Journal => Some(Timer::Journal),
         }
     }
 }
@@ -188,6 +196,7 @@ impl Call {
         let (from_nobody, target, handoff) = (from.is_none(), *target, handoff.clone());
         match step {
             ReadyStep::Work => {
+                self.announce(turn, target, handoff.id);
                 if from_nobody && !self.caller.hears() {
                     self.open(Awaited::Caller, None);
                 }
@@ -211,8 +220,28 @@ impl Call {
                     epoch: self.epoch,
                     handoff: handoff.id,
                 });
+                self.announce(turn, target, handoff.id);
+                self.open(Awaited::Journal, Some(turn.after(JOURNAL_WAIT_MS)));
+                turn.push(Command::AwaitJournal {
+                    epoch: self.epoch,
+                    handoff: handoff.id,
+                });
             }
         }
+    }
+
+    /// Records the grant ahead, so that it becomes durable while the rest is awaited; anew if the epoch has moved since.
+    fn announce(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId, handoff: HandoffId) {
+        let epoch = self.epoch.next();
+        if self.announced == epoch {
+            return;
+        }
+        self.announced = epoch;
+        turn.record(Fact::GrantAnnounced {
+            dispatch,
+            handoff,
+            epoch,
+        });
     }
 
     fn await_tools(&mut self, turn: &mut Turn<'_>, identity: Identity, handoff: &Handoff) {

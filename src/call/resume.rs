@@ -86,6 +86,7 @@ impl Call {
             counts,
             newest_dispatch,
             newest_handoff,
+            announced: Epoch(0),
             ended: None,
         };
         turn.record(Fact::Resumed { epoch: call.epoch });

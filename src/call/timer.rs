@@ -17,6 +17,8 @@ pub enum Timer {
     Splice,
     /// The target has not said that it applied the end of the conversation: it is granted anyway.
     Tail,
+    /// The grant's record is not durable: the baton moves all the same.
+    Journal,
     /// The new holder did not sound: it goes on if it took its grant, else the old one takes the baton back.
     Switch,
     /// The crossfade was not reported done: it is taken for done.

@@ -75,6 +75,7 @@ impl Task {
                 epoch: _,
                 handoff,
             } => self.talk_await_tail(handoff, &identity),
+            Command::AwaitJournal { epoch: _, handoff } => self.await_journal(handoff),
             Command::WatchSplice {
                 identity,
                 epoch: _,
@@ -198,8 +199,10 @@ impl Task {
                 }
                 self.note(now, &fact);
                 self.journal.fact(self.call.epoch(), &fact);
-                if let Fact::Granted { .. } = fact {
-                    self.journal.is_durable().await;
+                if let Fact::Granted { epoch, .. } = fact
+                    && !self.journal.is_announced(epoch)
+                {
+                    self.journal.settle().await;
                 }
             }
             Command::Ended { reason } => return Some(reason),
@@ -300,6 +303,19 @@ impl Task {
             };
             // The loop is gone only when the call is over and its farewell took too long.
             let _ = done.send(Done::Dispatched { dispatch, made }).await;
+        });
+    }
+
+    /// Tells the core when everything that was recorded so far is durable.
+    fn await_journal(&mut self, handoff: HandoffId) {
+        let Some(settled) = self.journal.settling() else {
+            return self.tell(Event::JournalSettled { handoff });
+        };
+        let done = self.done.clone();
+        self.requests.spawn(async move {
+            settled.await;
+            // The loop is gone only when the call is over.
+            let _ = done.send(Done::Journaled { handoff }).await;
         });
     }
 
@@ -420,6 +436,16 @@ fn record(fact: &Fact) {
         }
         Fact::HandoffRefused { asker: _, reason } => info!(%reason, "handoff refused"),
         Fact::HandoffReady { handoff } => info!(handoff = handoff.0, "handoff ready"),
+        Fact::GrantAnnounced {
+            dispatch,
+            handoff,
+            epoch,
+        } => debug!(
+            handoff = handoff.0,
+            dispatch = dispatch.0,
+            epoch = epoch.0,
+            "grant announced"
+        ),
         Fact::Granted {
             dispatch: _,
             handoff: _,

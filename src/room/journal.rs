@@ -1,6 +1,6 @@
 //! Writes the journal of one call: every fact of the core, the tickets and ids of its dispatches, its end.
 //!
-//! Writing never waits. What must be durable before it takes effect is awaited through [`Journal::is_durable`], and
+//! Writing never waits. What must be durable before it takes effect is awaited through [`Journal::settle`], and
 //! only until the store is known to be in trouble: a call goes on without its journal, and says so. A call whose lease
 //! another process has taken writes nothing any more.
 
@@ -40,6 +40,8 @@ pub(super) struct Journal {
     writer: Option<Writer>,
     /// What the journal comes to, for when it has to be told anew.
     rebuilt: Rebuilt,
+    /// The epoch whose grant was recorded ahead last.
+    announced: Option<Epoch>,
 }
 
 #[derive(Debug)]
@@ -79,6 +81,7 @@ impl Journal {
                 newest: None,
             }),
             rebuilt,
+            announced: None,
         }
     }
 
@@ -98,39 +101,46 @@ impl Journal {
 
     /// Appends a record.
     pub(super) fn keep(&mut self, epoch: Epoch, stored: Stored) {
+        if let Stored::Fact(Fact::GrantAnnounced { epoch, .. }) = &stored {
+            self.announced = Some(*epoch);
+        }
         if let Some(writer) = &mut self.writer {
             writer.append(epoch, &stored);
         }
         self.rebuilt.apply(stored);
     }
 
-    /// Waits until everything so far is durable, or known not to be; says whether it is.
-    pub(super) async fn is_durable(&mut self) -> bool {
-        let Some(receipt) = self
-            .writer
-            .as_mut()
-            .and_then(|writer| writer.newest.as_mut())
-        else {
-            return true;
-        };
-        match timeout(GRANT_WAIT_MAX, receipt.settled()).await {
-            Ok(Settled::Durable | Settled::Fenced) => true,
-            Ok(Settled::Buffered(trouble)) => {
-                warn!(
+    /// Whether the grant of this epoch was recorded ahead, and awaited.
+    pub(super) fn is_announced(&self, epoch: Epoch) -> bool {
+        self.announced == Some(epoch)
+    }
+
+    /// Waits until everything so far is durable, or known not to be, for a while.
+    pub(super) async fn settle(&mut self) {
+        if let Some(settled) = self.settling() {
+            settled.await;
+        }
+    }
+
+    /// The same as a future of its own; none if there is nothing to wait for.
+    pub(super) fn settling(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let mut receipt = self.writer.as_ref()?.newest.clone()?;
+        if receipt.poll() == Some(Settled::Durable) {
+            return None;
+        }
+        Some(async move {
+            match timeout(GRANT_WAIT_MAX, receipt.settled()).await {
+                Ok(Settled::Durable | Settled::Fenced) => {}
+                Ok(Settled::Buffered(trouble)) => warn!(
                     trouble = trouble.as_str(),
                     "granted before its record is durable"
-                );
-                false
+                ),
+                Ok(Settled::Lost) => warn!("granted without a record"),
+                Err(_) => {
+                    warn!("granted before its record is durable, the journal does not answer")
+                }
             }
-            Ok(Settled::Lost) => {
-                warn!("granted without a record");
-                false
-            }
-            Err(_) => {
-                warn!("granted before its record is durable, the journal does not answer");
-                false
-            }
-        }
+        })
     }
 
     /// Waits until another process has taken the call over; for ever, if none does. Cancel-safe.

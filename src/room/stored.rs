@@ -147,7 +147,7 @@ impl Stored {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Opened(_) => Kind::Opened,
-            Self::Fact(Fact::Granted { .. }) => Kind::Grant,
+            Self::Fact(Fact::Granted { .. } | Fact::GrantAnnounced { .. }) => Kind::Grant,
             Self::Fact(Fact::Phase { .. }) => Kind::Phase,
             Self::Fact(_) | Self::Expected { .. } | Self::Dispatched { .. } => Kind::Core,
             Self::Snapshot(_) => Kind::Snapshot,

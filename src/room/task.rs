@@ -43,6 +43,8 @@ const SIP_CALL_STATUS: &str = "sip.callStatus";
 /// What a request to the server has come to.
 #[derive(Debug)]
 pub(super) enum Done {
+    /// What was recorded before a handoff's grant is durable, or cannot be.
+    Journaled { handoff: HandoffId },
     /// A dispatch was made, or not.
     Dispatched {
         dispatch: DispatchId,
@@ -630,6 +632,7 @@ impl Task {
 
     fn request_done(&mut self, done: Done) {
         match done {
+            Done::Journaled { handoff } => self.tell(Event::JournalSettled { handoff }),
             Done::Dispatched {
                 dispatch,
                 made: Ok(id),

@@ -39,6 +39,8 @@ pub(crate) struct Bench {
     requests: u64,
     /// Whether tools are done and the target has all of the conversation as soon as it is asked for.
     pub(crate) settles: bool,
+    /// Whether every record is durable at once.
+    pub(crate) journals: bool,
 }
 
 impl Bench {
@@ -61,6 +63,7 @@ impl Bench {
             text: Vec::new(),
             requests: 0,
             settles: true,
+            journals: true,
         };
         bench.keep("start", out);
         bench
@@ -132,7 +135,13 @@ impl Bench {
             Command::AwaitTail { handoff, .. } => Some(Event::TailApplied { handoff: *handoff }),
             _ => None,
         });
-        let asked: Vec<Event> = asked.filter(|_| self.settles).collect();
+        let mut asked: Vec<Event> = asked.filter(|_| self.settles).collect();
+        asked.extend(out.iter().filter_map(|command| match command {
+            Command::AwaitJournal { handoff, .. } if self.journals => {
+                Some(Event::JournalSettled { handoff: *handoff })
+            }
+            _ => None,
+        }));
         for event in asked {
             out.extend(self.on(event));
         }

@@ -447,6 +447,7 @@ impl Watch {
             | Command::Prepare { .. }
             | Command::AwaitTools { .. }
             | Command::AwaitTail { .. }
+            | Command::AwaitJournal { .. }
             | Command::WatchSplice { .. }
             | Command::Supersede { .. }
             | Command::Revoke { .. }
@@ -820,6 +821,7 @@ impl Watch {
                     Some(Awaited::Tools) => self.on(Event::ToolsSettled { handoff }),
                     Some(Awaited::Splice) => self.on(Event::SpliceReached { handoff }),
                     Some(Awaited::Tail) => self.on(Event::TailApplied { handoff }),
+                    Some(Awaited::Journal) => self.on(Event::JournalSettled { handoff }),
                     // The caller hears already.
                     Some(Awaited::Caller) | None => {}
                 }
@@ -883,6 +885,7 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
         | Command::Prepare { epoch, .. }
         | Command::AwaitTools { epoch, .. }
         | Command::AwaitTail { epoch, .. }
+        | Command::AwaitJournal { epoch, .. }
         | Command::WatchSplice { epoch, .. }
         | Command::Grant { epoch, .. }
         | Command::Dtmf { epoch, .. }

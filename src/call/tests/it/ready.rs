@@ -1,7 +1,7 @@
 //! What a ready target waits for before the switch.
 
 use call::{
-    Awaited, Command, Departure, Event, Phase, PhaseName, RejectReason, Route, Splice, Timer,
+    Awaited, Command, Departure, Event, Fact, Phase, PhaseName, RejectReason, Route, Splice, Timer,
 };
 
 use crate::harness::{Bench, config, grant, target};
@@ -45,12 +45,68 @@ fn tools_then_the_splice_point_then_the_tail_are_awaited() {
     assert_eq!(awaited(&bench), [Awaited::Splice]);
     let out = bench.splices();
     assert!(
-        matches!(&out[..], [Command::AwaitTail { identity, .. }] if identity.as_str() == "agent-billing-2"),
+        matches!(&out[..], [Command::AwaitTail { identity, .. }, Command::AwaitJournal { .. }] if identity.as_str() == "agent-billing-2"),
         "{out:?}"
     );
     assert_eq!(awaited(&bench), [Awaited::Tail]);
     let out = tail_applied(&mut bench);
     assert_eq!(grant(&out), Some(("agent-billing-2".to_owned(), 2)));
+}
+
+#[test]
+fn the_grant_is_recorded_ahead_and_takes_effect_when_that_is_durable() {
+    let announced = |out: &[Command]| {
+        out.iter().find_map(|command| match command {
+            Command::Record(Fact::GrantAnnounced { epoch, .. }) => Some(epoch.0),
+            _ => None,
+        })
+    };
+    let mut bench = Bench::active(config());
+    bench.journals = false;
+    bench.asks("triage", target("billing"));
+    bench.comes("billing");
+    let out = bench.gets_ready("billing");
+    assert_eq!(
+        announced(&out),
+        Some(2),
+        "while the splice point is awaited"
+    );
+    let out = bench.splices();
+    assert_eq!((announced(&out), grant(&out)), (None, None));
+    assert_eq!(awaited(&bench), [Awaited::Journal]);
+    let handoff = bench.handoff();
+    let out = bench.on(Event::JournalSettled { handoff });
+    assert_eq!(grant(&out), Some(("agent-billing-2".to_owned(), 2)));
+}
+
+#[test]
+fn a_journal_that_does_not_answer_holds_nothing_up_for_long() {
+    let mut bench = Bench::active(config());
+    bench.journals = false;
+    bench.asks("triage", target("billing"));
+    bench.comes("billing");
+    bench.gets_ready("billing");
+    bench.splices();
+    let at = bench.at_ms();
+    let out = bench.fire_until(Timer::Journal);
+    assert_eq!(bench.at_ms() - at, 1_000);
+    assert_eq!(grant(&out), Some(("agent-billing-2".to_owned(), 2)));
+}
+
+#[test]
+fn a_grant_is_announced_anew_when_the_epoch_has_moved() {
+    let mut bench = Bench::active(config());
+    bench.asks("triage", target("billing"));
+    bench.comes("billing");
+    bench.gets_ready("billing");
+    let triage = bench.identity("triage");
+    bench.leaves(triage, call::Departure::MayReturn);
+    let records = bench.log.iter().filter_map(|(_, command)| match command {
+        Command::Record(Fact::GrantAnnounced { epoch, .. }) => Some(epoch.0),
+        _ => None,
+    });
+    assert_eq!(records.last(), Some(bench.epoch().0));
+    assert_eq!(bench.holder().as_deref(), Some("billing"));
 }
 
 #[test]
