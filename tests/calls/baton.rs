@@ -196,6 +196,10 @@ impl Baton {
         until("baton is registered", || self.said("registered")).await;
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Every line of its log with this message.
     pub(crate) fn lines(&self, message: &str) -> Vec<Value> {
         let log = self.child.log();

@@ -1,6 +1,7 @@
 //! A journal in trouble never ends a call: it goes on, says so, and heals.
 
 use std::io::Write as _;
+use std::process::Command;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -10,10 +11,60 @@ use crate::redis::RedisServer;
 use crate::stage::Stage;
 use crate::{BILLING_HZ, TRIAGE_HZ, until};
 
+/// The most that a file of this process may hold, in bytes.
+fn limit_files(pid: u32, bytes: &str) {
+    let limited = Command::new("prlimit")
+        .args([
+            "--pid",
+            &pid.to_string(),
+            &format!("--fsize={bytes}:unlimited"),
+        ])
+        .status()
+        .expect("prlimit is installed (Debian package util-linux)");
+    assert!(limited.success());
+}
+
 fn config() -> Config {
     Config::new(&["triage", "billing"])
         .timer("specialist_return_ms", 15_000)
         .timer("caller_return_ms", 10_000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_does_not_end_a_call_and_loses_nothing() {
+    let mut stage = Stage::set(&config()).await;
+    let triage = stage.cast("triage", TRIAGE_HZ).await;
+    let billing = stage.cast("billing", BILLING_HZ).await;
+    let caller = stage.dial().await;
+    caller.hears(TRIAGE_HZ).await;
+
+    // Its log is cut off as well.
+    limit_files(stage.baton.pid(), "1");
+    triage.hand_off("billing").await.unwrap();
+    caller.hears(BILLING_HZ).await;
+    billing.hand_off("triage").await.unwrap();
+    caller.hears(TRIAGE_HZ).await;
+    limit_files(stage.baton.pid(), "unlimited");
+    until("the journal is written again", || {
+        let healed = stage.baton.lines("journal is written again");
+        healed
+            .iter()
+            .any(|line| line["trouble"] == "full" && line["lost_records"] == 0)
+    })
+    .await;
+
+    // Both handoffs are in it.
+    triage.hand_off("billing").await.unwrap();
+    sleep(Duration::from_millis(500)).await;
+    stage.baton.kill();
+    stage.baton.restart().await;
+    until("the call is resumed", || stage.baton.said("call resumed")).await;
+    caller.hears(BILLING_HZ).await;
+    until("billing has the baton anew", || stage.baton.said("granted")).await;
+    // And knows of it.
+    sleep(Duration::from_millis(500)).await;
+    billing.hand_off("triage").await.unwrap();
+    caller.hears(TRIAGE_HZ).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
