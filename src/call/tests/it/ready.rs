@@ -101,11 +101,11 @@ fn a_grant_is_announced_anew_when_the_epoch_has_moved() {
     bench.gets_ready("billing");
     let triage = bench.identity("triage");
     bench.leaves(triage, call::Departure::MayReturn);
-    let records = bench.log.iter().filter_map(|(_, command)| match command {
+    let mut records = bench.log.iter().filter_map(|(_, command)| match command {
         Command::Record(Fact::GrantAnnounced { epoch, .. }) => Some(epoch.0),
         _ => None,
     });
-    assert_eq!(records.last(), Some(bench.epoch().0));
+    assert_eq!(records.next_back(), Some(bench.epoch().0));
     assert_eq!(bench.holder().as_deref(), Some("billing"));
 }
 
