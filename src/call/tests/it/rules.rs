@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use call::{
     Asker, CallConfig, CallerFacts, Command, Condition, Departure, Digit, Event, Fact, FailReason,
-    LocalTime, Names, Opening, Outcome, PhaseName, RefuseReason, Route, Rule, Target, Timer,
-    Trigger,
+    LocalTime, Names, Opening, Outcome, ParticipantKind, PhaseName, RefuseReason, Route, Rule,
+    Target, Timer, Trigger,
 };
 use serde_json::{Value as Json, json};
 
@@ -315,4 +315,29 @@ fn a_key_of_the_caller_hands_off_and_one_of_anybody_else_does_not() {
     assert_eq!(fired(&presses(CALLER, '1')), None);
     assert_eq!(fired(&presses(CALLER, '0')), Some(0));
     assert_eq!(heading_for(&bench).as_deref(), Some("support"));
+}
+
+#[test]
+fn what_was_true_before_a_restart_sets_no_rule_off_again() {
+    let mut bench = Bench::active(ruled(vec![Rule {
+        when: when("state.verified == true"),
+        ..rule(Trigger::State, "billing")
+    }]));
+    state(&mut bench, 1, json!({"verified": true}));
+    bench.comes("billing");
+    bench.gets_ready("billing");
+    bench.splices();
+    bench.takes("billing");
+    bench.sounds("billing");
+    bench.faded();
+    bench.hands_off("billing", "support");
+    bench.restarts();
+    bench.joins(CALLER, ParticipantKind::Sip);
+    bench.returns("support");
+    bench.takes("support");
+    assert_eq!(bench.phase(), PhaseName::Active);
+    let verified = json!({"verified": true});
+    assert_eq!(fired(&state(&mut bench, 2, verified.clone())), None);
+    assert_eq!(fired(&state(&mut bench, 3, json!({}))), None);
+    assert_eq!(fired(&state(&mut bench, 4, verified)), Some(0));
 }
