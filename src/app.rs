@@ -20,7 +20,7 @@ use anyhow::Context as _;
 use audio::{Clip, Fade, FillerConfig, Sound};
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 use call::Plan;
-use context::UnixMillis;
+use context::{ConversationLimits, UnixMillis};
 use sha2::{Digest as _, Sha256};
 use tokio::{
     runtime::{self, Runtime},
@@ -47,7 +47,7 @@ use crate::{
     packet::{self, Done, PacketCommand},
     reload,
     resume::Resumer,
-    room::{self, CallDeps, ContextRules, Desk, Faults, Journals, ServerApi},
+    room::{self, CallDeps, ContextRules, Desk, Faults, Journals, RouteContext, ServerApi},
     telemetry::{self, Hash, LogFormat, LogLevel, METRICS_CONTENT_TYPE, Metrics, WorkerFigures},
 };
 
@@ -459,6 +459,13 @@ fn config_hash(config: &Config) -> String {
         .collect()
 }
 
+fn route_context(route: &config::RouteContext) -> RouteContext {
+    RouteContext {
+        filter: route.filter(),
+        tools: route.tools.clone(),
+    }
+}
+
 fn call_deps(
     config: &Config,
     connection: &Connection,
@@ -471,6 +478,8 @@ fn call_deps(
         api: _,
         call,
         notes,
+        contexts,
+        state,
         audio,
         store: _,
         sdk,
@@ -491,10 +500,21 @@ fn call_deps(
     let metadata = notes
         .iter()
         .filter_map(|(name, notes)| Some((name.clone(), notes.metadata.clone()?)));
+    let scopes = notes
+        .iter()
+        .map(|(name, notes)| (name.clone(), notes.scopes.clone()));
     Ok(CallDeps {
         plan: Arc::new(Plan::new(call.clone())?),
         metadata: metadata.collect(),
-        context: ContextRules::default(),
+        context: ContextRules {
+            limits: ConversationLimits {
+                state: state.limits,
+                ..ConversationLimits::default()
+            },
+            schema: state.schema()?,
+            routes: contexts.iter().map(route_context).collect(),
+            scopes: scopes.collect(),
+        },
         server: ServerApi::new(
             &connection.url,
             &connection.api_key,

@@ -7,11 +7,21 @@ use call::{
     SPECIALISTS_MAX, SpecialistConfig, SpecialistName, Splice, TIMER_MS_MAX, Target, Timers,
 };
 
-use super::{audio::FADE_MS, option::Refusal, problem::Problem, reader::Section};
+use ::context::Scopes;
+
+use super::{
+    audio::FADE_MS,
+    context::{self, RouteContext},
+    option::Refusal,
+    problem::Problem,
+    reader::Section,
+};
 
 /// What Baton keeps of a specialist beside [`SpecialistConfig`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecialistNotes {
+    /// What it may see and write of the shared state.
+    pub scopes: Scopes,
     /// Handed to it in its dispatch's metadata, beside Baton's own.
     pub metadata: Option<String>,
 }
@@ -35,7 +45,11 @@ const FALLBACK_WORDS: &[&str] = &["another_instance", "previous", "entry"];
 pub(super) fn read(
     section: &mut Section<'_, '_>,
     fade_ms: u32,
-) -> (CallConfig, BTreeMap<SpecialistName, SpecialistNotes>) {
+) -> (
+    CallConfig,
+    Vec<RouteContext>,
+    BTreeMap<SpecialistName, SpecialistNotes>,
+) {
     let read = section.named("specialists", SPECIALISTS_MAX, check_name, read_specialist);
     let known: Vec<&str> = read.keys().map(String::as_str).collect();
     section.require_some(
@@ -59,15 +73,17 @@ pub(super) fn read(
         notes.insert(SpecialistName::from(name.as_str()), note.clone());
     }
     let default = CallConfig::new(entry.clone(), []);
+    let (routes, contexts) = read_routes(section, &known, fade_ms).unwrap_or_else(|| {
+        let route = Route {
+            fade_ms,
+            ..Route::default()
+        };
+        (vec![route], vec![RouteContext::default()])
+    });
     let config = CallConfig {
         entry,
         specialists,
-        routes: read_routes(section, &known, fade_ms).unwrap_or_else(|| {
-            vec![Route {
-                fade_ms,
-                ..Route::default()
-            }]
-        }),
+        routes,
         rules: super::rule::read(section, &known),
         hand_back: section.boolean("hand_back", default.hand_back),
         fallbacks: read_fallbacks(section, &known, default.fallbacks),
@@ -77,7 +93,7 @@ pub(super) fn read(
     if entry_known {
         warn_of_unreachable(section, &config, &names);
     }
-    (config, notes)
+    (config, contexts, notes)
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
@@ -133,6 +149,7 @@ fn read_specialist(
         description: read_description(section),
     };
     let notes = SpecialistNotes {
+        scopes: context::read_scopes(section),
         metadata: section.text("metadata", "text, such as JSON in quotes"),
     };
     (specialist, notes)
@@ -152,9 +169,13 @@ fn read_description(section: &mut Section<'_, '_>) -> Option<String> {
     })
 }
 
-fn read_routes(section: &mut Section<'_, '_>, known: &[&str], fade_ms: u32) -> Option<Vec<Route>> {
+fn read_routes(
+    section: &mut Section<'_, '_>,
+    known: &[&str],
+    fade_ms: u32,
+) -> Option<(Vec<Route>, Vec<RouteContext>)> {
     let mut taken = Taken::new(known.len());
-    section.list("routes", ROUTES_MAX, |section| {
+    let read = section.list("routes", ROUTES_MAX, |section| {
         for key in ["from", "to"] {
             section.require(key, "name a specialist, or write \"*\" for all");
         }
@@ -166,7 +187,7 @@ fn read_routes(section: &mut Section<'_, '_>, known: &[&str], fade_ms: u32) -> O
         if section.problems() == problems && when.is_none() {
             warn_if_pointless(section, from.as_deref(), to.as_deref(), known, &mut taken);
         }
-        Route {
+        let route = Route {
             from: names(from),
             to: names(to),
             when,
@@ -186,8 +207,10 @@ fn read_routes(section: &mut Section<'_, '_>, known: &[&str], fade_ms: u32) -> O
                 Route::default().tools_wait_ms,
             ),
             description: read_description(section),
-        }
-    })
+        };
+        (route, context::read_route(section))
+    });
+    read.map(|routes| routes.into_iter().unzip())
 }
 
 fn read_splice(section: &mut Section<'_, '_>) -> Splice {

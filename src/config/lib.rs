@@ -11,6 +11,7 @@
 mod api;
 mod audio;
 mod call_plan;
+mod context;
 mod explain;
 mod files;
 mod option;
@@ -36,6 +37,7 @@ pub use self::{
     api::{Api, TokenError},
     audio::{Audio, Filler, FillerSound},
     call_plan::SpecialistNotes,
+    context::{MaskRule, RouteContext, StateRules, StateSchemaError},
     explain::{Explanation, Question, QuestionError, UnknownSpecialist, explain},
     files::FILE_BYTES_MAX,
     option::{Kind, OptionSpec},
@@ -64,6 +66,10 @@ pub struct Config {
     pub call: CallConfig,
     /// What else is known of each specialist in [`Config::call`].
     pub notes: BTreeMap<SpecialistName, SpecialistNotes>,
+    /// What of the conversation travels on each route of [`Config::call`], in their order.
+    pub contexts: Vec<RouteContext>,
+    /// The shared state of each call.
+    pub state: StateRules,
     /// What the caller hears at a change.
     pub audio: Audio,
     /// Where the journal of calls is kept.
@@ -160,12 +166,15 @@ fn read(section: &mut Section<'_, '_>) -> Config {
             },
         )
         .unwrap_or(TimeZone::UTC);
-    let (call, notes) = call_plan::read(section, audio.fade_ms);
+    let state = section.part("state", context::read_state);
+    let (call, contexts, notes) = call_plan::read(section, audio.fade_ms);
     Config {
         server,
         api,
         call,
         notes,
+        contexts,
+        state,
         audio,
         store,
         sdk,

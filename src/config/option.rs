@@ -20,6 +20,8 @@ pub enum Kind {
     Choice(Vec<&'static str>),
     /// Text in a form that the words describe.
     Text(&'static str),
+    /// A list of texts in a form that the words describe.
+    Texts(&'static str),
     /// The name of a specialist.
     Specialist,
     /// The name of a specialist, a list of them, or `*`.
@@ -48,6 +50,7 @@ impl fmt::Display for Kind {
             ),
             Self::Choice(words) => write!(f, "one of: {}", words.join(", ")),
             Self::Text(form) => write!(f, "{form}"),
+            Self::Texts(form) => write!(f, "a list, each item {form}"),
             Self::Specialist => write!(f, "the name of a specialist"),
             Self::Specialists => write!(
                 f,

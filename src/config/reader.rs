@@ -346,13 +346,41 @@ impl<'n> Section<'_, 'n> {
         Some(self.each(key, nodes, |node| specialist_of(node, &kind, &allowed)))
     }
 
+    /// A list of texts, each of which is turned into something; empty if it is left out.
+    pub(super) fn texts<T>(
+        &mut self,
+        key: &'static str,
+        form: &'static str,
+        max: usize,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Vec<T> {
+        let kind = Kind::Texts(form);
+        let nodes = self.value(
+            key,
+            kind.clone(),
+            Some("[]".to_owned()),
+            |node| match &node.value {
+                Value::List(items) if items.len() > max => Err(Refusal::new(format!(
+                    "{} entries, at most {max} are allowed",
+                    items.len()
+                ))),
+                Value::List(items) => Ok(items.iter().collect::<Vec<_>>()),
+                Value::Scalar(_) | Value::Mapping(_) => Err(Refusal::expected(&kind, node)),
+            },
+        );
+        self.each(key, nodes.unwrap_or_default(), |node| match node.text() {
+            Some(text) => parse(text),
+            None => Err(Refusal::expected(&Kind::Text(form), node)),
+        })
+    }
+
     /// Reads the items of a list, reporting those that are refused and leaving them out.
-    fn each(
+    fn each<T>(
         &mut self,
         key: &str,
         nodes: Vec<&'n Node>,
-        read: impl Fn(&Node) -> Result<String, Refusal>,
-    ) -> Vec<String> {
+        read: impl Fn(&Node) -> Result<T, Refusal>,
+    ) -> Vec<T> {
         let mut values = Vec::with_capacity(nodes.len());
         for node in nodes {
             match read(node) {

@@ -190,6 +190,10 @@ impl Builder {
             Kind::Text(form) => {
                 json!({"type": self.kind_of(path, "string"), "pattern": pattern(form)})
             }
+            Kind::Texts(_) => json!({
+                "type": self.kind_of(path, "array"),
+                "items": {"type": "string", "pattern": r"\S"},
+            }),
             Kind::Specialist => self.any_of(path, [json!({"$ref": NAME})]),
             Kind::Specialists => self.any_of(
                 path,

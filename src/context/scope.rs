@@ -125,6 +125,12 @@ impl fmt::Debug for FieldPath {
     }
 }
 
+impl Default for Scopes {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
 impl Scopes {
     /// The scope of somebody who may do everything.
     pub fn all() -> Self {

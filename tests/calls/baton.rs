@@ -22,6 +22,10 @@ pub(crate) struct Config {
     store: String,
     sdk: Vec<(&'static str, u32)>,
     audio: &'static str,
+    /// What is said of the one route beside that it leads from all to all.
+    route: String,
+    /// Further options of specialists.
+    options: Vec<(&'static str, &'static str)>,
 }
 
 impl Config {
@@ -41,6 +45,8 @@ impl Config {
             store: "{kind: embedded}".to_owned(),
             sdk: Vec::new(),
             audio: "fade_ms: 60",
+            route: String::new(),
+            options: Vec::new(),
         }
     }
 
@@ -79,6 +85,18 @@ impl Config {
         self
     }
 
+    /// Says more of the route from all to all, such as `tools_wait_ms: 100`.
+    pub(crate) fn route(mut self, options: &str) -> Self {
+        write!(self.route, ", {options}").unwrap();
+        self
+    }
+
+    /// Says more of a specialist, such as `state: read`.
+    pub(crate) fn specialist(mut self, name: &'static str, options: &'static str) -> Self {
+        self.options.push((name, options));
+        self
+    }
+
     fn yaml(&self) -> String {
         let Self {
             specialists,
@@ -87,6 +105,8 @@ impl Config {
             store,
             sdk,
             audio,
+            route,
+            options,
         } = self;
         let mut yaml = format!(
             "server: {{health_bind: '127.0.0.1:0', max_calls: {max_calls}, drain_grace_secs: 60}}\n\
@@ -94,16 +114,20 @@ impl Config {
              store: {store}\n\
              audio: {{{audio}}}\n\
              entry: {}\n\
-             routes: [{{from: '*', to: '*', splice: now}}]\n\
+             routes: [{{from: '*', to: '*', splice: now{route}}}]\n\
              specialists:\n",
             specialists[0].0
         );
         for (name, lifetime) in specialists {
-            writeln!(
+            write!(
                 yaml,
-                "  {name}: {{lifetime: {lifetime}, after_handoff: stay}}"
+                "  {name}: {{lifetime: {lifetime}, after_handoff: stay"
             )
             .unwrap();
+            for (_, option) in options.iter().filter(|(known, _)| known == name) {
+                write!(yaml, ", {option}").unwrap();
+            }
+            yaml.push_str("}\n");
         }
         yaml.push_str("timers:\n");
         for (name, ms) in timers {

@@ -8,6 +8,7 @@
 mod baton;
 mod caller;
 mod cast;
+mod context;
 mod proxy;
 mod redis;
 mod stage;

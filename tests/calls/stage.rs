@@ -88,6 +88,20 @@ impl Stage {
         AgentDispatchClient::with_api_key(&server.api_url(), server.api_key(), server.api_secret())
     }
 
+    /// Removes the newest agent whose name is this from the room, by force.
+    pub(crate) async fn remove(&self, name: &str) {
+        let there = self.rooms().list_participants(ROOM).await.unwrap();
+        let named = there
+            .into_iter()
+            .filter(|participant| participant.name == name)
+            .max_by_key(|participant| participant.joined_at_ms)
+            .unwrap();
+        self.rooms()
+            .remove_participant(ROOM, &named.identity)
+            .await
+            .unwrap();
+    }
+
     pub(crate) async fn room_names(&self) -> Vec<String> {
         let rooms = self.rooms().list_rooms(Vec::new()).await.unwrap();
         rooms.into_iter().map(|room| room.name).collect()

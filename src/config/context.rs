@@ -1,0 +1,304 @@
+//! What of the conversation travels on a route, and who may see and write what of the shared state.
+
+use std::path::PathBuf;
+
+use context::{
+    Access, CARD_NUMBER, FieldPath, FilterPlan, InFlightPolicy, Mask, MaskAction, Masked,
+    PatchLimits, SPOKEN_NUMBER, Scopes, StateSchema, ToolPolicies, Window,
+};
+use regex::Regex;
+
+use super::{option::Refusal, reader::Section};
+
+pub(super) const WINDOW_FORM: &str =
+    "one of: all, none, messages_only, since_last_handoff, last:<number of items>";
+const MASK_FORM: &str = "`drop` or `redact`, and what: card_numbers, spoken_numbers, tool:<name>, field:<path>, pattern:<regular expression>";
+const TOOL_FORM: &str = "a tool's name, `=`, and one of: wait, cancel, adopt";
+const FIELD_FORM: &str = "`write`, `read` or `none`, and the path of a field, as customer.card";
+const WINDOWS: &[&str] = &[
+    "all",
+    "none",
+    "messages_only",
+    "since_last_handoff",
+    "last:",
+];
+/// How many masks, tools or fields may be listed in one place.
+const LISTED_MAX: usize = 256;
+/// The largest state that can be configured, in bytes: it has to travel as one body.
+const STATE_BYTES_MAX: usize = 4 << 20;
+
+/// What a route says of the conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteContext {
+    /// How much of the past the target gets.
+    pub window: Window,
+    /// Whether the instructions of others go along.
+    pub instructions: bool,
+    /// What is kept from it.
+    pub masks: Vec<MaskRule>,
+    /// What becomes of the holder's running tools.
+    pub tools: ToolPolicies,
+}
+
+/// One mask, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaskRule {
+    action: MaskAction,
+    what: MaskedRule,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum MaskedRule {
+    Tool(String),
+    Field(FieldPath),
+    /// A regular expression that was compiled once to check it.
+    Pattern(String),
+}
+
+/// The shared state of each call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateRules {
+    /// Bounds.
+    pub limits: PatchLimits,
+    /// A file with the JSON Schema that every version must satisfy.
+    pub schema_file: Option<PathBuf>,
+}
+
+/// Why there is no schema of the state.
+#[derive(Debug, thiserror::Error)]
+pub enum StateSchemaError {
+    /// The file cannot be read.
+    #[error("cannot read the schema of the state from `{path}` (`state.schema_file`)")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It is no JSON.
+    #[error("the schema of the state in `{path}` (`state.schema_file`) is no JSON")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// It is no JSON Schema.
+    #[error("the schema of the state in `{path}` (`state.schema_file`) cannot be used")]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: context::SchemaError,
+    },
+}
+
+impl Default for RouteContext {
+    fn default() -> Self {
+        let FilterPlan {
+            window,
+            instructions,
+            masks: _,
+        } = FilterPlan::default();
+        Self {
+            window,
+            instructions,
+            masks: Vec::new(),
+            tools: ToolPolicies::default(),
+        }
+    }
+}
+
+impl RouteContext {
+    /// What a specialist gets of the conversation on this route.
+    pub fn filter(&self) -> FilterPlan {
+        FilterPlan {
+            window: self.window.clone(),
+            instructions: self.instructions,
+            masks: self.masks.iter().map(MaskRule::mask).collect(),
+        }
+    }
+}
+
+impl MaskRule {
+    fn mask(&self) -> Mask {
+        Mask {
+            action: self.action,
+            what: match &self.what {
+                MaskedRule::Tool(tool) => Masked::Tool(tool.clone()),
+                MaskedRule::Field(path) => Masked::Field {
+                    tool: None,
+                    path: path.clone(),
+                },
+                MaskedRule::Pattern(pattern) => Masked::Pattern(
+                    Regex::new(pattern).expect("it was compiled when the file was read"),
+                ),
+            },
+        }
+    }
+}
+
+impl StateRules {
+    /// The schema, if the configuration names one.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is no schema.
+    pub fn schema(&self) -> Result<Option<StateSchema>, StateSchemaError> {
+        let Some(path) = &self.schema_file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| StateSchemaError::File {
+            path: path.clone(),
+            source,
+        })?;
+        let json = serde_json::from_str(&text).map_err(|source| StateSchemaError::Json {
+            path: path.clone(),
+            source,
+        })?;
+        let schema = StateSchema::new(&json).map_err(|source| StateSchemaError::Schema {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Some(schema))
+    }
+}
+
+/// The options of a route.
+pub(super) fn read_route(section: &mut Section<'_, '_>) -> RouteContext {
+    let default = RouteContext::default();
+    let window = section.parsed("context", WINDOW_FORM, Some("all".to_owned()), parse_window);
+    let instructions = section.boolean("instructions", default.instructions);
+    let masks = section.texts("masks", MASK_FORM, LISTED_MAX, parse_mask);
+    let policies = [
+        ("wait", InFlightPolicy::Wait),
+        ("cancel", InFlightPolicy::Cancel),
+        ("adopt", InFlightPolicy::Adopt),
+    ];
+    let tools = section.choice("tools", &policies, "wait");
+    let by_tool = section.texts("tools_by_name", TOOL_FORM, LISTED_MAX, |text| {
+        let (tool, policy) = text.split_once('=').ok_or_else(|| wrong(TOOL_FORM, text))?;
+        let (tool, policy) = (tool.trim(), policy.trim());
+        let known = policies.iter().find(|(word, _)| *word == policy);
+        match known {
+            Some((_, policy)) if !tool.is_empty() => Ok((tool.to_owned(), *policy)),
+            Some(_) | None => Err(wrong(TOOL_FORM, text)),
+        }
+    });
+    RouteContext {
+        window: window.unwrap_or(default.window),
+        instructions,
+        masks,
+        tools: ToolPolicies {
+            default: tools,
+            by_tool: by_tool.into_iter().collect(),
+        },
+    }
+}
+
+/// The options of a specialist: what it may see and write of the state.
+pub(super) fn read_scopes(section: &mut Section<'_, '_>) -> Scopes {
+    let words = [
+        ("write", Access::Write),
+        ("read", Access::Read),
+        ("none", Access::None),
+    ];
+    let default = section.choice("state", &words, "write");
+    let rules = section.texts("state_fields", FIELD_FORM, LISTED_MAX, |text| {
+        let (word, path) = text
+            .trim()
+            .split_once(' ')
+            .ok_or_else(|| wrong(FIELD_FORM, text))?;
+        let access = words.iter().find(|(known, _)| *known == word);
+        let (_, access) = access.ok_or_else(|| wrong(FIELD_FORM, text))?;
+        let path: FieldPath = path
+            .trim()
+            .parse()
+            .map_err(|error| wrong(FIELD_FORM, text).help(format!("{error}")))?;
+        Ok((path, *access))
+    });
+    match Scopes::new(default, rules) {
+        Ok(scopes) => scopes,
+        Err(error) => {
+            section.report(|at, path| {
+                super::problem::Problem::error(
+                    at,
+                    format!("{path}.state_fields"),
+                    error.to_string(),
+                )
+            });
+            Scopes::all()
+        }
+    }
+}
+
+/// The part `state`.
+pub(super) fn read_state(section: &mut Section<'_, '_>) -> StateRules {
+    let default = PatchLimits::default();
+    StateRules {
+        limits: PatchLimits {
+            document_bytes_max: section.integer(
+                "bytes_max",
+                1_024..=STATE_BYTES_MAX,
+                default.document_bytes_max,
+            ),
+            patch_bytes_max: section.integer(
+                "patch_bytes_max",
+                256..=STATE_BYTES_MAX,
+                default.patch_bytes_max,
+            ),
+            depth_max: section.integer("depth_max", 1..=64, default.depth_max),
+        },
+        schema_file: section.text("schema_file", "a path").map(PathBuf::from),
+    }
+}
+
+fn parse_window(text: &str) -> Result<Window, Refusal> {
+    if let Some(count) = text.strip_prefix("last:") {
+        return match count.trim().parse() {
+            Ok(count) if count > 0 => Ok(Window::LastItems(count)),
+            Ok(_) | Err(_) => Err(wrong(WINDOW_FORM, text).help("write it as \"last:20\"")),
+        };
+    }
+    match text {
+        "all" => Ok(Window::All),
+        "none" => Ok(Window::None),
+        "messages_only" => Ok(Window::MessagesOnly),
+        "since_last_handoff" => Ok(Window::SinceLastHandoff),
+        other => Err(wrong(WINDOW_FORM, other).did_you_mean(other, WINDOWS)),
+    }
+}
+
+fn parse_mask(text: &str) -> Result<MaskRule, Refusal> {
+    let (action, what) = text
+        .trim()
+        .split_once(' ')
+        .ok_or_else(|| wrong(MASK_FORM, text))?;
+    let action = match action {
+        "drop" => MaskAction::Drop,
+        "redact" => MaskAction::Redact,
+        _ => return Err(wrong(MASK_FORM, text)),
+    };
+    let what = match what.trim().split_once(':') {
+        None if what.trim() == "card_numbers" => MaskedRule::Pattern(CARD_NUMBER.to_owned()),
+        None if what.trim() == "spoken_numbers" => MaskedRule::Pattern(SPOKEN_NUMBER.to_owned()),
+        Some(("tool", tool)) if !tool.is_empty() => MaskedRule::Tool(tool.to_owned()),
+        Some(("field", path)) => MaskedRule::Field(
+            path.parse()
+                .map_err(|error| wrong(MASK_FORM, text).help(format!("{error}")))?,
+        ),
+        Some(("pattern", pattern)) if !pattern.is_empty() => {
+            Regex::new(pattern).map_err(|error| {
+                let why = error.to_string();
+                let last = why.lines().last().unwrap_or_default().to_owned();
+                Refusal::new(format!("`{pattern}` is no regular expression")).help(last)
+            })?;
+            MaskedRule::Pattern(pattern.to_owned())
+        }
+        Some(_) | None => return Err(wrong(MASK_FORM, text)),
+    };
+    Ok(MaskRule { action, what })
+}
+
+fn wrong(form: &str, found: &str) -> Refusal {
+    Refusal::new(format!("expected {form}, found the text `{found}`"))
+}
