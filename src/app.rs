@@ -93,6 +93,13 @@ pub fn check(path: &Path) -> Exit {
     match config::load(path) {
         Ok(loaded) => {
             tell(&loaded.report);
+            if let Err(error) = loaded.config.state.schema() {
+                tell(format_args!(
+                    "error: {:#}\n1 error\n",
+                    anyhow::Error::from(error)
+                ));
+                return Exit::Configuration;
+            }
             let call = &loaded.config.call;
             let (specialists, routes) = (call.specialists.len(), call.routes.len());
             // Whoever closed standard output does not want to know.

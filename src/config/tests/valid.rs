@@ -250,3 +250,60 @@ fn every_configuration_that_is_accepted_makes_a_plan() {
         assert!(call::Plan::new(parsed(text).call).is_ok());
     }
 }
+
+#[test]
+fn what_travels_on_a_route_and_what_a_specialist_may_see_is_read() {
+    let config = parsed(
+        r#"
+entry: triage
+specialists:
+  triage: {state: read, state_fields: ["none customer.card", "write /customer/name"]}
+routes:
+  - from: "*"
+    to: "*"
+    context: "last:20"
+    instructions: true
+    masks: ["redact card_numbers", "drop tool:read_card", "redact field:card.number", "redact pattern:[A-Z]{2}"]
+    tools: adopt
+    tools_by_name: ["lookup=wait", "play_music = cancel"]
+state: {bytes_max: 2048, depth_max: 3, schema_file: state.json}
+"#,
+    );
+    let [route] = &config.contexts[..] else {
+        panic!("one route has one context");
+    };
+    let filter = route.filter();
+    assert_eq!(filter.window, ::context::Window::LastItems(20));
+    assert_eq!((filter.instructions, filter.masks.len()), (true, 4));
+    assert_eq!(
+        [
+            route.tools.of("lookup"),
+            route.tools.of("play_music"),
+            route.tools.of("other")
+        ],
+        [
+            ::context::InFlightPolicy::Wait,
+            ::context::InFlightPolicy::Cancel,
+            ::context::InFlightPolicy::Adopt
+        ]
+    );
+    let scopes = &config.notes[&SpecialistName::from("triage")].scopes;
+    let access = |path: [&'static str; 2]| scopes.access(path);
+    assert_eq!(
+        [
+            access(["customer", "card"]),
+            access(["customer", "name"]),
+            access(["customer", "age"])
+        ],
+        [
+            ::context::Access::None,
+            ::context::Access::Write,
+            ::context::Access::Read
+        ]
+    );
+    assert_eq!(config.state.limits.document_bytes_max, 2_048);
+    assert!(
+        config.state.schema().is_err(),
+        "there is no such file, and that is said"
+    );
+}
