@@ -2,7 +2,7 @@
 //!
 //! The public modules carry the names that `livekit` expects of its crate `libwebrtc` and nothing more. Video is
 //! negotiated where it is asked for, and no frame is encoded or decoded; audio devices, screen capture and frame
-//! encryption are refused with a clear error.
+//! encryption are refused with a clear error; data packets are encrypted.
 //!
 //! [`encoded`] is the one extension: Opus packets of a remote track as they arrive, and ready ones to publish.
 //!
@@ -13,6 +13,7 @@
 mod api;
 mod audio;
 pub mod encoded;
+mod encryption;
 mod net;
 mod pc;
 mod sdp;

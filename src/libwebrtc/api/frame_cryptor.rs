@@ -1,13 +1,16 @@
-//! End-to-end encryption: not there yet. What is asked to encrypt refuses, so that nothing leaves in the clear by mistake.
+//! End-to-end encryption: of data packets. What is asked to encrypt frames refuses, so that none leaves in the clear by mistake.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::{
-    native::packet_trailer::PacketTrailerHandler, peer_connection_factory::PeerConnectionFactory,
-    rtp_receiver::RtpReceiver, rtp_sender::RtpSender,
+    encryption::{Derivation, KeyOptions, Keys},
+    native::packet_trailer::PacketTrailerHandler,
+    peer_connection_factory::PeerConnectionFactory,
+    rtp_receiver::RtpReceiver,
+    rtp_sender::RtpSender,
 };
 
 /// Called with a participant and the state of its encryption.
@@ -79,15 +82,12 @@ pub struct EncryptedPacket {
     pub key_index: u32,
 }
 
-/// Encryption is not supported.
+/// A cipher that no other SDK of LiveKit uses for messages either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("end-to-end encryption is not supported by this engine")]
+#[error("messages are encrypted with AES-GCM alone")]
 pub struct Unsupported;
 
-/// Keys by participant (none for everybody) and index.
-type Keys = BTreeMap<(Option<String>, i32), Vec<u8>>;
-
-/// Keeps keys.
+/// Keeps keys. Clones keep the same ones.
 #[derive(Clone)]
 pub struct KeyProvider {
     keys: Arc<Mutex<Keys>>,
@@ -95,47 +95,58 @@ pub struct KeyProvider {
 
 impl KeyProvider {
     /// An empty provider.
-    pub fn new(_options: KeyProviderOptions) -> Self {
+    pub fn new(options: KeyProviderOptions) -> Self {
+        let KeyProviderOptions {
+            shared_key,
+            ratchet_window_size,
+            ratchet_salt,
+            failure_tolerance: _,
+            key_ring_size,
+            key_derivation_algorithm,
+        } = options;
+        let options = KeyOptions {
+            shared: shared_key,
+            window: ratchet_window_size.try_into().unwrap_or_default(),
+            salt: ratchet_salt,
+            ring_size: key_ring_size,
+            derivation: match key_derivation_algorithm {
+                KeyDerivationAlgorithm::PBKDF2 => Derivation::Pbkdf2,
+                KeyDerivationAlgorithm::HKDF => Derivation::Hkdf,
+            },
+        };
         Self {
-            keys: Arc::default(),
+            keys: Arc::new(Mutex::new(Keys::new(options))),
         }
     }
 
-    /// Keeps a key for everybody.
+    /// Keeps a key for everybody; `false` when the index is not in the ring.
     pub fn set_shared_key(&self, key_index: i32, key: Vec<u8>) -> bool {
-        self.keys.lock().insert((None, key_index), key);
-        true
+        self.keys.lock().set_shared(key_index, key)
     }
 
-    /// Would derive the next key; gives none.
-    pub fn ratchet_shared_key(&self, _key_index: i32) -> Option<Vec<u8>> {
-        None
+    /// Derives the next key from the one for everybody, which it replaces, and gives its material.
+    pub fn ratchet_shared_key(&self, key_index: i32) -> Option<Vec<u8>> {
+        self.keys.lock().ratchet_shared(key_index)
     }
 
-    /// The key for everybody.
+    /// The material of the key for everybody.
     pub fn get_shared_key(&self, key_index: i32) -> Option<Vec<u8>> {
-        self.keys.lock().get(&(None, key_index)).cloned()
+        self.keys.lock().shared(key_index)
     }
 
-    /// Keeps a key for one participant.
+    /// Keeps a key for one participant; `false` when the index is not in the ring, or there are too many participants.
     pub fn set_key(&self, participant_id: String, key_index: i32, key: Vec<u8>) -> bool {
-        self.keys
-            .lock()
-            .insert((Some(participant_id), key_index), key);
-        true
+        self.keys.lock().set_own(&participant_id, key_index, key)
     }
 
-    /// Would derive the next key; gives none.
-    pub fn ratchet_key(&self, _participant_id: String, _key_index: i32) -> Option<Vec<u8>> {
-        None
+    /// Derives the next key from a participant's, which it replaces, and gives its material.
+    pub fn ratchet_key(&self, participant_id: String, key_index: i32) -> Option<Vec<u8>> {
+        self.keys.lock().ratchet_own(&participant_id, key_index)
     }
 
-    /// The key of one participant.
+    /// The material of a participant's key.
     pub fn get_key(&self, participant_id: String, key_index: i32) -> Option<Vec<u8>> {
-        self.keys
-            .lock()
-            .get(&(Some(participant_id), key_index))
-            .cloned()
+        self.keys.lock().own(&participant_id, key_index)
     }
 
     /// Accepts the marker of frames that the server injects, without effect.
@@ -209,38 +220,66 @@ impl FrameCryptor {
     pub fn set_packet_trailer_handler(&self, _handler: &PacketTrailerHandler) {}
 }
 
-/// Would encrypt messages; refuses instead.
+/// Encrypts and decrypts messages.
 #[derive(Clone)]
-pub struct DataPacketCryptor;
+pub struct DataPacketCryptor {
+    algorithm: EncryptionAlgorithm,
+    keys: Arc<Mutex<Keys>>,
+}
 
 impl DataPacketCryptor {
-    /// A cryptor that refuses.
-    pub fn new(_algorithm: EncryptionAlgorithm, _key_provider: KeyProvider) -> Self {
-        Self
+    /// A cryptor with the keys of a provider.
+    pub fn new(algorithm: EncryptionAlgorithm, key_provider: KeyProvider) -> Self {
+        Self {
+            algorithm,
+            keys: key_provider.keys,
+        }
     }
 
-    /// Refuses.
+    /// Encrypts a message with a random initialisation vector.
     ///
     /// # Errors
-    /// Always [`Unsupported`].
+    /// When there is no such key, or the cipher is not AES-GCM.
     pub fn encrypt(
         &self,
-        _participant_id: &str,
-        _key_index: u32,
-        _data: &[u8],
+        participant_id: &str,
+        key_index: u32,
+        data: &[u8],
     ) -> Result<EncryptedPacket, Box<dyn std::error::Error>> {
-        Err(Unsupported.into())
+        self.check()?;
+        let iv = rand::random();
+        let index = key_index.try_into()?;
+        let data = self.keys.lock().encrypt(participant_id, index, iv, data)?;
+        Ok(EncryptedPacket {
+            data,
+            iv: iv.to_vec(),
+            key_index,
+        })
     }
 
-    /// Refuses.
+    /// Decrypts a message, with a later step of the key if need be.
     ///
     /// # Errors
-    /// Always [`Unsupported`].
+    /// When there is no such key, no step within the window fits, or the cipher is not AES-GCM.
     pub fn decrypt(
         &self,
-        _participant_id: &str,
-        _encrypted_packet: &EncryptedPacket,
+        participant_id: &str,
+        encrypted_packet: &EncryptedPacket,
     ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-        Err(Unsupported.into())
+        self.check()?;
+        let EncryptedPacket {
+            data,
+            iv,
+            key_index,
+        } = encrypted_packet;
+        let index = (*key_index).try_into()?;
+        Ok(self.keys.lock().decrypt(participant_id, index, iv, data)?)
+    }
+
+    fn check(&self) -> Result<(), Unsupported> {
+        match self.algorithm {
+            EncryptionAlgorithm::AesGcm => Ok(()),
+            EncryptionAlgorithm::AesCbc => Err(Unsupported),
+        }
     }
 }
