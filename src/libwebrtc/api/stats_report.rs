@@ -1,6 +1,6 @@
 //! What the engine knows, in the vocabulary of the API.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::{
     net::{ConnectionReport, Encoding, StreamParameters},
@@ -22,6 +22,8 @@ const TRANSPORT: &str = "T01";
 const PAIR: &str = "CP01";
 const LOCAL_CANDIDATE: &str = "CL01";
 const REMOTE_CANDIDATE: &str = "CR01";
+const LOCAL_CERTIFICATE: &str = "CFL";
+const REMOTE_CERTIFICATE: &str = "CFR";
 
 /// All that is known of a connection.
 pub(super) fn connection(report: &ConnectionReport) -> Vec<RtcStats> {
@@ -94,8 +96,17 @@ fn transport(report: &ConnectionReport) -> Vec<RtcStats> {
     let transport = RtcStats::Transport(stats::TransportStats {
         rtc: rtc(TRANSPORT),
         transport: dictionaries::TransportStats {
+            packets_sent: peer.packets_sent,
+            packets_received: peer.packets_received,
             bytes_sent: peer.bytes_sent,
             bytes_received: peer.bytes_received,
+            selected_candidate_pair_changes: peer.pair_changes,
+            local_certificate_id: LOCAL_CERTIFICATE.to_owned(),
+            remote_certificate_id: peer
+                .peer_fingerprint
+                .as_ref()
+                .map(|_| REMOTE_CERTIFICATE.to_owned())
+                .unwrap_or_default(),
             ice_role: match peer.controlling {
                 true => stats::IceRole::Controlling,
                 false => stats::IceRole::Controlled,
@@ -112,11 +123,26 @@ fn transport(report: &ConnectionReport) -> Vec<RtcStats> {
             ..Default::default()
         },
     });
-    let mut objects = vec![transport];
+    let mut objects = vec![transport, certificate(LOCAL_CERTIFICATE, &peer.fingerprint)];
+    if let Some(fingerprint) = &peer.peer_fingerprint {
+        objects.push(certificate(REMOTE_CERTIFICATE, fingerprint));
+    }
     if let Some(pair) = pair {
         objects.extend(candidate_pair(report, pair));
     }
     objects
+}
+
+fn certificate(id: &str, announced: &str) -> RtcStats {
+    let (algorithm, fingerprint) = announced.split_once(' ').unwrap_or(("", announced));
+    RtcStats::Certificate(stats::CertificateStats {
+        rtc: rtc(id),
+        certificate: dictionaries::CertificateStats {
+            fingerprint: fingerprint.to_owned(),
+            fingerprint_algorithm: algorithm.to_owned(),
+            ..Default::default()
+        },
+    })
 }
 
 fn candidate_pair(report: &ConnectionReport, pair: &PairReport) -> [RtcStats; 3] {
@@ -146,6 +172,8 @@ fn candidate_pair(report: &ConnectionReport, pair: &PairReport) -> [RtcStats; 3]
                 remote_candidate_id: REMOTE_CANDIDATE.to_owned(),
                 state: Some(stats::IceCandidatePairState::Succeeded),
                 nominated: true,
+                packets_sent: report.peer.packets_sent,
+                packets_received: report.peer.packets_received,
                 bytes_sent: report.peer.bytes_sent,
                 bytes_received: report.peer.bytes_received,
                 current_round_trip_time: pair.round_trip.unwrap_or_default().as_secs_f64(),
@@ -277,18 +305,23 @@ fn inbound(report: &ConnectionReport, inbound: &StreamReport) -> Vec<RtcStats> {
         stream: stream(inbound),
         received: dictionaries::ReceivedRtpStreamStats {
             packets_received: inbound.packets,
-            ..Default::default()
+            packets_lost: inbound.packets_lost.unwrap_or_default(),
+            jitter: jitter_secs(inbound),
         },
         inbound: dictionaries::InboundRtpStreamStats {
             track_identifier: inbound.track.clone(),
             mid: inbound.mid.clone(),
             bytes_received: inbound.bytes,
             nack_count: u32::try_from(inbound.nacks).unwrap_or(u32::MAX),
+            remote_id: inbound
+                .sent_by_peer
+                .map(|_| format!("RO{}", inbound.mid))
+                .unwrap_or_default(),
+            last_packet_received_timestamp: inbound.last_arrival.map_or(0.0, epoch_millis),
             ..Default::default()
         },
     };
     if let Some(audio) = audio {
-        object.received.packets_received = audio.packets;
         object.received.jitter = audio.jitter_secs;
         let stats = &mut object.inbound;
         stats.bytes_received = audio.payload_bytes;
@@ -310,7 +343,24 @@ fn inbound(report: &ConnectionReport, inbound: &StreamReport) -> Vec<RtcStats> {
         let seconds = audio.total_samples as f64 / 48_000.0;
         stats.total_samples_duration = seconds;
     }
-    [Some(RtcStats::InboundRtp(object)), codec(inbound)]
+    let remote = inbound.sent_by_peer.map(|(packets, bytes)| {
+        RtcStats::RemoteOutboundRtp(stats::RemoteOutboundRtpStats {
+            rtc: rtc(format!("RO{}", inbound.mid)),
+            stream: stream(inbound),
+            sent: dictionaries::SentRtpStreamStats {
+                packets_sent: packets,
+                bytes_sent: bytes,
+            },
+            remote_outbound: dictionaries::RemoteOutboundRtpStreamStats {
+                local_id: format!("IT{}", inbound.mid),
+                round_trip_time: inbound.round_trips.last.unwrap_or_default().as_secs_f64(),
+                total_round_trip_time: inbound.round_trips.total.as_secs_f64(),
+                round_trip_time_measurements: inbound.round_trips.count,
+                ..Default::default()
+            },
+        })
+    });
+    [Some(RtcStats::InboundRtp(object)), remote, codec(inbound)]
         .into_iter()
         .flatten()
         .collect()
@@ -353,24 +403,21 @@ fn outbound(report: &ConnectionReport, outbound: &StreamReport) -> Vec<RtcStats>
             ..Default::default()
         },
     });
-    let clock_rate = outbound
-        .codec
-        .as_ref()
-        .map_or(1, |codec| codec.clock_rate.max(1));
     let remote = outbound.packets_lost.map(|lost| {
         RtcStats::RemoteInboundRtp(stats::RemoteInboundRtpStats {
             rtc: rtc(format!("RI{}", outbound.mid)),
             stream: stream(outbound),
             received: dictionaries::ReceivedRtpStreamStats {
-                packets_lost: i64::try_from(lost).unwrap_or(i64::MAX),
-                jitter: f64::from(outbound.jitter.unwrap_or_default()) / f64::from(clock_rate),
+                packets_lost: lost,
+                jitter: jitter_secs(outbound),
                 ..Default::default()
             },
             remote_inbound: dictionaries::RemoteInboundRtpStreamStats {
                 local_id: format!("OT{}", outbound.mid),
-                round_trip_time: outbound.round_trip.unwrap_or_default().as_secs_f64(),
+                round_trip_time: outbound.round_trips.last.unwrap_or_default().as_secs_f64(),
+                total_round_trip_time: outbound.round_trips.total.as_secs_f64(),
+                round_trip_time_measurements: outbound.round_trips.count,
                 fraction_lost: outbound.loss.unwrap_or_default().into(),
-                ..Default::default()
             },
         })
     });
@@ -378,6 +425,19 @@ fn outbound(report: &ConnectionReport, outbound: &StreamReport) -> Vec<RtcStats>
         .into_iter()
         .flatten()
         .collect()
+}
+
+fn jitter_secs(report: &StreamReport) -> f64 {
+    let codec = report.codec.as_ref();
+    let clock_rate = codec.map_or(1, |codec| codec.clock_rate.max(1));
+    f64::from(report.jitter.unwrap_or_default()) / f64::from(clock_rate)
+}
+
+/// A time of the engine's clock on the wall's, in milliseconds since the Unix epoch.
+fn epoch_millis(at: Instant) -> f64 {
+    let then = SystemTime::now().checked_sub(at.elapsed());
+    let since = then.and_then(|then| then.duration_since(UNIX_EPOCH).ok());
+    since.unwrap_or_default().as_secs_f64() * 1_000.0
 }
 
 /// From decibels below full level to the standard's scale of 0 to 1.

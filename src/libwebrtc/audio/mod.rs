@@ -14,6 +14,7 @@ pub(crate) mod feed;
 pub(crate) mod frames;
 pub(crate) mod jitter;
 pub(crate) mod level;
+pub(crate) mod loss;
 pub(crate) mod playout;
 pub(crate) mod receiver;
 pub(crate) mod red;

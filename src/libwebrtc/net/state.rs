@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::{AudioHandle, ConnectionConfig, Track};
 use crate::{
     audio::{
+        loss::ExpectedLoss,
         receiver::{AudioReceiver, PayloadKind, ReceivedPacket, ReceiverStats},
         sender::{AudioSendParams, AudioSender, SenderStats},
         track::Wake,
@@ -61,12 +62,28 @@ struct Media {
 struct Sender {
     audio: AudioSender,
     params: AudioSendParams,
+    loss: ExpectedLoss,
 }
 
 struct Receiver {
     audio: AudioReceiver,
     /// The number of the stream that it is being fed, once there is one.
     ssrc: Option<u32>,
+}
+
+impl Sender {
+    /// Arms the encoder against the loss that the peer has reported.
+    fn expect_loss(&mut self, share: f32) {
+        self.loss.report(share);
+        let percent = self.loss.percent();
+        if percent == self.params.expected_loss_percent {
+            return;
+        }
+        self.params.expected_loss_percent = percent;
+        if let Err(error) = self.audio.set_params(self.params) {
+            tracing::warn!(%error, percent, "the encoder is not armed against loss");
+        }
+    }
 }
 
 /// A peer connection together with its media.
@@ -368,7 +385,11 @@ impl State {
                 media.sender = None;
                 continue;
             };
-            let params = send_params(transceiver, &media.encodings);
+            let expected = media.sender.as_ref().map(|sender| sender.loss);
+            let params = AudioSendParams {
+                expected_loss_percent: expected.unwrap_or_default().percent(),
+                ..send_params(transceiver, &media.encodings)
+            };
             if media
                 .encodings
                 .first()
@@ -385,7 +406,13 @@ impl State {
                 }
                 None => {
                     let sender = AudioSender::new(audio.clone(), params, self.media_wake.clone());
-                    sender.map(|audio| media.sender = Some(Sender { audio, params }))
+                    sender.map(|audio| {
+                        media.sender = Some(Sender {
+                            audio,
+                            params,
+                            loss: ExpectedLoss::default(),
+                        });
+                    })
                 }
             };
             if let Err(error) = result {
@@ -406,9 +433,13 @@ impl State {
                 audio.handle_timeout(now);
                 next = earlier(next, audio.poll_timeout(now));
             }
-            let Some(Sender { audio, params }) = &mut media.sender else {
+            let Some(sender) = &mut media.sender else {
                 continue;
             };
+            if let Some(share) = self.peer.take_reported_loss(*id) {
+                sender.expect_loss(share);
+            }
+            let Sender { audio, params, .. } = sender;
             while let Some(packet) = audio.poll_packet(now) {
                 // The clock of RTP wraps at 32 bits.
                 #[expect(clippy::cast_possible_truncation)]

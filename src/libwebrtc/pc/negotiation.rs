@@ -138,6 +138,17 @@ impl Negotiation {
         (&self.credentials, self.controlling.unwrap_or(false))
     }
 
+    /// The certificate of this side, as descriptions name it.
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The certificate that the peer has announced.
+    pub(super) fn peer_fingerprint(&self) -> Option<&str> {
+        let remote = self.remote.as_ref()?.meaning.transport.as_ref()?;
+        Some(&remote.fingerprint)
+    }
+
     pub(super) fn dtls_active(&self) -> Option<bool> {
         self.active
     }

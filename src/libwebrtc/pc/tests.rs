@@ -17,6 +17,9 @@ struct Pair {
     right_packets: Vec<ReceivedRtp>,
     /// Whether datagrams arrive.
     connected: bool,
+    /// Of so many datagrams, in thousands, what is lost; `dice` decides.
+    loss_per_mille: u64,
+    dice: u64,
 }
 
 const SOCKET: Origin = Origin::Socket { told: true };
@@ -34,7 +37,18 @@ impl Pair {
             right_events: Vec::new(),
             right_packets: Vec::new(),
             connected: true,
+            loss_per_mille: 0,
+            dice: 1,
         }
+    }
+
+    /// Whether the next datagram arrives; the same sequence in every run (Knuth's MMIX generator).
+    fn arrives(&mut self) -> bool {
+        self.dice = self
+            .dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.connected && (self.dice >> 33) % 1_000 >= self.loss_per_mille
     }
 
     /// A negotiation that the left side begins.
@@ -97,7 +111,7 @@ impl Pair {
                 contents,
             }) = self.left.poll_transmit()
             {
-                if self.connected && destination == address(RIGHT) {
+                if destination == address(RIGHT) && self.arrives() {
                     self.right
                         .handle_datagram(self.now, stream, source, destination, &contents);
                     quiet = false;
@@ -110,7 +124,7 @@ impl Pair {
                 contents,
             }) = self.right.poll_transmit()
             {
-                if self.connected && destination == address(LEFT) {
+                if destination == address(LEFT) && self.arrives() {
                     self.left
                         .handle_datagram(self.now, stream, source, destination, &contents);
                     quiet = false;
@@ -220,6 +234,42 @@ fn messages_arrive_in_order_and_the_send_buffer_drains_exactly() {
 }
 
 #[test]
+fn messages_stay_in_order_and_the_accounting_exact_under_five_percent_loss_both_ways() {
+    let mut pair = Pair::new();
+    let left = pair.left.create_channel(channel("data")).unwrap();
+    pair.connect();
+    let right = pair
+        .right_events
+        .iter()
+        .find_map(|event| match event {
+            Event::ChannelAdded { id, .. } => Some(*id),
+            _ => None,
+        })
+        .unwrap();
+    pair.loss_per_mille = 50;
+    let messages: Vec<Vec<u8>> = (0..200_u8).map(|n| vec![n; 15_000]).collect();
+    for message in &messages {
+        pair.left.send(left, true, message).unwrap();
+        pair.right.send(right, true, message).unwrap();
+    }
+    pair.run(Duration::from_secs(120));
+    for (events, side) in [(&pair.left_events, "left"), (&pair.right_events, "right")] {
+        assert_eq!(received(events).len(), messages.len(), "{side}");
+        assert!(received(events) == messages, "out of order on the {side}");
+        let drained: u64 = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::ChannelDrained { bytes, .. } => Some(*bytes),
+                _ => None,
+            })
+            .sum();
+        assert_eq!(drained, 200 * 15_000, "{side}");
+    }
+    assert_eq!(pair.left.channel_buffered(left), 0);
+    assert_eq!(pair.right.channel_buffered(right), 0);
+}
+
+#[test]
 fn channels_closed_before_the_first_negotiation_free_their_numbers() {
     let mut pair = Pair::new();
     let negotiated = |label| ChannelInit {
@@ -305,6 +355,62 @@ fn sound_flows_with_its_level() {
         .filter(|packet| packet.redundant)
         .count();
     assert_eq!(redundant, 25);
+}
+
+#[test]
+fn statistics_tell_what_was_sent_and_what_was_lost() {
+    let mut pair = Pair::new();
+    let (kind, direction) = (MediaKind::Audio, Direction::SendOnly);
+    let id = pair
+        .left
+        .add_transceiver(kind, direction, Some("mic".into()), vec!["stream".into()])
+        .unwrap();
+    pair.connect();
+    pair.loss_per_mille = 100;
+    let mut reports = Vec::new();
+    for n in 0..1_000_u32 {
+        // The first and the last packet arrive, so that all losses lie between two that did.
+        if n == 0 || n == 999 {
+            pair.loss_per_mille = 0;
+        }
+        let packet = SendPacket {
+            time: n * 960,
+            marker: n == 0,
+            level_below_full_db: 30,
+            voice: true,
+            redundant: false,
+            payload: vec![7; 40].into(),
+        };
+        assert!(pair.left.send_rtp(pair.now, id, packet));
+        pair.run(Duration::from_millis(20));
+        pair.loss_per_mille = 100;
+        reports.extend(pair.left.take_reported_loss(id));
+    }
+    let arrived = pair.right_packets.len() as u64;
+    assert!(arrived < 960, "{arrived} of 1000 with 10 % loss");
+    let inbound = &pair.right.report().inbound[0];
+    assert_eq!(inbound.packets, arrived);
+    assert_eq!(inbound.packets_lost, Some(1_000 - arrived.cast_signed()));
+    let (sent, _) = inbound.sent_by_peer.expect("sender reports have come");
+    assert!((900..=1_000).contains(&sent), "{sent}");
+
+    let average = reports.iter().sum::<f32>() / reports.len() as f32;
+    assert!(reports.len() > 3, "{reports:?}");
+    assert!((0.05..0.15).contains(&average), "{reports:?}");
+    let outbound = &pair.left.report().outbound[0];
+    assert!(outbound.packets_lost.is_some_and(|lost| lost > 40));
+    assert!(outbound.round_trips.count > 0, "{outbound:?}");
+
+    let report = pair.left.report();
+    assert!(report.packets_sent > 1_000, "{}", report.packets_sent);
+    assert_eq!(report.pair_changes, 1);
+    let way = report.pair.unwrap();
+    assert_eq!(way.local.address, address(LEFT));
+    assert_eq!(way.local.kind, CandidateKind::Host);
+    assert_eq!(way.remote.kind, CandidateKind::Host);
+    assert!(way.local.priority > 0 && way.local.priority == way.remote.priority);
+    let theirs = pair.right.report();
+    assert_eq!(report.peer_fingerprint, Some(theirs.fingerprint));
 }
 
 #[test]

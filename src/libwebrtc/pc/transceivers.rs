@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 
-use super::{Direction, Event, PcError, Peer, ReceivedRtp, ReceiverChange};
+use super::{Direction, Event, PcError, Peer, ReceivedRtp, ReceiverChange, report::Arrivals};
 use crate::sdp::{Codec, Extension, Section, SectionKind};
 
 /// Transceivers per connection at most.
@@ -89,8 +89,8 @@ pub(crate) struct Transceiver {
     pub(super) retransmission_ssrc: u32,
     next_sequence: u64,
     time_offset: u32,
-    /// The number of the stream that was last received.
-    pub(super) received_ssrc: Option<u32>,
+    /// What was received of the last stream.
+    pub(super) arrivals: Option<Arrivals>,
 }
 
 impl Transceiver {
@@ -114,7 +114,7 @@ impl Transceiver {
             // Low enough not to roll over soon, as SRTP has to guess roll-overs from what it sees first.
             next_sequence: u64::from(rand::random::<u16>() & 0x3fff),
             time_offset: rand::random(),
-            received_ssrc: None,
+            arrivals: None,
         }
     }
 
@@ -340,7 +340,8 @@ impl Peer {
         if !transceiver.receiving() {
             return;
         }
-        transceiver.received_ssrc = Some(ssrc);
+        let at = packet.timestamp;
+        Arrivals::count(&mut transceiver.arrivals, ssrc, *packet.seq_no, at);
         let number: u8 = *packet.header.payload_type;
         let codec = transceiver
             .codecs

@@ -90,6 +90,9 @@ pub(super) struct TransportState {
     pub(super) ice: IceState,
     /// Since when a way is being sought.
     searching: Option<Instant>,
+    /// Datagrams, of all kinds.
+    pub(super) packets_sent: u64,
+    pub(super) packets_received: u64,
     /// Since when the address that was in use is gone.
     moved: Option<Instant>,
     /// When the last packet came.
@@ -195,6 +198,7 @@ impl Peer {
             return;
         };
         self.transport.heard = Some(now);
+        self.transport.packets_received += 1;
         self.input(Input::Receive(
             now,
             Receive {
@@ -238,12 +242,15 @@ impl Peer {
                     self.transport.timeout = (!self.transport.over).then_some(at);
                     break;
                 }
-                Ok(Output::Transmit(transmit)) => self.transmits.push_back(Transmit {
-                    stream: transmit.proto != Protocol::Udp,
-                    source: transmit.source,
-                    destination: transmit.destination,
-                    contents: transmit.contents.into(),
-                }),
+                Ok(Output::Transmit(transmit)) => {
+                    self.transport.packets_sent += 1;
+                    self.transmits.push_back(Transmit {
+                        stream: transmit.proto != Protocol::Udp,
+                        source: transmit.source,
+                        destination: transmit.destination,
+                        contents: transmit.contents.into(),
+                    });
+                }
                 Ok(Output::Event(event)) => self.engine_event(event),
                 Err(error) => {
                     self.give_up(&error.to_string());
@@ -275,7 +282,7 @@ impl Peer {
             EngineEvent::RtpPacket(packet) => self.rtp_received(packet),
             // The peer has said farewell. The reason arrives over signalling, so that this is no failure yet.
             EngineEvent::Closed => self.transport.over = true,
-            EngineEvent::PeerStats(stats) => self.counters.peer = Some(stats),
+            EngineEvent::PeerStats(stats) => self.counters.peer(stats),
             EngineEvent::MediaIngressStats(stats) => self.counters.ingress(stats),
             EngineEvent::MediaEgressStats(stats) => self.counters.egress(stats),
             // Events of modes that are not used, and str0m may add more.
