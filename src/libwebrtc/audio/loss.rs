@@ -2,7 +2,7 @@
 
 /// Steps in percent. Changing the encoder at each report would make its bit rate restless.
 const STEPS: [u8; 6] = [0, 1, 3, 5, 10, 20];
-/// Weight of a report against those before it; one comes about every second.
+/// Weight of a report against those before it; one comes every few seconds.
 const WEIGHT: f32 = 0.3;
 /// A step is left downwards only below this share of it.
 const LEAVE_BELOW: f32 = 0.7;

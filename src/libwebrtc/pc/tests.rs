@@ -395,7 +395,7 @@ fn statistics_tell_what_was_sent_and_what_was_lost() {
     assert!((900..=1_000).contains(&sent), "{sent}");
 
     let average = reports.iter().sum::<f32>() / reports.len() as f32;
-    assert!(reports.len() > 3, "{reports:?}");
+    assert!(reports.len() >= 2, "{reports:?}");
     assert!((0.05..0.15).contains(&average), "{reports:?}");
     let outbound = &pair.left.report().outbound[0];
     assert!(outbound.packets_lost.is_some_and(|lost| lost > 40));
