@@ -15,6 +15,8 @@ use crate::{BILLING_HZ, TRIAGE_HZ, until};
 /// has more to hold than another at times.
 const CUT_MS: f64 = 30.0;
 const SWITCHES: usize = 5;
+/// Pieces by which a stretch is placed: 1 s.
+const PIECES: usize = 100;
 
 /// What it has heard since `from`, in pieces.
 fn heard(cast: &Cast, from: usize) -> Stretch {
@@ -41,11 +43,19 @@ async fn heard_by_both(preroll_ms: u32) -> Vec<f64> {
             0 => (&triage, &billing, "billing", BILLING_HZ),
             _ => (&billing, &triage, "triage", TRIAGE_HZ),
         };
-        sleep(Duration::from_millis(1_000)).await;
-        let (from, silent_until) = (old.heard().len().saturating_sub(90), new.heard().len());
+        // Counted and not slept: on a busy machine a second has fewer pieces.
+        let (granted, silent_until) = (old.heard().len(), new.heard().len());
+        until("the holder has heard enough", || {
+            old.heard().len() >= granted + PIECES
+        })
+        .await;
+        let from = old.heard().len() - PIECES;
         old.hand_off(to).await.unwrap();
         caller.hears(hz).await;
-        sleep(Duration::from_millis(600)).await;
+        until("the new one has heard enough", || {
+            new.heard().len() >= silent_until + PIECES
+        })
+        .await;
         assert!(
             !old.hears_within_ms(300),
             "only the holder hears the caller"

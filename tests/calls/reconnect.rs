@@ -156,3 +156,36 @@ async fn a_full_reconnect_of_baton_itself_loses_no_call() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_reconnects_during_a_handoff_hears_nobody_out_of_turn() {
+    let stage = Stage::set(&config().timer("caller_return_ms", 10_000)).await;
+    let triage = stage.cast("triage", TRIAGE_HZ).await;
+    let billing = stage.cast("billing", BILLING_HZ).await;
+    let caller = stage.dial().await;
+    caller.hears(TRIAGE_HZ).await;
+    let mut order = vec![TRIAGE_HZ];
+    let mark = caller.mark();
+    for (switch, delay_ms) in [0, 120, 300].into_iter().enumerate() {
+        let (old, new, to, hz) = match switch % 2 {
+            0 => (&triage, &billing, "billing", BILLING_HZ),
+            _ => (&billing, &triage, "triage", TRIAGE_HZ),
+        };
+        let reconnecting = async {
+            sleep(Duration::from_millis(delay_ms)).await;
+            caller.reconnect().await;
+        };
+        let (done, ()) = tokio::join!(old.hand_off(to), reconnecting);
+        done.unwrap();
+        caller.hears(hz).await;
+        until("the new holder hears it", || new.hears_within_ms(100)).await;
+        order.push(hz);
+    }
+    let verdict = caller.judge_since(mark, &order);
+    assert_eq!(verdict.leaked_ms, 0, "{verdict:?}");
+    let history = caller.history();
+    assert!(
+        history.iter().all(|heard| heard.track == "program"),
+        "{history:?}"
+    );
+}

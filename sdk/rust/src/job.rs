@@ -367,6 +367,8 @@ impl Job {
                 self.applied()?;
             }
             // It may be a process that has never heard of us; whether we still have the baton, its grant will tell.
+            // While our own connection is restored everybody is seen anew, and what follows says Hello.
+            Happening::NewBaton if !self.connected => {}
             Happening::NewBaton => {
                 info!("baton is another participant, saying hello");
                 self.say_hello();
