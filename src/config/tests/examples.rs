@@ -216,6 +216,9 @@ impl World {
                 Command::AwaitTools { handoff, .. } => {
                     self.todo.push_back(Event::ToolsSettled { handoff });
                 }
+                Command::AwaitJournal { handoff, .. } => {
+                    self.todo.push_back(Event::JournalSettled { handoff });
+                }
                 Command::AwaitTail { handoff, .. } => {
                     self.todo.push_back(Event::TailApplied { handoff });
                 }
