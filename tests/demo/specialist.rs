@@ -63,6 +63,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         open_to_all: options.open_to_all,
         ungated: options.ungated,
         ignores_revoke: options.ignores_revoke,
+        ..Misbehaviour::default()
     };
     let specialist = Specialist::builder(options.name.as_str())
         .drain_grace(Duration::ZERO)

@@ -17,15 +17,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let Some((name, rest)) = arguments.split_first() else {
         bail!("which simulation? there are {NAMES}");
     };
-    let own: &[&str] = match name.as_str() {
-        "wire" => &["--keep", KEPT],
-        "audio" => &[],
+    let (example, own): (&str, &[&str]) = match name.as_str() {
+        "wire" => ("sim", &["--keep", KEPT]),
+        // Two examples of one name would overwrite each other.
+        "audio" => ("sim_audio", &[]),
         _ => bail!("no simulation {name:?}; there are {NAMES}"),
     };
     // Optimized, since they are run for long.
     let error = Command::new(paths::cargo())
         .args(["run", "--quiet", "--release", "--package", name.as_str()])
-        .args(["--example", "sim", "--"])
+        .args(["--example", example, "--"])
         .args(own)
         .args(rest)
         .current_dir(paths::root())

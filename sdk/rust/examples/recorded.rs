@@ -122,6 +122,7 @@ fn misbehave(builder: Builder, arguments: &Arguments) -> anyhow::Result<Builder>
         open_to_all: arguments.rogue,
         ungated: arguments.rogue || arguments.no_gate,
         ignores_revoke: arguments.rogue,
+        ..baton_specialist::Misbehaviour::default()
     }))
 }
 
