@@ -293,7 +293,8 @@ async fn serve(
     let take = take_configuration(config.clone(), connection.clone(), renew);
     let mut following = JoinSet::new();
     following.spawn(reload::follow(path.to_owned(), stamp, reload::POLL, take));
-    let mut calls = tokio::spawn(take_calls(assignments, run));
+    let mut taking = JoinSet::new();
+    taking.spawn(take_calls(assignments, run));
 
     // Both arms are cancel-safe: a signal that is not received stays pending, and a handle can be awaited again.
     let signal = tokio::select! {
@@ -315,7 +316,7 @@ async fn serve(
         Drained::Finished => {
             // Calls have freed their slots, and may still be tidying up.
             let _ = timeout(CLOSE_MAX, async {
-                let _ = (&mut calls).await;
+                while taking.join_next().await.is_some() {}
                 while resuming.join_next().await.is_some() {}
             })
             .await;
@@ -326,8 +327,7 @@ async fn serve(
             Exit::CutShort
         }
     };
-    calls.abort();
-    let _ = calls.await;
+    taking.shutdown().await;
     resuming.shutdown().await;
     if let Some(Journals { store, .. }) = journals
         && let Err(error) = store.close(CLOSE_MAX).await

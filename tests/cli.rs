@@ -333,16 +333,17 @@ fn without_a_server_it_stays_unhealthy_and_stops_on_a_signal() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn it_runs_on_three_threads_at_most() {
+fn it_runs_on_four_threads_at_most() {
     let running = Running::start("ws://127.0.0.1:9", 5);
     let status =
         std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).expect("it runs");
+    // Two that work, one that waits, and one that writes the journal's file.
     let threads = status
         .lines()
         .find_map(|line| line.strip_prefix("Threads:"))
         .expect("a count");
     assert!(
-        threads.trim().parse::<u32>().expect("a number") <= 3,
+        threads.trim().parse::<u32>().expect("a number") <= 4,
         "{threads} threads"
     );
 }
@@ -383,7 +384,7 @@ fn explain_exits_with_2_for_a_question_that_makes_no_sense() {
         ),
         (
             "form=triage to=billing",
-            "error: invalid value 'form=triage to=billing' for '--explain <HANDOFF>': `form` is not known here, did you mean `from`; allowed are: from, to, previous\n",
+            "error: invalid value 'form=triage to=billing' for '--explain <HANDOFF>': `form` is not known here, did you mean `from`; allowed are: from, to, previous, time, reason, attempt\n",
         ),
     ] {
         let (code, out, err) = run(baton()
