@@ -147,7 +147,9 @@ fn module(interpreter: &OsStr, arguments: &[&str]) -> Command {
 /// Reads pytest's last line: `1 failed, 238 passed, 2 skipped in 4.92s`. What could not be run at all has failed.
 fn in_line(line: &str) -> Option<Counts> {
     let (outcomes, length) = line.rsplit_once(" in ")?;
-    length.strip_suffix('s')?.parse::<f64>().ok()?;
+    // From a minute on, the length is said in minutes too.
+    let (secs, _) = length.split_once(" (").unwrap_or((length, ""));
+    secs.strip_suffix('s')?.parse::<f64>().ok()?;
     let mut counts = Counts::default();
     for outcome in outcomes.split(", ") {
         let (count, word) = outcome.split_once(' ')?;
@@ -176,6 +178,8 @@ mod tests {
             })
         };
         assert_eq!(in_line("239 passed in 4.92s"), counts(239, 0, 0));
+        let long = "2 passed, 1 warning in 60.23s (0:01:00)";
+        assert_eq!(in_line(long), counts(2, 0, 0));
         let mixed = "1 failed, 238 passed, 2 skipped, 3 warnings, 1 error in 7.5s";
         assert_eq!(in_line(mixed), counts(238, 2, 2));
         for line in [

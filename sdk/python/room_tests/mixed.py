@@ -94,6 +94,8 @@ class Mixed:
                 **self.livekit.environment,
                 "PYTHONPATH": str(HERE.parent / "src"),
                 "PYTHONUNBUFFERED": "1",
+                # Where Baton has its journal.
+                "STATE_DIRECTORY": str(self.out / "state"),
                 "AGENT_HZ": str(TONES.get(name, 0)),
             }
             self.programs[name] = program = Program(name, command, log, environment)

@@ -57,7 +57,11 @@ async def staged(specialists: list[str], fallback: str | None = None) -> AsyncIt
                 f"timers: {{caller_join_timeout_ms: 8000, caller_return_ms: 1500}}\nspecialists:\n{names}"
             )
             program = os.environ.get("BATON_PROGRAM") or str(ROOT / "target/debug/baton")
-            environment = {**livekit.environment, "LIVEKIT_LOG_LEVEL": "info,baton=debug,worker=debug"}
+            environment = {
+                **livekit.environment,
+                "LIVEKIT_LOG_LEVEL": "info,baton=debug,worker=debug",
+                "STATE_DIRECTORY": folder,
+            }
             baton = Program(
                 "baton", [program, "start", "--config", str(config)], Path(folder) / "baton.log", environment
             )
