@@ -1,6 +1,6 @@
 //! The one thread that drives all connections.
 
-use std::{future::Future, io, sync::OnceLock, thread};
+use std::{future::Future, io, sync::OnceLock, thread, time::Duration};
 
 use tokio::runtime::{Builder, Handle};
 
@@ -8,6 +8,8 @@ use crate::pc::PcError;
 
 /// Names that are looked up at the same time.
 const LOOKUPS_MAX: usize = 4;
+/// How long a thread for names stays when there is none to be found.
+const LOOKUP_KEEP_ALIVE: Duration = Duration::from_millis(500);
 
 /// Starts the thread if it does not run yet, and a task on it.
 pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<(), PcError> {
@@ -30,6 +32,8 @@ fn start() -> io::Result<Handle> {
         .enable_time()
         // For the names of servers alone; when they are slow to be found, further ones wait.
         .max_blocking_threads(LOOKUPS_MAX)
+        .thread_name("lookup")
+        .thread_keep_alive(LOOKUP_KEEP_ALIVE)
         .build()?;
     let handle = runtime.handle().clone();
     thread::Builder::new()
