@@ -106,7 +106,8 @@ async fn the_holder_gets_each_key_of_the_caller_once_and_nobody_elses() {
     }
     assert!(forged() > 0, "the forged keys are counted");
 
-    // Through the switch: whoever has the baton when a key is pressed gets it, and no key is lost.
+    // Through the switch: whoever has the baton when a key is pressed gets it, and no key is lost. How many fall into the
+    // switch itself is left to chance; the core's own tests place them there.
     let mut pressed = 0;
     let handing_off = triage.hand_off("billing");
     let pressing = async {
@@ -124,5 +125,4 @@ async fn the_holder_gets_each_key_of_the_caller_once_and_nobody_elses() {
     until("billing has the last key", || billing.keys().ends_with('#')).await;
     let fives = format!("{}{}", triage.keys(), billing.keys());
     assert_eq!(fives, format!("17{}#", "5".repeat(pressed)));
-    assert!(billing.keys().len() > 1, "some were pressed in the switch");
 }

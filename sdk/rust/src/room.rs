@@ -50,6 +50,8 @@ pub(crate) struct Connection {
     caller: Option<String>,
     wants_caller: bool,
     ears: BTreeMap<String, DropGuard>,
+    /// Tracks of the caller that were subscribed before they were wanted: no event will tell of them again.
+    subscribed: Vec<CallerTrack>,
 }
 
 /// Something that happened in the room, as far as it matters to a specialist.
@@ -137,6 +139,7 @@ impl Connection {
             caller: None,
             wants_caller: false,
             ears: BTreeMap::new(),
+            subscribed: Vec::new(),
         })
     }
 
@@ -216,6 +219,7 @@ impl Connection {
         self.wants_caller = wanted;
         if !wanted {
             self.ears.clear();
+            self.subscribed.clear();
         }
         self.apply_wish();
     }
@@ -246,6 +250,9 @@ impl Connection {
     /// The next thing that matters. After [`Happening::Ended`] there is none. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Happening {
         loop {
+            if let Some(track) = self.subscribed.pop() {
+                return Happening::Caller(track);
+            }
             let Some(event) = self.events.recv().await else {
                 return Happening::Ended(Ending::Broken("the event stream ended".to_owned()));
             };
@@ -309,7 +316,10 @@ impl Connection {
                 })
             }
             RoomEvent::TrackUnsubscribed { publication, .. } => {
-                self.ears.remove(publication.sid().as_str());
+                // An earlier subscription may be said to have ended when the next one has begun.
+                if publication.track().is_none() {
+                    self.ears.remove(publication.sid().as_str());
+                }
                 None
             }
             RoomEvent::Reconnecting => Some(Happening::Reconnecting),
@@ -361,9 +371,18 @@ impl Connection {
             return;
         };
         for publication in caller.track_publications().into_values() {
-            if publication.kind() == TrackKind::Audio
-                && publication.is_desired() != self.wants_caller
+            if publication.kind() != TrackKind::Audio {
+                continue;
+            }
+            // Baton subscribes us too, and may have been first.
+            let sid = publication.sid().to_string();
+            if self.wants_caller
+                && !self.ears.contains_key(&sid)
+                && let Some(RemoteTrack::Audio(track)) = publication.track()
             {
+                self.subscribed.push(CallerTrack { sid, track });
+            }
+            if publication.is_desired() != self.wants_caller {
                 publication.set_subscribed(self.wants_caller);
             }
         }
