@@ -182,7 +182,8 @@ async fn a_caller_that_reconnects_during_a_handoff_hears_nobody_out_of_turn() {
         order.push(hz);
     }
     let verdict = caller.judge_since(mark, &order);
-    // A tone that a reconnect cuts into is smeared over some windows; a voice out of turn would be heard for longer.
+    // The goal is 0. A few windows were once judged out of turn here, and whether that was a leak is not known: a voice
+    // that is let in by mistake lasts longer than this.
     assert!(verdict.leaked_ms <= 60, "{verdict:?}");
     let history = caller.history();
     assert!(
