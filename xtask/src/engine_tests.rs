@@ -57,6 +57,8 @@ const FILE_LIMIT: Duration = Duration::from_secs(8 * 60);
 struct Options {
     files: Vec<(&'static str, usize)>,
     rounds: usize,
+    /// Whether a file that fails is run once more.
+    again: bool,
 }
 
 /// What all rounds came to.
@@ -64,6 +66,8 @@ pub(crate) struct Summary {
     pub(crate) passed: usize,
     pub(crate) wanted: usize,
     pub(crate) failed_files: usize,
+    /// Files that passed at the second try only.
+    pub(crate) again: Vec<&'static str>,
 }
 
 /// `cargo xtask engine-tests [--only FILE] [--repeat N]`.
@@ -76,6 +80,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         passed,
         wanted,
         failed_files,
+        again: _,
     } = summary;
     println!("engine tests: {passed} of {wanted} passed");
     Ok(if failed_files == 0 {
@@ -85,11 +90,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     })
 }
 
-/// All files once.
+/// All files once, and one that fails once more: its tests measure real time (see `again`).
 pub(crate) fn run_all() -> Result<Summary> {
     Options {
         files: FILES.to_vec(),
         rounds: 1,
+        again: true,
     }
     .run()
 }
@@ -99,6 +105,7 @@ impl Options {
         let mut options = Self {
             files: FILES.to_vec(),
             rounds: 1,
+            again: false,
         };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
@@ -136,6 +143,7 @@ impl Options {
             passed: 0,
             wanted: 0,
             failed_files: 0,
+            again: Vec::new(),
         };
         for round in 1..=self.rounds {
             if self.rounds > 1 {
@@ -144,7 +152,12 @@ impl Options {
             for (file, wanted) in &self.files {
                 let artifact = artifacts.iter().find(|built| built.name == *file);
                 let artifact = artifact.with_context(|| format!("cargo built no {file}"))?;
-                let passed = one(artifact, *wanted, &server, &copy)?;
+                let mut passed = one(artifact, *wanted, &server, &copy)?;
+                if passed != *wanted && self.again && summary.again.is_empty() {
+                    println!("{file:<32} once more");
+                    passed = one(artifact, *wanted, &server, &copy)?;
+                    summary.again.push(file);
+                }
                 summary.passed += passed;
                 summary.wanted += wanted;
                 summary.failed_files += usize::from(passed != *wanted);

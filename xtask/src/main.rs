@@ -3,6 +3,7 @@
 //! Synchronous, on the standard library alone: it starts other programs, waits for them, and says
 //! what it is doing. It never needs what it is about to build.
 
+mod again;
 mod artifacts;
 mod bench;
 mod demo;

@@ -51,6 +51,43 @@ impl fmt::Display for Counts {
     }
 }
 
+/// What all test programs of a workspace came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Programs {
+    pub(crate) counts: Counts,
+    /// How many came to an end.
+    pub(crate) ended: usize,
+    /// The tests that failed and can be named to a second run; those of documentation cannot.
+    pub(crate) failed: BTreeSet<String>,
+    started: usize,
+}
+
+impl Programs {
+    /// Takes the next line of what they print.
+    pub(crate) fn read(&mut self, line: &str) {
+        if let Some(more) = Counts::in_line(line) {
+            self.counts += more;
+            self.ended += 1;
+        }
+        let tests = line.strip_prefix("running ");
+        self.started += usize::from(
+            tests.is_some_and(|rest| rest.ends_with(" tests") || rest.ends_with(" test")),
+        );
+        let failed = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.strip_suffix(" ... FAILED"));
+        if let Some(name) = failed.filter(|name| !name.contains(' ')) {
+            self.failed.insert(name.to_owned());
+        }
+    }
+
+    /// Whether the failed tests are all that went wrong, and they are known by name: a program that crashed says nothing about
+    /// the tests that it did not come to.
+    pub(crate) fn failures_are_known(&self) -> bool {
+        self.started == self.ended && self.counts.failed == self.failed.len()
+    }
+}
+
 /// What one file of the livekit package's tests came to, run on one thread with its output shown and
 /// the SDK's signalling at debug level.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -218,6 +255,29 @@ test result: FAILED. 1 passed; 1 failed; 3 ignored; 0 measured; 0 filtered out; 
         assert_eq!(outcome.counts, None);
         assert_eq!(outcome.passed(), 0);
         assert_eq!(outcome.last.as_deref(), Some("test_two"));
+    }
+
+    #[test]
+    fn failures_of_several_programs_are_known_unless_one_crashed() {
+        let mut programs = Programs::default();
+        let log = "
+running 2 tests
+test one ... FAILED
+test two ... ok
+test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s
+
+running 1 test
+";
+        log.lines().for_each(|line| programs.read(line));
+        assert_eq!(programs.failed, BTreeSet::from(["one".to_owned()]));
+        assert!(!programs.failures_are_known());
+        programs.read("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured");
+        assert!(programs.failures_are_known());
+        assert_eq!((programs.ended, programs.counts.passed), (2, 2));
+        programs.read("running 1 test");
+        programs.read("test src/lib.rs - (line 3) ... FAILED");
+        programs.read("test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured");
+        assert!(!programs.failures_are_known());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The tests of `sdk/python`, and its types, with the interpreters that set-up has made for them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::again;
 use crate::outcome::Counts;
 use crate::paths;
 use crate::process::{Progress, end_of, streamed, waited};
@@ -52,18 +54,29 @@ pub(crate) fn sdk_tests(environment: &Environment) -> Result<String> {
 pub(crate) fn room_tests(environment: &Environment, baton: &Path) -> Result<String> {
     let ended: Vec<_> = thread::scope(|scope| {
         let running = ROOM_TESTS.map(|(folder, interpreter, _)| {
-            scope.spawn(move || room_folder(environment, baton, folder, interpreter))
+            scope.spawn(move || room_tests_of(environment, baton, folder, interpreter, false))
         });
         running.map(thread::ScopedJoinHandle::join).into()
     });
     let mut counts = Counts::default();
     let mut failed = Vec::new();
+    let mut again = Vec::new();
     for ((folder, interpreter, package), ended) in ROOM_TESTS.into_iter().zip(ended) {
         let Ok(ended) = ended else {
             bail!("the tests in {folder} could not be watched");
         };
-        let (more, passed) = ended?;
+        let (more, mut passed) = ended?;
         counts += more;
+        if !passed {
+            println!("{}", end_of(&room_log(folder)));
+            let said = fs::read_to_string(room_log(folder)).unwrap_or_default();
+            if let Some(names) = again::worth_it(&failed_in(&said)) {
+                println!("once more, alone: {names}");
+                let second = room_tests_of(environment, baton, folder, interpreter, true)?;
+                passed = second.1;
+                again.push(names);
+            }
+        }
         if !passed {
             println!("{}", end_of(&room_log(folder)));
             failed.push(folder.to_owned());
@@ -79,19 +92,32 @@ pub(crate) fn room_tests(environment: &Environment, baton: &Path) -> Result<Stri
     if !failed.is_empty() {
         bail!("{counts}; failed: {}", failed.join(", "));
     }
-    Ok(counts.to_string())
+    Ok(match again.join(", ") {
+        names if names.is_empty() => counts.to_string(),
+        names => format!("{counts}; {}", again::passed(&names)),
+    })
 }
 
-fn room_folder(
+/// Runs the tests of a folder, or those alone that failed in the run before.
+fn room_tests_of(
     environment: &Environment,
     baton: &Path,
     folder: &str,
     interpreter: &str,
+    failed_alone: bool,
 ) -> Result<(Counts, bool)> {
     let interpreter = found(environment, interpreter)?;
     let tests = format!("room_tests/{folder}");
     let mut pytest = module(interpreter, &["pytest", "-q", &tests]);
     pytest.env("BATON_PROGRAM", baton);
+    // Where pytest keeps which tests failed; the folders run at the same time.
+    let cache = paths::target().join("pytest").join(folder);
+    pytest
+        .arg("-o")
+        .arg(format!("cache_dir={}", cache.display()));
+    if failed_alone {
+        pytest.args(["--last-failed", "--last-failed-no-failures", "none"]);
+    }
     let log = room_log(folder);
     let status = waited(folder, &mut pytest, &log, ROOM_LIMIT, Progress::Silent)?;
     let said = fs::read_to_string(&log).unwrap_or_default();
@@ -144,6 +170,18 @@ fn module(interpreter: &OsStr, arguments: &[&str]) -> Command {
     python
 }
 
+/// The tests that pytest's summary says have failed: `FAILED room_tests/by_hand/test_room.py::test_one - AssertionError`.
+fn failed_in(log: &str) -> BTreeSet<String> {
+    let lines = log.lines();
+    let said = lines.filter_map(|line| {
+        line.strip_prefix("FAILED ")
+            .or_else(|| line.strip_prefix("ERROR "))
+    });
+    said.filter_map(|line| line.split_once("::"))
+        .map(|(_, test)| test.split(" - ").next().unwrap_or(test).to_owned())
+        .collect()
+}
+
 /// Reads pytest's last line: `1 failed, 238 passed, 2 skipped in 4.92s`. What could not be run at all has failed.
 fn in_line(line: &str) -> Option<Counts> {
     let (outcomes, length) = line.rsplit_once(" in ")?;
@@ -167,6 +205,20 @@ fn in_line(line: &str) -> Option<Counts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tests_that_failed_are_read_from_the_summary() {
+        let log = "
+....F.E
+=== short test summary info ===
+FAILED room_tests/by_hand/test_room.py::test_one - AssertionError: a - b
+ERROR room_tests/by_hand/test_room.py::test_two
+1 failed, 5 passed, 1 error in 7.5s
+";
+        let names = ["test_one", "test_two"].map(str::to_owned);
+        assert_eq!(failed_in(log), BTreeSet::from(names));
+        assert!(failed_in("7 passed in 4.92s").is_empty());
+    }
 
     #[test]
     fn what_pytest_came_to_is_read_from_its_last_line() {

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: everything, cheap things first, and a table at the end.
 //!
 //! A step that fails does not stop the steps that do not need it. Set-up runs beside the build, since
-//! one waits for the network while the other computes. Everything is built in one profile, so that
+//! one waits for the network while the other computes. A test that fails is run once more, alone, and named (`again`).
+//! Everything is built in one profile, so that
 //! the dependencies are compiled once.
 
 use std::fmt;
@@ -11,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::again;
 use crate::demo::{self, Profile};
 use crate::engine_tests;
-use crate::outcome::Counts;
+use crate::outcome::Programs;
 use crate::paths;
 use crate::process::{Progress, end_of, secs, shown_whole, streamed, waited};
 use crate::python;
@@ -121,22 +123,39 @@ fn build() -> Result<()> {
 }
 
 fn cargo_test(environment: &Environment) -> Result<String> {
-    let mut counts = Counts::default();
-    let mut programs = 0_usize;
+    let (programs, success) = test_programs(environment, &[])?;
+    let Programs { counts, ended, .. } = &programs;
+    let said = format!("{counts} in {ended} programs");
+    if success {
+        return Ok(said);
+    }
+    let Some(names) = again::worth_it(&programs.failed).filter(|_| programs.failures_are_known())
+    else {
+        bail!("{said}");
+    };
+    println!("once more, alone: {names}");
+    let only: Vec<&str> = programs.failed.iter().map(String::as_str).collect();
+    let (second, success) = test_programs(environment, &only)?;
+    if !success || second.counts.passed < only.len() {
+        bail!("{said}; failed again: {names}");
+    }
+    Ok(format!("{said}; {}", again::passed(&names)))
+}
+
+/// Runs all test programs, or some tests of them, one after another.
+fn test_programs(environment: &Environment, only: &[&str]) -> Result<(Programs, bool)> {
     let mut command = cargo("test");
     command.args(["--workspace", "--no-fail-fast"]);
-    command.envs(environment.iter().map(|(name, value)| (name, value)));
-    let status = streamed(&mut command, |line| {
-        if let Some(more) = Counts::in_line(line) {
-            counts += more;
-            programs += 1;
-        }
-    })?;
-    let said = format!("{counts} in {programs} programs");
-    if !status.success() {
-        bail!("{said}");
+    if !only.is_empty() {
+        command
+            .args(["--lib", "--bins", "--tests"])
+            .args(["--", "--exact", "--test-threads=1"])
+            .args(only);
     }
-    Ok(said)
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let mut programs = Programs::default();
+    let status = streamed(&mut command, |line| programs.read(line))?;
+    Ok((programs, status.success()))
 }
 
 /// Builds a specialist as a user of the SDK would: in a crate of its own workspace, with the patch
@@ -159,24 +178,38 @@ fn engine() -> Result<String> {
         passed,
         wanted,
         failed_files,
+        again,
     } = engine_tests::run_all()?;
     if failed_files > 0 {
         bail!("{passed} of {wanted} passed, {failed_files} files failed");
     }
-    Ok(format!("{passed} of {wanted} passed"))
+    let said = format!("{passed} of {wanted} passed");
+    Ok(match again.join(", ") {
+        names if names.is_empty() => said,
+        names => format!("{said}; {}", again::passed(&names)),
+    })
 }
 
 fn short_demo(environment: &Environment) -> Result<String> {
     let mut short = demo::command(Profile::Dev, environment);
-    shown_whole(short.args(["--handoffs", DEMO_HANDOFFS]))?;
-    Ok(format!("{DEMO_HANDOFFS} handoffs"))
+    short.args(["--handoffs", DEMO_HANDOFFS]);
+    call_of("demo", &mut short, &format!("{DEMO_HANDOFFS} handoffs"))
 }
 
 /// A call that goes once round between the frameworks.
 fn mixed_demo(environment: &Environment) -> Result<String> {
     let mut mixed = demo::mixed_command(environment)?;
-    shown_whole(mixed.args(["--rounds", "1"]))?;
-    Ok("3 handoffs".to_owned())
+    call_of("mixed demo", mixed.args(["--rounds", "1"]), "3 handoffs")
+}
+
+/// A whole call that is judged in real time.
+fn call_of(name: &str, command: &mut Command, said: &str) -> Result<String> {
+    let Err(error) = shown_whole(command) else {
+        return Ok(said.to_owned());
+    };
+    println!("{error:#}; once more");
+    shown_whole(command)?;
+    Ok(format!("{said}; {}", again::passed(name)))
 }
 
 /// The demo's checks can fail: each of these runs must be made, and must come to what is expected of it.
