@@ -187,7 +187,8 @@ class Orchestrator:
                     return body
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), max(deadline - time.monotonic(), 0))
+                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                    await self._changed.wait()
             except TimeoutError:
                 raise NoAnswerError(f"no {kind.NAME} within {limit_secs:g} s") from None
 

@@ -9,6 +9,7 @@ from typing import Any
 from baton.bodies import ContextItem
 from baton.ids import HandoffId
 from baton.specialist.agent import Agent, Call, Granting, Preparation, RefusalError
+from baton.specialist.tasks import ended
 
 CUES_MAX = 64
 """Cues that may wait for an agent. A cue is only late if a hook awaits for long without reason."""
@@ -106,8 +107,7 @@ class Hooks:
 
     async def stop(self) -> None:
         """Ends the agent's task."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
 
     def _told(self, tell: Callable[[], None]) -> None:
         try:
@@ -162,8 +162,7 @@ class Hooks:
         try:
             await asyncio.wait((running,))
         except asyncio.CancelledError:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            await ended(running)
             raise
         finally:
             self._running = self._runs_for = None

@@ -580,7 +580,8 @@ class Job:
         text, refused = None, "the agent makes no summaries"
         if self._hooks is not None:
             try:
-                text = await asyncio.wait_for(self._hooks.summarize(), request.deadline_ms / 1000)
+                async with asyncio.timeout(request.deadline_ms / 1000):
+                    text = await self._hooks.summarize()
             except TimeoutError:
                 refused = "the agent took too long"
             except Exception as error:
@@ -600,7 +601,8 @@ class Job:
 
     async def _finish_within(self, limit_secs: float) -> None:
         try:
-            await asyncio.wait_for(self.voice.finished(), limit_secs)
+            async with asyncio.timeout(limit_secs):
+                await self.voice.finished()
         except TimeoutError:
             logger.debug("the utterance is cut")
         self._finish = None
@@ -743,7 +745,8 @@ class Job:
             await self._hooks.stop()
             self._hooks = None
         try:
-            await asyncio.wait_for(agent.left(self.call), LEFT_MAX_SECS)
+            async with asyncio.timeout(LEFT_MAX_SECS):
+                await agent.left(self.call)
         except TimeoutError:
             logger.warning("the agent took longer than %g s to put its things away", LEFT_MAX_SECS)
         deadline = time.monotonic() + FAREWELL_MAX_SECS

@@ -75,7 +75,8 @@ class Specialist:
         metadata = DispatchMetadata.parse(given.metadata)
         job = Job(rtc.Room(), metadata, sample_rate=self._sample_rate, hearing=self._hearing)
         await job.connection.join(given.url, given.token)
-        sid = await asyncio.wait_for(job.connection.room.sid, 5.0)
+        async with asyncio.timeout(5.0):
+            sid = await job.connection.room.sid
         if given.room_sid and sid != given.room_sid:
             # A room that was closed meanwhile is made anew by joining it, and nobody is in it.
             await job.connection.close()

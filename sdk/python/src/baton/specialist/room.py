@@ -198,7 +198,8 @@ class Connection:
         self.detach()
         await self._tasks.stop()
         try:
-            await asyncio.wait_for(self._room.disconnect(), CLOSE_MAX_SECS)
+            async with asyncio.timeout(CLOSE_MAX_SECS):
+                await self._room.disconnect()
         except TimeoutError:
             logger.debug("leaving the room took too long")
 
@@ -285,7 +286,8 @@ class Connection:
 
 async def _within(what: str, limit_secs: float, work: Coroutine[Any, Any, _T]) -> _T:
     try:
-        return await asyncio.wait_for(work, limit_secs)
+        async with asyncio.timeout(limit_secs):
+            return await work
     except TimeoutError:
         raise ConnectionLostError(f"{what} took longer than {limit_secs:g} s") from None
     except Exception as error:

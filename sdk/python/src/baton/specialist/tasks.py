@@ -8,6 +8,28 @@ from typing import Any
 logger = logging.getLogger("baton")
 
 
+CANCEL_AGAIN_SECS = 1.0
+"""How soon a task that goes on is cancelled again."""
+ENDED_MAX_SECS = 5.0
+"""How long a task may go on after it was cancelled first."""
+
+
+async def ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancels tasks, and waits until they have ended.
+
+    A cancellation can be lost: Python 3.11's `asyncio.wait_for` swallows one that comes in the step in which its work is done, and
+    an agent's own code may catch it. So it is said again, and a task that goes on all the same is given up after `ENDED_MAX_SECS`.
+    """
+    deadline = asyncio.get_running_loop().time() + ENDED_MAX_SECS
+    going_on = set(tasks)
+    while going_on and asyncio.get_running_loop().time() < deadline:
+        for task in going_on:
+            task.cancel()
+        _, going_on = await asyncio.wait(going_on, timeout=CANCEL_AGAIN_SECS)
+    for task in going_on:
+        logger.error("%s goes on though it was cancelled", task.get_name())
+
+
 class Tasks:
     """Running tasks of one owner. An exception of one is logged; it harms no other."""
 
@@ -23,10 +45,7 @@ class Tasks:
 
     async def stop(self) -> None:
         """Cancels all, but the one that asks, and waits until they have ended."""
-        others = [task for task in self._running if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await ended(*(task for task in self._running if task is not asyncio.current_task()))
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

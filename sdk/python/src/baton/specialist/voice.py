@@ -175,6 +175,7 @@ class Voice:
         """Returns at the next change of the gate, and after a while: the queue runs dry by itself."""
         changed = self._changed
         try:
-            await asyncio.wait_for(changed.wait(), min(max(limit_secs, 0.005), 0.05))
+            async with asyncio.timeout(min(max(limit_secs, 0.005), 0.05)):
+                await changed.wait()
         except TimeoutError:
             pass

@@ -113,7 +113,8 @@ class Worker:
                 finally:
                     self._socket = None
                 try:
-                    await asyncio.wait_for(stop.wait(), backoff * random.uniform(0.8, 1.2))
+                    async with asyncio.timeout(backoff * random.uniform(0.8, 1.2)):
+                        await stop.wait()
                 except TimeoutError:
                     backoff = min(backoff * 2, BACKOFF_MAX_SECS)
 
@@ -289,7 +290,8 @@ class Worker:
         if socket is None or socket.closed:
             return
         try:
-            await asyncio.wait_for(socket.send_bytes(message.SerializeToString()), 5.0)
+            async with asyncio.timeout(5.0):
+                await socket.send_bytes(message.SerializeToString())
         except (ConnectionError, TimeoutError, aiohttp.ClientError) as error:
             logger.debug("message to the server lost: %s", error)
 
