@@ -5,6 +5,7 @@
 //! like. The same caller is then moved between two open tracks by the server alone, for comparison.
 //! With `--rogue` or `--without-ring` the run has to fail: it shows that the checks can.
 
+mod bench;
 mod caller;
 mod compare;
 mod figures;
@@ -92,6 +93,9 @@ enum Part {
     /// One specialist; the demo starts it itself
     #[command(hide = true)]
     Specialist(specialist::Options),
+    /// Handoffs beside what there is without Baton; `cargo xtask bench handoff` starts it
+    #[command(hide = true)]
+    BenchHandoff(bench::Options),
 }
 
 impl Arguments {
@@ -126,6 +130,12 @@ fn main() -> ExitCode {
                         .with_env_filter(filter)
                         .init();
                     specialist::run(options).await.map(|()| ExitCode::SUCCESS)
+                }
+                Some(Part::BenchHandoff(options)) => {
+                    tokio::select! {
+                        code = bench::run(&options) => code,
+                        _ = interrupted() => bail!("interrupted"),
+                    }
                 }
                 None => {
                     tokio::select! {
@@ -162,44 +172,14 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
         // What cannot be removed is written over, or fails with its name, further down.
         let _ = std::fs::remove_file(out.join(stale));
     }
-    let progress = Progress {
-        start: Instant::now(),
-    };
+    let progress = Progress::start();
     progress.say("starting livekit-server, baton and the specialists");
     let mut stage = Stage::set(arguments)?;
     progress.say(&format!(
         "server at {}, workers registered; the phone rings",
         stage.server.url()
     ));
-    let token = JoinToken::sip_caller(ROOM, "+15550199").dispatch("baton", "");
-    let caller = Caller::dial(&stage.server.url(), &stage.server.join_token(&token)?).await?;
-    caller
-        .answered(RING_TIMEOUT)
-        .await
-        .with_context(|| hint(&stage))?;
-    progress.say("the caller has answered");
-    let finished = follow(arguments, &mut stage, &progress).await;
-    tokio::time::sleep(TAIL).await;
-    let footprint = stage.footprint();
-    let mut call = Call {
-        arguments: arguments.clone(),
-        caller: caller.ear(figures::Heard::of),
-        dialled_us: caller.dialled_us,
-        journals: [TRIAGE, BILLING]
-            .map(|name| (name, stage.journal(name)))
-            .into(),
-        footprint: footprint?,
-        baton_bytes: baton_bytes()?,
-        comparison: None,
-    };
-    caller.hang_up().await;
-    let heard = out.join("heard.wav");
-    Wav {
-        sample_rate_hz: 48_000,
-        samples: call.caller.samples.clone(),
-    }
-    .write(&heard)?;
-    finished.with_context(|| hint(&stage))?;
+    let mut call = call_of(arguments, &mut stage, &progress).await?;
     if !arguments.no_comparison && !arguments.misbehaves() {
         progress.say("the same caller, moved by UpdateSubscriptions alone");
         let hold = Duration::from_millis(arguments.tone_ms);
@@ -222,6 +202,39 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Dials, follows the call to its end, and keeps all that it left; the recording is written whatever happened.
+async fn call_of(arguments: &Arguments, stage: &mut Stage, progress: &Progress) -> Result<Call> {
+    let token = JoinToken::sip_caller(ROOM, "+15550199").dispatch("baton", "");
+    let caller = Caller::dial(&stage.server.url(), &stage.server.join_token(&token)?).await?;
+    caller
+        .answered(RING_TIMEOUT)
+        .await
+        .with_context(|| hint(stage))?;
+    progress.say("the caller has answered");
+    let finished = follow(arguments, stage, progress).await;
+    tokio::time::sleep(TAIL).await;
+    let footprint = stage.footprint();
+    let call = Call {
+        arguments: arguments.clone(),
+        caller: caller.ear(figures::Heard::of),
+        dialled_us: caller.dialled_us,
+        journals: [TRIAGE, BILLING]
+            .map(|name| (name, stage.journal(name)))
+            .into(),
+        footprint: footprint?,
+        baton_bytes: baton_bytes()?,
+        comparison: None,
+    };
+    caller.hang_up().await;
+    Wav {
+        sample_rate_hz: 48_000,
+        samples: call.caller.samples.clone(),
+    }
+    .write(&arguments.out.join("heard.wav"))?;
+    finished.with_context(|| hint(stage))?;
+    Ok(call)
 }
 
 /// Waits for the last tone, and tells every handoff on the way.
@@ -282,6 +295,12 @@ struct Progress {
 }
 
 impl Progress {
+    fn start() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+
     fn say(&self, what: &str) {
         eprintln!("{:7.2} s  {what}", self.start.elapsed().as_secs_f64());
     }

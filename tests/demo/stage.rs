@@ -203,7 +203,13 @@ fn yaml(arguments: &Arguments) -> String {
     )
 }
 
-fn spawn(server: &LivekitServer, out: &Path, name: &str, command: &mut Command) -> Result<Child> {
+/// Starts a program of this run, which finds the server in its environment and writes to `NAME.log`.
+pub(crate) fn spawn(
+    server: &LivekitServer,
+    out: &Path,
+    name: &str,
+    command: &mut Command,
+) -> Result<Child> {
     command
         .env("LIVEKIT_URL", server.url())
         .env("LIVEKIT_API_KEY", server.api_key())

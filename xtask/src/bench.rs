@@ -1,28 +1,53 @@
-//! `cargo xtask bench context`: what conversation and state cost, in a table and in `target/bench/context.json`.
+//! `cargo xtask bench NAME`: figures beside a peer's, in a table and in `target/bench/NAME.json`.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::demo::{self, Profile};
 use crate::paths;
+use crate::process::Progress;
+use crate::setup::Setup;
+use crate::tools::{self, Need};
+
+const NAMES: &str = "`context` and `handoff`";
 
 /// `cargo xtask bench NAME [ARGUMENTS]`; returns only if the bench could not be started.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let Some((name, rest)) = arguments.split_first() else {
-        bail!("which bench? there is `context`");
+        bail!("which bench? there are {NAMES}");
     };
-    if name != "context" {
-        bail!("no bench {name:?}; there is `context`");
+    match name.as_str() {
+        "context" => context(rest),
+        "handoff" => handoff(rest),
+        _ => bail!("no bench {name:?}; there are {NAMES}"),
     }
+}
+
+/// What conversation and state cost.
+fn context(arguments: &[String]) -> Result<ExitCode> {
     // Optimized: its figures are what it is for.
     let error = Command::new(paths::cargo())
         .args(["run", "--quiet", "--release", "--package", "context"])
         .args(["--example", "bench", "--"])
-        .args(rest)
+        .args(arguments)
         .current_dir(paths::root())
         .exec();
     Err(error).context("cargo cannot be started")
+}
+
+/// What a caller hears at a handoff, beside LiveKit's own means.
+fn handoff(arguments: &[String]) -> Result<ExitCode> {
+    let found = tools::check(&[Need::Build, Need::Server, Need::Python])?;
+    let setup = Setup::start(found.python, Progress::Silent);
+    println!("building Baton and the demo, some minutes the first time");
+    let built = demo::build();
+    let (environment, ready) = setup.finish();
+    built.and(ready)?;
+    let mut bench = demo::command(Profile::Release, &environment);
+    let error = bench.arg("bench-handoff").args(arguments).exec();
+    Err(error).context("the bench cannot be started")
 }
 
 #[cfg(test)]
@@ -31,8 +56,11 @@ mod tests {
 
     #[test]
     fn a_bench_that_there_is_not_is_refused_by_name() {
-        let error = run(&["audio".to_owned()]).unwrap_err();
-        assert_eq!(error.to_string(), "no bench \"audio\"; there is `context`");
+        let error = run(&["speed".to_owned()]).unwrap_err();
+        assert!(
+            error.to_string().starts_with("no bench \"speed\""),
+            "{error}"
+        );
         assert!(run(&[]).is_err());
     }
 }

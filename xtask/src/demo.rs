@@ -87,7 +87,7 @@ pub(crate) fn mixed_command(environment: &Environment) -> Result<Command> {
 }
 
 /// Builds all that a demo starts.
-fn build() -> Result<()> {
+pub(crate) fn build() -> Result<()> {
     let mut cargo = Command::new(paths::cargo());
     cargo
         .args(["build", "--release"])
