@@ -212,6 +212,7 @@ impl Call {
                     self.caller_listens(turn);
                 }
             }
+            Event::Reconnecting => self.reconnecting(),
             Event::TrackPublished { .. } | Event::Reconnected => self.gates.repeat = true,
             Event::DispatchFailed { dispatch, detail } => {
                 self.dispatch_failed(turn, dispatch, detail)
@@ -261,6 +262,9 @@ impl Call {
             Event::CallerKnown { facts } => self.known.caller = facts,
             Event::Clock { time } => self.known.time = time,
             Event::Unresponsive { identity } => self.unresponsive(turn, &identity),
+            Event::Quiet { identity } => self.quiet(turn, identity),
+            Event::Heard { identity } => self.heard(&identity),
+            Event::ServerHeard => self.server_heard(),
             Event::Misbehaved { identity, what } => self.misbehaved(turn, identity, what),
             Event::Stop => self.end(turn, EndReason::Stopped),
             Event::RoomClosed => self.end(turn, EndReason::RoomClosed),
@@ -285,6 +289,7 @@ impl Call {
             Timer::Hello(dispatch) => self.hello_timed_out(turn, dispatch),
             Timer::Ready(dispatch) => self.ready_timed_out(turn, dispatch),
             Timer::Grant(dispatch) => self.grant_timed_out(turn, dispatch),
+            Timer::Answer(dispatch) => self.answer_timed_out(turn, dispatch),
             Timer::Settle(dispatch) => self.settle_timed_out(turn, dispatch),
             Timer::Park(dispatch) => self.release(turn, dispatch),
             Timer::Leave(dispatch) => self.leave_timed_out(turn, dispatch),

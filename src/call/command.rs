@@ -201,6 +201,14 @@ pub enum Command {
         /// The call's epoch.
         epoch: Epoch,
     },
+    /// Ask the holder for a sign of life, again and again for `holder_answer_ms`, and report [`Event::Heard`](crate::Event::Heard)
+    /// and [`Event::ServerHeard`](crate::Event::ServerHeard).
+    AskHolder {
+        /// Whom.
+        identity: Identity,
+        /// The call's epoch.
+        epoch: Epoch,
+    },
     /// Tell an asker what became of its request.
     HandoffResult {
         /// Whom.

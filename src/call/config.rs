@@ -305,6 +305,10 @@ pub struct Timers {
     pub leave_timeout_ms: u64,
     /// How long a specialist may be away (a full reconnect) and come back under its identity.
     pub specialist_return_ms: u64,
+    /// From the last packet or frame of a holder until it is asked whether it lives. Opus in silence, as libwebrtc sends it, says something every 200 ms.
+    pub holder_quiet_ms: u64,
+    /// From that question until the holder is lost.
+    pub holder_answer_ms: u64,
     /// How long nobody holds the baton before the fallbacks are tried once more.
     pub hold_ms: u64,
 }
@@ -324,6 +328,8 @@ impl Default for Timers {
             revoke_timeout_ms: 1_000,
             leave_timeout_ms: 5_000,
             specialist_return_ms: 3_000,
+            holder_quiet_ms: 400,
+            holder_answer_ms: 500,
             hold_ms: 2_000,
         }
     }
@@ -331,7 +337,7 @@ impl Default for Timers {
 
 impl Timers {
     /// Every timer with its name in the configuration.
-    pub fn named(&self) -> [(&'static str, u64); 13] {
+    pub fn named(&self) -> [(&'static str, u64); 15] {
         let Self {
             caller_join_timeout_ms,
             caller_listen_timeout_ms,
@@ -345,6 +351,8 @@ impl Timers {
             revoke_timeout_ms,
             leave_timeout_ms,
             specialist_return_ms,
+            holder_quiet_ms,
+            holder_answer_ms,
             hold_ms,
         } = *self;
         [
@@ -360,6 +368,8 @@ impl Timers {
             ("revoke_timeout_ms", revoke_timeout_ms),
             ("leave_timeout_ms", leave_timeout_ms),
             ("specialist_return_ms", specialist_return_ms),
+            ("holder_quiet_ms", holder_quiet_ms),
+            ("holder_answer_ms", holder_answer_ms),
             ("hold_ms", hold_ms),
         ]
     }

@@ -41,6 +41,8 @@ pub enum Event {
         /// Who.
         identity: Identity,
     },
+    /// Baton's own connection to the room is away, and is being rebuilt.
+    Reconnecting,
     /// Baton's own connection to the room was rebuilt: the gates are applied again.
     Reconnected,
     /// A dispatch was not accepted by the server.
@@ -171,6 +173,19 @@ pub enum Event {
         /// Who.
         identity: Identity,
     },
+    /// Nothing has come of a specialist for `holder_quiet_ms`, no packet of its tracks and no frame; said again for as long as
+    /// that again. Not to be said while Baton's own connection is away.
+    Quiet {
+        /// Who.
+        identity: Identity,
+    },
+    /// Something has come of a specialist that was [quiet](Event::Quiet).
+    Heard {
+        /// Who.
+        identity: Identity,
+    },
+    /// Something, of whatever kind, has come from the server since the last [`Command::AskHolder`](crate::Command::AskHolder).
+    ServerHeard,
     /// A participant of kind AGENT does what it must not.
     Misbehaved {
         /// Who.

@@ -73,6 +73,23 @@
 //! A grant that was renewed, or that was followed by sound before it was taken, must be taken within
 //! `switch_timeout_ms`; otherwise the holder is lost. So a participant that sounds but does not answer cannot keep it.
 //!
+//! # A silent holder
+//!
+//! A process that is killed says no farewell. Its packets stop, those of silence too, and its participant stays in the room
+//! for as long as the server waits. So a holder of which nothing has come for `holder_quiet_ms`, no packet of its tracks and
+//! no frame, is asked for a sign of life ([`Command::AskHolder`]), and is lost after `holder_answer_ms` more:
+//!
+//! | what comes meanwhile | what it means | then |
+//! |---|---|---|
+//! | a packet or a frame of it, be it an ack | it lives: its program is stalled, or says nothing | the doubt is over; it may be asked anew |
+//! | its leave | it reconnects, or its end is seen | as above: it is away, and waited for |
+//! | nothing of it, though something from the server | it is dead, or its network is | it is lost, and removed, so that it cannot come back as if nothing had been |
+//! | nothing, not even from the server | Baton's own network is broken | it is asked anew when its silence is told again: a broken Baton loses nobody |
+//! | Baton's own connection is restored | the same, and known | the doubt is over |
+//!
+//! A network that breaks and comes back sooner than that costs its holder nothing. One that is away for longer costs it the
+//! baton, since the caller has heard nobody for all that time.
+//!
 //! # When nobody has the baton
 //!
 //! The fallbacks are tried in their order, each specialist once a round: by default another instance of the lost one,
@@ -153,6 +170,7 @@ mod recovery;
 mod request;
 mod resume;
 mod roster;
+mod silence;
 mod snapshot;
 mod switch;
 mod targets;

@@ -186,6 +186,12 @@ pub enum LossReason {
     /// It no longer answered.
     #[error("it no longer answered")]
     Unresponsive,
+    /// It was asked for a sign of life, and gave none.
+    #[error("nothing came from it for {after_ms} ms")]
+    Silent {
+        /// How long, in milliseconds.
+        after_ms: u64,
+    },
     /// It was removed.
     #[error("it was removed: {0:?}")]
     Misbehaved(Misbehaviour),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::ids::{DispatchId, Epoch, Identity, SpecialistName};
+use crate::silence::Quiet;
 use crate::snapshot::{SpecialistView, Stage};
 use crate::timer::Timer;
 
@@ -23,6 +24,8 @@ pub(crate) struct Instance {
     pub(crate) held: bool,
     /// Whether it may take itself for the holder, as one of a former process may: it is revoked when it is back.
     pub(crate) unsure: bool,
+    /// Whether it is doubted that it lives; counts while it has the baton.
+    pub(crate) quiet: Option<Quiet>,
 }
 
 impl Instance {
@@ -35,6 +38,7 @@ impl Instance {
             deleted: false,
             held: false,
             unsure: false,
+            quiet: None,
         }
     }
 
@@ -83,7 +87,11 @@ impl Instance {
             Stage::Joined { until } => Some((until, Timer::Hello(dispatch))),
             Stage::Preparing { until } => Some((until, Timer::Ready(dispatch))),
             Stage::Holding { take_until } => {
-                take_until.map(|until| (until, Timer::Grant(dispatch)))
+                let taking = take_until.map(|until| (until, Timer::Grant(dispatch)));
+                let quiet = self
+                    .quiet
+                    .map(|quiet| (quiet.until, Timer::Answer(dispatch)));
+                [taking, quiet].into_iter().flatten().min()
             }
             Stage::Settling { until, .. } => Some((until, Timer::Settle(dispatch))),
             Stage::Parked { until } => until.map(|until| (until, Timer::Park(dispatch))),
@@ -148,6 +156,10 @@ impl Roster {
         self.instances
             .iter()
             .map(|(dispatch, instance)| (*dispatch, instance))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Instance> {
+        self.instances.values_mut()
     }
 
     /// Empties the roster.

@@ -91,6 +91,7 @@ impl Call {
             instance.stage = Stage::Holding { take_until };
             instance.held = true;
             instance.unsure = false;
+            instance.quiet = None;
         }
         let (identity, epoch) = (to.identity.clone(), to.epoch);
         // First, so that the record of a grant is written before anything of it takes effect.

@@ -35,6 +35,8 @@ pub enum Timer {
     Ready(DispatchId),
     /// A specialist sounds, or is to go on, and did not take its grant: it loses it.
     Grant(DispatchId),
+    /// A holder of which nothing came was asked, and still nothing has come: it is lost.
+    Answer(DispatchId),
     /// A specialist did not say Released: it is removed.
     Settle(DispatchId),
     /// A parked specialist's time is over: it is released.

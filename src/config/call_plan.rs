@@ -298,6 +298,8 @@ fn read_timers(section: &mut Section<'_, '_>) -> Timers {
         revoke_timeout_ms: millis("revoke_timeout_ms", default.revoke_timeout_ms),
         leave_timeout_ms: millis("leave_timeout_ms", default.leave_timeout_ms),
         specialist_return_ms: millis("specialist_return_ms", default.specialist_return_ms),
+        holder_quiet_ms: millis("holder_quiet_ms", default.holder_quiet_ms),
+        holder_answer_ms: millis("holder_answer_ms", default.holder_answer_ms),
         hold_ms: millis("hold_ms", default.hold_ms),
     }
 }

@@ -1,7 +1,7 @@
 //! Carries out what the core commands: frames, gates, the mixer, requests to the server. What fails comes back as an event.
 
 use std::error::Error as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use audio::{Curve, Epoch, Fade, Input};
 use call::{
@@ -12,7 +12,7 @@ use wire::{Body, Dtmf, HandoffOutcome, HandoffResult, Prepare, Revoke, RevokeMod
 
 use super::program::Order;
 use super::stored::Stored;
-use super::task::{Done, Task};
+use super::task::{Done, Doubt, Task};
 use super::tickets::fresh_ticket;
 use crate::rtc::ParticipantKind;
 use crate::telemetry::Hash;
@@ -157,6 +157,7 @@ impl Task {
                 self.program.order(Order::Drop { source }).await;
             }
             Command::CallerAudience { allowed, epoch: _ } => self.gates.set_audience(now, allowed),
+            Command::AskHolder { identity, epoch: _ } => self.ask_holder(now, identity),
             Command::Shut {
                 identities,
                 epoch: _,
@@ -303,6 +304,25 @@ impl Task {
             };
             // The loop is gone only when the call is over and its farewell took too long.
             let _ = done.send(Done::Dispatched { dispatch, made }).await;
+        });
+    }
+
+    /// Asks a quiet holder for a sign of life, and the server too: nobody is dead because our own network is.
+    fn ask_holder(&mut self, now: Instant, identity: Identity) {
+        debug!(%identity, "the holder is quiet, asking it");
+        let answer_ms = self.deps.plan.config().timers.holder_answer_ms;
+        let limit = Duration::from_millis(answer_ms);
+        self.doubt = Some(Doubt {
+            identity,
+            ask_at: now,
+            until: now + limit,
+        });
+        let (pulse, done) = (self.connection.pulse(), self.done.clone());
+        self.requests.spawn(async move {
+            if tokio::time::timeout(limit, pulse.beat()).await.is_ok() {
+                // The loop is gone only when the call is over.
+                let _ = done.send(Done::ServerHeard).await;
+            }
         });
     }
 

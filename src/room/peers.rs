@@ -394,6 +394,13 @@ impl Peers {
         }
     }
 
+    /// Asks a specialist for a sign of life.
+    pub(super) fn ask(&mut self, identity: &Identity) {
+        if let Some(peer) = self.links.get_mut(identity) {
+            peer.link.ask();
+        }
+    }
+
     /// The next packet to send, to whom, and whether reliably.
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<(Identity, Vec<u8>, bool)> {
         self.links.iter_mut().find_map(|(identity, peer)| {

@@ -29,6 +29,8 @@ const ENTRY_FADE: Fade = Fade::equal_power(5);
 const INTRUSION_DBFS: f32 = -45.0;
 /// How long a track may sound, since it was last admitted, before it is reported, in milliseconds.
 const INTRUSION_MS: u32 = 400;
+/// A time between two slots from which the task was held up: it is awake every 20 ms.
+const AWAY_MIN: Duration = Duration::from_millis(100);
 /// Level in dBFS that stands for a packet that may be a voice and has not been decoded.
 const VOICE_DBFS: f32 = -26.0;
 
@@ -51,6 +53,8 @@ pub(super) enum Order {
     Attend(Option<SourceId>),
     /// Whether the caller should hear somebody now.
     ExpectVoice(bool),
+    /// Report this source when nothing has come of it for so long, from now on; `None` to report nobody.
+    Watch(Option<(SourceId, Duration)>),
     /// Fade from one admitted source to another: with its first sound, or at once if it gives none yet.
     Fade {
         from: SourceId,
@@ -76,6 +80,10 @@ pub(super) enum Report {
     UtteranceEnded(Input),
     /// Nobody has spoken for too long who should, or that is over.
     DeadAir(DeadAir),
+    /// Nothing has come of the watched source for as long as was asked; again after as long as that again.
+    Quiet(SourceId),
+    /// Something has come of the watched source after it was quiet.
+    Heard(SourceId),
     /// A source that nobody admitted sounds.
     Intrusion(SourceId),
     /// Nothing is read of this source any more.
@@ -117,6 +125,8 @@ impl Program {
             tracks: Vec::new(),
             newest_track: 0,
             sources: BTreeMap::new(),
+            watched: None,
+            awake_at: clock::now(),
             faults,
             reports: reports_out,
         };
@@ -146,6 +156,9 @@ struct Task {
     tracks: Vec<Track>,
     newest_track: u32,
     sources: BTreeMap<SourceId, Source>,
+    watched: Option<Watched>,
+    /// When the task was awake last.
+    awake_at: Instant,
     faults: Faults,
     reports: mpsc::Sender<Report>,
 }
@@ -175,6 +188,15 @@ impl Source {
             intrusion_ms: 0,
         }
     }
+}
+
+/// A source whose silence is told.
+struct Watched {
+    source: SourceId,
+    limit: Duration,
+    /// When something came of it, or its silence was told.
+    since: Instant,
+    quiet: bool,
 }
 
 /// What wakes the task.
@@ -208,6 +230,7 @@ impl Task {
                 self.send(&slot);
                 self.tell(&slot);
             }
+            self.tell_quiet();
         }
     }
 
@@ -249,6 +272,14 @@ impl Task {
             }
             Order::Attend(source) => self.playout.attend(source),
             Order::ExpectVoice(expected) => self.playout.expect_voice(expected),
+            Order::Watch(watched) => {
+                self.watched = watched.map(|(source, limit)| Watched {
+                    source,
+                    limit,
+                    since: clock::now(),
+                    quiet: false,
+                });
+            }
             Order::Fade { from, to, fade } => self.fade(from, to, fade),
         }
     }
@@ -340,6 +371,16 @@ impl Task {
 
     fn take(&mut self, place: usize, packet: IncomingPacket) {
         let track = &self.tracks[place];
+        if let Some(watched) = self
+            .watched
+            .as_mut()
+            .filter(|watched| watched.source == track.source)
+        {
+            watched.since = clock::now();
+            if std::mem::take(&mut watched.quiet) {
+                report(&self.reports, Report::Heard(track.source));
+            }
+        }
         let IncomingPacket {
             payload,
             sequence,
@@ -419,6 +460,24 @@ impl Task {
         }
         for pulled in slot.mixed.iter().flatten() {
             self.tell_mixed(pulled);
+        }
+    }
+
+    /// Tells of a watched source that is quiet. While this task did not run, nothing could come.
+    fn tell_quiet(&mut self) {
+        let now = clock::now();
+        let away = now.saturating_duration_since(self.awake_at);
+        self.awake_at = now;
+        let Some(watched) = &mut self.watched else {
+            return;
+        };
+        if away >= AWAY_MIN {
+            watched.since += away;
+        }
+        if now.saturating_duration_since(watched.since) >= watched.limit {
+            watched.since = now;
+            watched.quiet = true;
+            report(&self.reports, Report::Quiet(watched.source));
         }
     }
 

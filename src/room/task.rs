@@ -37,6 +37,8 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
 /// How long the acks of a call's last frames are waited for.
 const LAST_FRAMES_MAX: Duration = Duration::from_millis(500);
+/// How often a quiet holder is asked for a sign of life: on the lossy channel, where one question in a row may be lost.
+const ASK_INTERVAL: Duration = Duration::from_millis(100);
 /// The attribute by which the SIP bridge says how far a phone call is.
 const SIP_CALL_STATUS: &str = "sip.callStatus";
 
@@ -50,6 +52,15 @@ pub(super) enum Done {
         dispatch: DispatchId,
         made: Result<String, String>,
     },
+    /// Something has come from the server since the holder was asked.
+    ServerHeard,
+}
+
+/// A holder that is asked for a sign of life.
+pub(super) struct Doubt {
+    pub(super) identity: Identity,
+    pub(super) ask_at: Instant,
+    pub(super) until: Instant,
 }
 
 /// Everything that belongs to one call.
@@ -76,6 +87,10 @@ pub(super) struct Task {
     pub(super) talking: BTreeSet<SourceId>,
     /// Whose levels are known exactly.
     attended: Option<SourceId>,
+    /// Whose silence is told.
+    watched: Option<SourceId>,
+    /// The holder that is asked for a sign of life.
+    pub(super) doubt: Option<Doubt>,
     /// Whether the program knows that somebody should be heard.
     voice_due: bool,
     /// To whom the program track is open.
@@ -203,6 +218,8 @@ impl Task {
             splice: None,
             talking: BTreeSet::new(),
             attended: None,
+            watched: None,
+            doubt: None,
             voice_due: false,
             listeners: BTreeSet::new(),
             program_subscribed: false,
@@ -305,11 +322,32 @@ impl Task {
             self.attended = attended;
             self.program.order(Order::Attend(attended)).await;
         }
+        let holder = self.call.phase().holder();
+        let holder = holder.map(|holder| holder.identity.clone());
+        let watched = holder.map(|identity| self.peers.source(&identity));
+        if watched != self.watched {
+            self.watched = watched;
+            self.watch_anew().await;
+        }
         let voice_due = self.call.voice_is_due();
         if voice_due != self.voice_due {
             self.voice_due = voice_due;
             self.program.order(Order::ExpectVoice(voice_due)).await;
         }
+    }
+
+    /// The holder's silence counts from now on.
+    async fn watch_anew(&mut self) {
+        let quiet_ms = self.deps.plan.config().timers.holder_quiet_ms;
+        let limit = Duration::from_millis(quiet_ms);
+        let watched = self.watched.map(|source| (source, limit));
+        self.program.order(Order::Watch(watched)).await;
+    }
+
+    /// Something has come of a holder that was doubted.
+    fn heard(&mut self, identity: Identity) {
+        self.doubt = None;
+        self.tell(Event::Heard { identity });
     }
 
     fn wake_at(&self) -> Instant {
@@ -318,6 +356,7 @@ impl Task {
             self.gates.poll_timeout(),
             self.journal.poll_timeout(),
             self.peers.poll_timeout(),
+            self.doubt.as_ref().map(|doubt| doubt.ask_at),
         ];
         timers
             .into_iter()
@@ -379,6 +418,11 @@ impl Task {
     fn transmit(&mut self, now: Instant) {
         self.peers.handle_timeout(now);
         self.talk_send(now);
+        self.doubt.take_if(|doubt| doubt.until <= now);
+        if let Some(doubt) = self.doubt.as_mut().filter(|doubt| doubt.ask_at <= now) {
+            doubt.ask_at = now + ASK_INTERVAL;
+            self.peers.ask(&doubt.identity);
+        }
         while let Some((identity, payload, reliable)) = self.peers.poll_transmit(now) {
             self.outbox.frame(identity.as_str(), payload, reliable);
         }
@@ -419,7 +463,7 @@ impl Task {
                 sender,
                 topic,
                 payload,
-            } if topic == wire::TOPIC => self.frame(sender.as_ref(), &payload),
+            } if topic == wire::TOPIC => self.frame(sender.as_ref(), &payload).await,
             RoomEvent::Data { .. } => {}
             RoomEvent::Dtmf { sender, digit } => self.pressed(sender.as_ref(), digit),
             RoomEvent::AttributesChanged(participant) => {
@@ -433,9 +477,14 @@ impl Task {
                     self.caller_may_listen(&participant);
                 }
             }
-            RoomEvent::Reconnecting => self.reconnecting = true,
+            RoomEvent::Reconnecting => {
+                self.reconnecting = true;
+                self.doubt = None;
+                self.tell(Event::Reconnecting);
+            }
             RoomEvent::Reconnected => {
                 self.reconnecting = false;
+                self.watch_anew().await;
                 self.tell(Event::Reconnected);
             }
             RoomEvent::Closed(closed) => {
@@ -534,8 +583,15 @@ impl Task {
         });
     }
 
-    fn frame(&mut self, sender: Option<&rtc::Participant>, payload: &[u8]) {
+    async fn frame(&mut self, sender: Option<&rtc::Participant>, payload: &[u8]) {
         let now = clock::now();
+        let of_doubted = |doubt: &mut Doubt| {
+            sender.is_some_and(|sender| sender.identity == doubt.identity.as_str())
+        };
+        if let Some(doubt) = self.doubt.take_if(of_doubted) {
+            self.heard(doubt.identity);
+            self.watch_anew().await;
+        }
         for said in self.peers.receive(now, sender, payload) {
             match said {
                 Said::Event(event) => self.tell(event),
@@ -614,6 +670,16 @@ impl Task {
             Report::DeadAir(DeadAir::Ended { false_start }) => {
                 self.tell(Event::DeadAirEnded { false_start });
             }
+            Report::Quiet(source) => {
+                if let Some(identity) = self.peers.identity(source).filter(|_| !self.reconnecting) {
+                    self.tell(Event::Quiet { identity });
+                }
+            }
+            Report::Heard(source) => {
+                if let Some(identity) = self.peers.identity(source) {
+                    self.heard(identity);
+                }
+            }
             Report::Intrusion(source) => {
                 if let Some(identity) = self.peers.identity(source) {
                     warn!(identity = %Hash::of(identity.as_str()), "an agent sounds without the baton");
@@ -633,6 +699,7 @@ impl Task {
     fn request_done(&mut self, done: Done) {
         match done {
             Done::Journaled { handoff } => self.tell(Event::JournalSettled { handoff }),
+            Done::ServerHeard => self.tell(Event::ServerHeard),
             Done::Dispatched {
                 dispatch,
                 made: Ok(id),
@@ -675,7 +742,7 @@ impl Task {
                 .map_or(deadline, |at| at.min(deadline));
             tokio::select! {
                 event = self.connection.next_event() => match event {
-                    RoomEvent::Data { sender, topic, payload } if topic == wire::TOPIC => self.frame(sender.as_ref(), &payload),
+                    RoomEvent::Data { sender, topic, payload } if topic == wire::TOPIC => self.frame(sender.as_ref(), &payload).await,
                     RoomEvent::Left(participant) => self.left(&participant),
                     RoomEvent::Closed(_) => return,
                     _ => {}

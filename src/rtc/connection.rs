@@ -1,6 +1,7 @@
 //! Our own participant: one connection to one room.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use livekit::options::{AudioEncoding, TrackPublishOptions};
@@ -9,6 +10,7 @@ use livekit::prelude::{
     DataPacket, DisconnectReason, LocalParticipant, LocalTrack, RemoteParticipant, RemoteTrack,
     Room, RoomEvent as Event, RoomOptions, TrackKind, TrackSource,
 };
+use livekit::webrtc::stats::RtcStats;
 use tokio::sync::mpsc;
 
 use super::{
@@ -28,7 +30,7 @@ pub struct ConnectOptions {
 
 /// Our participant in a room. Dropping it without [`Connection::close`] leaves the room without a word.
 pub struct Connection {
-    room: Room,
+    room: Arc<Room>,
     events: mpsc::UnboundedReceiver<Event>,
     /// Translated and not yet read; never more than one LiveKit event brings.
     pending: VecDeque<RoomEvent>,
@@ -42,6 +44,8 @@ pub struct Connection {
     options: ConnectOptions,
 }
 
+/// How often it is looked whether a packet has come.
+const PULSE_INTERVAL: Duration = Duration::from_millis(50);
 /// How long it stays open whether a leave without a reason is the start of our own full reconnect.
 const DOUBT: Duration = Duration::from_millis(100);
 
@@ -60,7 +64,7 @@ impl Connection {
             .map_err(|_| RtcError::JoinTimeout(options.join_timeout.as_secs()))?
             .map_err(RtcError::Join)?;
         Ok(Self {
-            room,
+            room: Arc::new(room),
             events,
             pending: VecDeque::new(),
             present: BTreeMap::new(),
@@ -124,6 +128,13 @@ impl Connection {
     pub fn sender(&self) -> Sender {
         Sender {
             participant: self.room.local_participant(),
+        }
+    }
+
+    /// A way to learn whether anything comes from the server, of whatever kind.
+    pub fn pulse(&self) -> Pulse {
+        Pulse {
+            room: self.room.clone(),
         }
     }
 
@@ -365,6 +376,38 @@ impl Connection {
         for participant in std::mem::take(&mut self.doubtful) {
             self.leave_of(participant);
         }
+    }
+}
+
+/// Whether the server's packets reach us.
+#[derive(Debug)]
+pub struct Pulse {
+    room: Arc<Room>,
+}
+
+impl Pulse {
+    /// Resolves when a packet comes from the server: of a track, of a data channel or of the transport itself. It never does
+    /// while the network between is broken, so wait for it with a limit.
+    pub async fn beat(&self) {
+        let before = self.packets().await;
+        loop {
+            tokio::time::sleep(PULSE_INTERVAL).await;
+            let now = self.packets().await;
+            if before.is_some() && now != before {
+                return;
+            }
+        }
+    }
+
+    /// The packets of every kind so far; `None` if that cannot be said just now.
+    async fn packets(&self) -> Option<u64> {
+        let stats = self.room.get_stats().await.ok()?;
+        let both = stats.publisher_stats.iter().chain(&stats.subscriber_stats);
+        let counts = both.filter_map(|stats| match stats {
+            RtcStats::CandidatePair(pair) => Some(pair.candidate_pair.packets_received),
+            _ => None,
+        });
+        Some(counts.sum())
     }
 }
 

@@ -7,7 +7,7 @@ mod track;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use self::connection::{ConnectOptions, Connection, Sender};
+pub use self::connection::{ConnectOptions, Connection, Pulse, Sender};
 pub use self::track::{IncomingAudio, IncomingPacket, ProgramTrack};
 
 /// Samples per second of a track's time.

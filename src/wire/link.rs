@@ -49,6 +49,8 @@ pub struct Link {
     heartbeat: Option<Heartbeat>,
     reject: Option<Reject>,
     reject_not_before: Option<Instant>,
+    /// Whether the peer is to be asked for a sign of life.
+    asks: bool,
     unresponsive_said: bool,
 }
 
@@ -74,6 +76,7 @@ impl Link {
             heartbeat: None,
             reject: None,
             reject_not_before: None,
+            asks: false,
             unresponsive_said: false,
         }
     }
@@ -115,6 +118,12 @@ impl Link {
         if self.is_established() {
             self.heartbeat = Some(heartbeat);
         }
+    }
+
+    /// Asks an established peer for a sign of life, once, on the lossy channel: a number that it has had is acked at once by
+    /// whoever lives. Until it has acked anything there is nothing to ask with.
+    pub fn ask(&mut self) {
+        self.asks = self.is_established() && self.outbound.oldest() > Seq(1);
     }
 
     /// Puts a body into the stream. It is sent at once if the peers have greeted one another, else as soon as they have.
@@ -224,6 +233,15 @@ impl Link {
         }
         if let Some(heartbeat) = self.heartbeat.take() {
             return Some(self.unsequenced(Some(&Body::Heartbeat(heartbeat)), false));
+        }
+        if std::mem::take(&mut self.asks) {
+            let had = Seq(self.outbound.oldest().0 - 1);
+            let ack = self.inbound.as_ref().map(Inbound::position);
+            let envelope = self.envelope(self.epoch, Some(had), ack, None);
+            return Some(Transmit {
+                payload: envelope.encode_to_vec(),
+                reliable: false,
+            });
         }
         if self.ack.due.is_some_and(|due| due <= now) {
             return Some(self.unsequenced(None, true));

@@ -24,6 +24,8 @@ pub(crate) struct Config {
     audio: &'static str,
     /// What is said of the one route beside that it leads from all to all.
     route: String,
+    /// Who takes over from a lost holder.
+    fallbacks: &'static str,
     /// Further options of specialists.
     options: Vec<(&'static str, &'static str)>,
 }
@@ -40,12 +42,15 @@ impl Config {
             timers: vec![
                 ("caller_join_timeout_ms", 8_000),
                 ("caller_return_ms", 1_500),
+                // On a busy machine a specialist may be held up for longer than it should.
+                ("holder_answer_ms", 4_000),
             ],
             // In the folder of the process.
             store: "{kind: embedded}".to_owned(),
             sdk: Vec::new(),
             audio: "fade_ms: 60",
             route: String::new(),
+            fallbacks: "[another_instance, previous, entry]",
             options: Vec::new(),
         }
     }
@@ -91,6 +96,12 @@ impl Config {
         self
     }
 
+    /// Who takes over from a lost holder, as YAML.
+    pub(crate) fn fallbacks(mut self, fallbacks: &'static str) -> Self {
+        self.fallbacks = fallbacks;
+        self
+    }
+
     /// Says more of a specialist, such as `state: read`.
     pub(crate) fn specialist(mut self, name: &'static str, options: &'static str) -> Self {
         self.options.push((name, options));
@@ -106,6 +117,7 @@ impl Config {
             sdk,
             audio,
             route,
+            fallbacks,
             options,
         } = self;
         let mut yaml = format!(
@@ -114,6 +126,7 @@ impl Config {
              store: {store}\n\
              audio: {{{audio}}}\n\
              entry: {}\n\
+             fallbacks: {fallbacks}\n\
              routes: [{{from: '*', to: '*', splice: now{route}}}]\n\
              specialists:\n",
             specialists[0].0

@@ -166,6 +166,15 @@ impl Caller {
         judge(&samples, holders_hz).unwrap()
     }
 
+    /// When this tone is heard for the first time after a mark, in milliseconds from it. A voice that is torn off sounds at
+    /// other pitches for a moment: that is no such time.
+    pub(crate) fn first_heard_ms(&self, mark: usize, hz: u32) -> u64 {
+        let verdict = self.judge_since(mark, &[hz]);
+        let mut heard = verdict.heard.iter();
+        let first = heard.find(|run| TONES_HZ[run.voice] == hz && run.end_ms - run.start_ms >= 100);
+        first.expect("it is heard").start_ms
+    }
+
     /// The longest time without this tone since a mark, in milliseconds.
     pub(crate) fn longest_hole_ms(&self, mark: usize, hz: u32) -> u64 {
         let verdict = self.judge_since(mark, &[hz]);

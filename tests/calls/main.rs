@@ -19,6 +19,7 @@ mod drain;
 mod frames;
 mod handoff;
 mod journal_faults;
+mod killed;
 mod load;
 mod operator;
 mod program;

@@ -211,6 +211,41 @@ fn an_ack_ends_resending_and_heals_an_unresponsive_peer() {
 }
 
 #[test]
+fn whoever_lives_answers_a_question_at_once() {
+    let now = Instant::now();
+    let (mut baton, mut specialist) = pair(now);
+    baton.ask();
+    assert_eq!(
+        transmits(&mut baton, now),
+        Vec::<Vec<u8>>::new(),
+        "nothing was acked that could be asked with"
+    );
+    baton.send(now, Epoch(1), &grant(1)).unwrap();
+    give(&mut specialist, now, &transmits(&mut baton, now));
+    let later = now + millis(20);
+    give(&mut baton, later, &transmits(&mut specialist, later));
+    for _ in 0..3 {
+        baton.ask();
+        let question = transmits(&mut baton, later);
+        assert_eq!(question.len(), 1);
+        assert_eq!(frames(&question)[0].body, None);
+        assert_eq!(give(&mut specialist, later, &question), []);
+        let answer = transmits(&mut specialist, later);
+        let ack = Position {
+            stream: BATON,
+            seq: Seq(1),
+        };
+        assert_eq!(frames(&answer)[0].ack, Some(ack));
+        assert_eq!(give(&mut baton, later, &answer), []);
+    }
+    assert_eq!(
+        transmits(&mut baton, later),
+        Vec::<Vec<u8>>::new(),
+        "asked once"
+    );
+}
+
+#[test]
 fn acks_wait_for_a_frame_that_takes_them_along() {
     let now = Instant::now();
     let (mut baton, mut specialist) = pair(now);

@@ -12,5 +12,6 @@ mod recovery;
 mod resume;
 mod rollback;
 mod rules;
+mod silence;
 mod specialists;
 mod targets;

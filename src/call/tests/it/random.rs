@@ -91,6 +91,14 @@ enum Step {
     Silent {
         who: usize,
     },
+    Quiet {
+        who: usize,
+    },
+    Heard {
+        who: usize,
+    },
+    ServerHeard,
+    Reconnecting,
     Listening {
         who: usize,
     },
@@ -154,6 +162,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..8_u64).prop_map(|dispatch| Step::DispatchFailed { dispatch }),
         1 => (who.clone(), what).prop_map(|(who, what)| Step::Bad { who, what }),
         1 => who.clone().prop_map(|who| Step::Silent { who }),
+        3 => who.clone().prop_map(|who| Step::Quiet { who }),
+        2 => who.clone().prop_map(|who| Step::Heard { who }),
+        2 => Just(Step::ServerHeard),
+        1 => Just(Step::Reconnecting),
         2 => who.clone().prop_map(|who| Step::Listening { who }),
         4 => who.clone().prop_map(|who| Step::Pressed { who }),
         1 => who.clone().prop_map(|who| Step::Published { who }),
@@ -454,6 +466,7 @@ impl Watch {
             | Command::Release { .. }
             | Command::Remove { .. }
             | Command::Shut { .. }
+            | Command::AskHolder { .. }
             | Command::Reject { .. }
             | Command::Record(_)
             | Command::Ended { .. } => {}
@@ -721,6 +734,14 @@ impl Watch {
             Step::Silent { who } => Event::Unresponsive {
                 identity: self.who(who),
             },
+            Step::Quiet { who } => Event::Quiet {
+                identity: self.who(who),
+            },
+            Step::Heard { who } => Event::Heard {
+                identity: self.who(who),
+            },
+            Step::ServerHeard => Event::ServerHeard,
+            Step::Reconnecting => Event::Reconnecting,
             Step::Listening { who } => Event::CallerListening {
                 identity: self.who(who),
             },
@@ -897,6 +918,7 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
         | Command::Drop { epoch, .. }
         | Command::CallerAudience { epoch, .. }
         | Command::Shut { epoch, .. }
+        | Command::AskHolder { epoch, .. }
         | Command::HandoffResult { epoch, .. }
         | Command::Reject { epoch, .. } => Some(*epoch),
         Command::Dispatch { .. }
