@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 use wire::Terms;
 use worker::{
-    Assignment, Drained, JobOutcome, StatusWatch, StopSignals, WorkerConfig,
+    Assignment, Drained, JobOutcome, Secret, StatusWatch, StopSignals, WorkerConfig,
     health::{self, HealthServer},
 };
 
@@ -44,6 +44,7 @@ use crate::{
     },
     graph,
     http::{self, ApiServer, Guard},
+    mcp,
     packet::{self, Done, PacketCommand},
     reload,
     resume::Resumer,
@@ -58,6 +59,8 @@ const BLOCKING_THREADS_MAX: usize = 2;
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_millis(500);
 /// Names what is to be switched off, for tests, separated by commas: see [`Faults`].
 const FAULTS_VARIABLE: &str = "BATON_TEST_FAULTS";
+/// Holds the token of `baton mcp`.
+const TOKEN_VARIABLE: &str = "BATON_TOKEN";
 /// The largest file of a filler.
 const FILLER_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// How long calls may tidy up after their slots are free, and listeners may finish their requests.
@@ -234,6 +237,46 @@ pub fn start(path: &Path, level: &LogLevel, format: LogFormat) -> Exit {
         error!(error = format!("{error:#}"), "cannot go on");
         Exit::Failure
     })
+}
+
+/// `baton mcp`: carries the agents' protocol between standard input and output and a running Baton.
+pub fn mcp(url: &str, token_file: Option<&Path>) -> Exit {
+    let token = match mcp_token(token_file) {
+        Ok(token) => token,
+        Err(error) => {
+            tell(format_args!("error: {error:#}\n"));
+            return Exit::Failure;
+        }
+    };
+    // The HTTP client has no cryptography of its own; if another is installed already, that one is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let carried = runtime().and_then(|runtime| {
+        let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+        let carried = runtime.block_on(mcp::bridge(input, output, url, &token));
+        // A read of standard input cannot be called off.
+        runtime.shutdown_background();
+        Ok(carried?)
+    });
+    match carried {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            tell(format_args!("error: {error:#}\n"));
+            Exit::Failure
+        }
+    }
+}
+
+/// The token of `baton mcp`, from a file or the environment.
+fn mcp_token(file: Option<&Path>) -> anyhow::Result<Secret> {
+    let token = match file {
+        Some(file) => fs::read_to_string(file)
+            .with_context(|| format!("cannot read the token from {}", file.display()))?,
+        None => env::var(TOKEN_VARIABLE)
+            .with_context(|| format!("no token: give `--token-file`, or set {TOKEN_VARIABLE}"))?,
+    };
+    let token = token.trim().to_owned();
+    anyhow::ensure!(!token.is_empty(), "the token is empty");
+    Ok(Secret::new(token))
 }
 
 fn runtime() -> anyhow::Result<Runtime> {

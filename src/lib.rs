@@ -5,6 +5,7 @@ pub mod app;
 pub mod clock;
 pub mod graph;
 pub mod http;
+pub mod mcp;
 pub mod packet;
 mod reload;
 pub mod resume;

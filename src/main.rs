@@ -102,6 +102,23 @@ enum Command {
     /// over, with state, route and the caller's line.
     #[command(subcommand)]
     Packet(PacketCommand),
+    /// Serve the Model Context Protocol on standard input and output, for agents
+    ///
+    /// Carries every message to a running Baton's /mcp and back. The token says what the agent may see and do: the operator's
+    /// own, or a LiveKit access token with roomList or roomAdmin.
+    Mcp {
+        /// Where the running Baton serves the protocol
+        #[arg(
+            long,
+            env = "BATON_MCP_URL",
+            value_name = "URL",
+            default_value = "http://127.0.0.1:8080/mcp"
+        )]
+        url: String,
+        /// A file with the token; else it is what BATON_TOKEN holds
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+    },
     /// Write the JSON Schema of the configuration, for editors
     ///
     /// An editor that speaks to the YAML language server completes and checks a file whose first line is
@@ -145,6 +162,7 @@ fn main() -> ExitCode {
             format,
         } => app::graph(&path.unwrap_or(configuration.config), format),
         Command::Packet(command) => app::packet(&command),
+        Command::Mcp { url, token_file } => app::mcp(&url, token_file.as_deref()),
         Command::Schema => app::schema(),
     };
     exit.into()

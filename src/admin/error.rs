@@ -60,6 +60,20 @@ pub enum AdminError {
 }
 
 impl AdminError {
+    /// The kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoCall { id: _ } => "no_call",
+            Self::NotAllowed { needs: _ } => "not_allowed",
+            Self::Busy => "busy",
+            Self::CallEnded => "call_ended",
+            Self::Invalid { what: _ } => "invalid",
+            Self::Conflict { .. } => "conflict",
+            Self::Refused { .. } => "refused",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
     pub(super) fn asking(error: AskError, id: &str) -> Self {
         match error {
             AskError::NoCall => Self::NoCall { id: id.to_owned() },

@@ -10,6 +10,7 @@
 mod access;
 mod error;
 mod said;
+mod timeline;
 mod view;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::room::{Ask, Desk, Published};
 pub use self::access::Access;
 pub use self::error::AdminError;
 pub use self::said::{ContextPage, ItemView, PatchAnswer, PatchWish, StateView};
+pub use self::timeline::{Follow, Moved, TimelineEntry, TimelinePage};
 pub use self::view::{
     CallView, CallerView, ChangeView, CountsView, HandoffView, HolderView, SpecialistRow,
 };

@@ -1,6 +1,6 @@
 //! Who may come in: LiveKit's access tokens, and the operator's own token out of a file.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{header, request::Parts};
 use livekit_api::access_token::TokenVerifier;
 use sha2::{Digest, Sha256};
@@ -65,10 +65,15 @@ impl Guard {
     }
 }
 
-impl FromRequestParts<App> for Access {
+impl<S> FromRequestParts<S> for Access
+where
+    App: FromRef<S>,
+    S: Sync,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let app = App::from_ref(state);
         let header = parts
             .headers
             .get(header::AUTHORIZATION)

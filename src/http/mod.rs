@@ -20,11 +20,13 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::http::{Method, Uri};
-use axum::response::IntoResponse;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -32,8 +34,11 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use crate::admin::{
     Admin, CallList, CallView, ChangeView, ContextPage, HandoffAnswer, HandoffWish, PatchAnswer,
-    PatchWish, StateView, WorkerView,
+    PatchWish, StateView, TimelinePage, WorkerView,
 };
+
+use crate::admin::Access;
+use crate::mcp;
 
 pub use self::guard::Guard;
 pub use self::problem::Problem;
@@ -58,6 +63,19 @@ pub(crate) struct App {
     close: CancellationToken,
 }
 
+/// What a request of the agents' protocol is checked with.
+#[derive(Clone, Debug)]
+struct Agents {
+    app: App,
+    sessions: Arc<LocalSessionManager>,
+}
+
+impl FromRef<Agents> for App {
+    fn from_ref(agents: &Agents) -> Self {
+        agents.app.clone()
+    }
+}
+
 /// The document of the interface.
 #[derive(OpenApi)]
 #[openapi(
@@ -68,9 +86,9 @@ pub(crate) struct App {
     servers((url = "/api/v1")),
     paths(
         calls::list, calls::one, calls::end, calls::hand_off, calls::worker, calls::drain, events::all, events::of_one,
-        said::context, said::state, said::patch, said::packet,
+        said::context, said::state, said::patch, said::packet, said::timeline,
     ),
-    components(schemas(CallList, CallView, ChangeView, ContextPage, HandoffAnswer, HandoffWish, PatchAnswer, PatchWish, StateView, WorkerView, Problem)),
+    components(schemas(CallList, CallView, ChangeView, ContextPage, HandoffAnswer, HandoffWish, PatchAnswer, PatchWish, StateView, TimelinePage, WorkerView, Problem)),
     security(("bearer" = [])),
 )]
 struct Document;
@@ -94,6 +112,13 @@ pub fn router(admin: Admin, guard: Guard, close: CancellationToken) -> Router {
         streams: events::streams(),
         close,
     };
+    let (protocol, sessions) = mcp::service(app.admin.clone(), app.close.clone());
+    let agents = Agents {
+        app: app.clone(),
+        sessions,
+    };
+    let checked = middleware::from_fn_with_state(agents, check_agent);
+    let protocol = Router::new().route_service("/mcp", protocol).layer(checked);
     let api = Router::new()
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::one).delete(calls::end))
@@ -102,6 +127,7 @@ pub fn router(admin: Admin, guard: Guard, close: CancellationToken) -> Router {
         .route("/calls/{id}/context", get(said::context))
         .route("/calls/{id}/state", get(said::state).patch(said::patch))
         .route("/calls/{id}/packet", get(said::packet))
+        .route("/calls/{id}/timeline", get(said::timeline))
         .route("/events", get(events::all))
         .route("/worker", get(calls::worker))
         .route("/drain", post(calls::drain))
@@ -110,8 +136,24 @@ pub fn router(admin: Admin, guard: Guard, close: CancellationToken) -> Router {
         .with_state(app);
     Router::new()
         .nest("/api/v1", api)
+        .merge(protocol)
         .fallback(no_page)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// Lets a request of the agents' protocol through with what its credential allows.
+async fn check_agent(
+    State(Agents { app: _, sessions }): State<Agents>,
+    access: Access,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let begins = !request.headers().contains_key("mcp-session-id");
+    if begins && sessions.sessions.read().await.len() >= mcp::SESSIONS_MAX {
+        return Problem::too_many_sessions(mcp::SESSIONS_MAX).into_response();
+    }
+    request.extensions_mut().insert(access);
+    next.run(request).await
 }
 
 async fn openapi() -> Json<utoipa::openapi::OpenApi> {

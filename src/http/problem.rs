@@ -90,44 +90,39 @@ impl Problem {
             detail,
         )
     }
+
+    pub(super) fn too_many_sessions(max: usize) -> Self {
+        let detail = format!("{max} sessions of the agents' protocol are open, which is the limit");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_sessions",
+            "too many sessions",
+            detail,
+        )
+    }
 }
 
 impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         let detail = error.to_string();
-        let (status, code, title) = match &error {
-            AdminError::NoCall { id: _ } => {
-                (StatusCode::NOT_FOUND, "no_call", "there is no such call")
+        let (status, title) = match &error {
+            AdminError::NoCall { id: _ } => (StatusCode::NOT_FOUND, "there is no such call"),
+            AdminError::NotAllowed { needs: _ } => {
+                (StatusCode::FORBIDDEN, "the credential does not allow this")
             }
-            AdminError::NotAllowed { needs: _ } => (
-                StatusCode::FORBIDDEN,
-                "not_allowed",
-                "the credential does not allow this",
-            ),
-            AdminError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "the call is busy"),
-            AdminError::CallEnded => (StatusCode::GONE, "call_ended", "the call has ended"),
-            AdminError::Invalid { what: _ } => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid",
-                "the request is not valid",
-            ),
-            AdminError::Conflict { .. } => (
-                StatusCode::CONFLICT,
-                "conflict",
-                "the state has changed since",
-            ),
-            AdminError::Refused { .. } => (
-                StatusCode::CONFLICT,
-                "refused",
-                "the call's rules refuse this",
-            ),
+            AdminError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the call is busy"),
+            AdminError::CallEnded => (StatusCode::GONE, "the call has ended"),
+            AdminError::Invalid { what: _ } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "the request is not valid")
+            }
+            AdminError::Conflict { .. } => (StatusCode::CONFLICT, "the state has changed since"),
+            AdminError::Refused { .. } => (StatusCode::CONFLICT, "the call's rules refuse this"),
             AdminError::Failed { .. } => (
                 StatusCode::BAD_GATEWAY,
-                "failed",
                 "it was tried in vain, everything is as before",
             ),
         };
-        let problem = Self::new(status, code, title, detail);
+        let problem = Self::new(status, error.code(), title, detail);
         match error {
             AdminError::Refused { code, .. } | AdminError::Failed { code, .. } => Self {
                 reason: Some(code),

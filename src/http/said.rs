@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::App;
 use super::problem::Problem;
-use crate::admin::{Access, ContextPage, PatchAnswer, PatchWish, StateView};
+use crate::admin::{Access, ContextPage, PatchAnswer, PatchWish, StateView, TimelinePage};
 
 /// Which items.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -112,4 +112,40 @@ pub(super) async fn packet(
     let packet = app.admin.packet(&access, &id)?;
     // Maps with names as keys, and finite numbers: always JSON.
     Ok(Json(serde_json::to_value(packet).unwrap_or_default()))
+}
+
+/// Which entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TimelineQuery {
+    /// Only entries after this number: `next` of an earlier page.
+    #[serde(default)]
+    #[param(required = false)]
+    after: u64,
+    /// At most so many, 1,000 at most.
+    #[param(minimum = 1, maximum = 1_000)]
+    limit: Option<usize>,
+}
+
+/// What has happened in a call: who had the baton when, and why.
+#[utoipa::path(
+    get, path = "/calls/{id}/timeline", tag = "said", params(("id" = String, Path, description = "The call's id"), TimelineQuery),
+    responses(
+        (status = 200, body = TimelinePage),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter is wrong"),
+        (status = 401, body = Problem, content_type = "application/problem+json", description = "No valid credential"),
+        (status = 403, body = Problem, content_type = "application/problem+json", description = "The credential does not steer this call"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such call, or the credential does not show it"),
+    ),
+)]
+pub(super) async fn timeline(
+    State(app): State<App>,
+    access: Access,
+    Path(id): Path<String>,
+    query: Result<Query<TimelineQuery>, QueryRejection>,
+) -> Result<Json<TimelinePage>, Problem> {
+    let Query(TimelineQuery { after, limit }) =
+        query.map_err(|error| Problem::invalid(StatusCode::BAD_REQUEST, error.body_text()))?;
+    Ok(Json(app.admin.timeline(&access, &id, after, limit)?))
 }

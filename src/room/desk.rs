@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use call::{CallId, Outcome, RequestId, Snapshot, Splice, Target};
+use call::{CallId, Fact, Outcome, RequestId, Snapshot, Splice, Target};
 use context::{Conversation, Head, Item, PatchOutcome, StateVersion};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -20,6 +20,9 @@ use crate::clock;
 const ASKS_MAX: usize = 16;
 /// Changes that are kept for whoever resumes; an older place is gone.
 const CHANGES_MAX: usize = 1_024;
+
+/// What has happened in a call is kept up to so many; an older one is gone.
+const HAPPENINGS_MAX: usize = 4_096;
 
 /// What is known of one call at one moment.
 #[derive(Clone, Debug)]
@@ -36,7 +39,7 @@ pub struct Published {
     pub snapshot: Snapshot,
 }
 
-/// Conversation and state of a call, as far as they have come.
+/// Conversation, state and timeline of a call, as far as they have come.
 #[derive(Clone, Default)]
 pub struct Said {
     /// The items in the order in which they came in: the item at index N has position N + 1. One with a known id
@@ -48,6 +51,30 @@ pub struct Said {
     pub version: StateVersion,
     /// The state.
     pub state: Arc<Map<String, Value>>,
+    /// What has happened, in its order.
+    pub happened: VecDeque<Happening>,
+}
+
+/// Something that has happened in a call.
+#[derive(Clone, Debug)]
+pub struct Happening {
+    /// Grows by one with each in this call, from 1.
+    pub number: u64,
+    /// When, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// What.
+    pub fact: Fact,
+}
+
+/// How far a call has come, for whoever waits for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// The position of the newest item of the conversation.
+    pub position: u64,
+    /// The version of the state.
+    pub version: u64,
+    /// The number of the newest happening.
+    pub happening: u64,
 }
 
 /// Something that was published.
@@ -140,6 +167,7 @@ struct Inner {
 struct Open {
     published: Arc<Published>,
     said: Arc<Mutex<Said>>,
+    reached: watch::Receiver<Reached>,
     asks: mpsc::Sender<Ask>,
 }
 
@@ -165,10 +193,12 @@ impl Desk {
             snapshot,
         });
         let said = Arc::<Mutex<Said>>::default();
+        let reached = watch::Sender::default();
         self.record(ChangeKind::Opened, &published, |inner| {
             let open = Open {
                 published: published.clone(),
                 said: said.clone(),
+                reached: reached.subscribe(),
                 asks,
             };
             inner.calls.insert(published.snapshot.call.clone(), open);
@@ -177,6 +207,7 @@ impl Desk {
             desk: self.clone(),
             published,
             said,
+            reached,
             asks: receiver,
         }
     }
@@ -202,6 +233,12 @@ impl Desk {
         let said = self.inner.lock().calls.get(id)?.said.clone();
         let said = said.lock();
         Some(read(&said))
+    }
+
+    /// How far a call has come, and a way to wait for more; it closes with the call.
+    pub fn reached(&self, id: &CallId) -> Option<watch::Receiver<Reached>> {
+        let inner = self.inner.lock();
+        inner.calls.get(id).map(|open| open.reached.clone())
     }
 
     /// How many calls there are.
@@ -282,6 +319,7 @@ pub struct Post {
     desk: Arc<Desk>,
     published: Arc<Published>,
     said: Arc<Mutex<Said>>,
+    reached: watch::Sender<Reached>,
     asks: mpsc::Receiver<Ask>,
 }
 
@@ -319,6 +357,30 @@ impl Post {
             said.version = state.version();
             said.state = Arc::new(state.document().clone());
         }
+        let (position, version) = (said.head.position.0, said.version.0);
+        drop(said);
+        self.reached.send_if_modified(|reached| {
+            let before = *reached;
+            (reached.position, reached.version) = (position, version);
+            *reached != before
+        });
+    }
+
+    /// Adds to what has happened.
+    pub fn note(&self, fact: &Fact) {
+        let mut said = self.said.lock();
+        if said.happened.len() == HAPPENINGS_MAX {
+            said.happened.pop_front();
+        }
+        let number = self.reached.borrow().happening + 1;
+        said.happened.push_back(Happening {
+            number,
+            unix_ms: clock::unix_ms(),
+            fact: fact.clone(),
+        });
+        drop(said);
+        self.reached
+            .send_modify(|reached| reached.happening = number);
     }
 
     /// The next ask. Cancel-safe: it receives from a queue.

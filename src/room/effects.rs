@@ -214,6 +214,7 @@ impl Task {
     /// Logs and counts a change of the call.
     fn note(&mut self, now: Instant, fact: &Fact) {
         record(fact);
+        self.post.note(fact);
         let metrics = &self.deps.metrics;
         if let Some(figures) = self.figures.note(now, fact) {
             figures.log();

@@ -49,7 +49,9 @@ use crate::rtc::{ConnectOptions, Connection, RtcError};
 use crate::telemetry::{Hash, Metrics};
 
 pub use self::conversation::{ContextRules, RouteContext};
-pub use self::desk::{Ask, AskError, Change, ChangeKind, Changes, Desk, Post, Published, Said};
+pub use self::desk::{
+    Ask, AskError, Change, ChangeKind, Changes, Desk, Happening, Post, Published, Reached, Said,
+};
 pub use self::journal::Journals;
 pub use self::program::Faults;
 pub use self::server_api::{ServerApi, ServerApiError};

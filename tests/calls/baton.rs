@@ -273,6 +273,12 @@ impl Baton {
         (status, serde_json::from_str(&body).unwrap_or_default())
     }
 
+    /// Where agents find the operators' interface.
+    pub(crate) fn mcp_url(&self) -> String {
+        let serves = &self.lines("operators' interface serves")[0];
+        format!("http://{}/mcp", serves["address"].as_str().unwrap())
+    }
+
     /// Slots that are taken.
     pub(crate) fn active_calls(&self) -> u64 {
         let (status, body) = self.page("/worker");

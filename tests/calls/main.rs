@@ -13,6 +13,7 @@ mod proxy;
 mod redis;
 mod stage;
 
+mod agents;
 mod caller_side;
 mod dispatch;
 mod drain;

@@ -7,7 +7,7 @@ use crate::baton::Config;
 use crate::stage::{PHONE, ROOM, Stage};
 use crate::{BILLING_HZ, TRIAGE_HZ, until};
 
-fn token(stage: &Stage, grants: VideoGrants) -> String {
+pub(crate) fn token(stage: &Stage, grants: VideoGrants) -> String {
     AccessToken::with_api_key(stage.server.api_key(), stage.server.api_secret())
         .with_identity("operator")
         .with_grants(grants)

@@ -1,0 +1,141 @@
+//! What has happened in a call, and how to wait for more of it.
+
+use call::Fact;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+use super::{Access, Admin, AdminError};
+use crate::room::Reached;
+
+/// The most entries in one answer.
+const ENTRIES_MAX: usize = 1_000;
+
+/// What has happened in a call, in its order.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct TimelinePage {
+    /// What has happened. A running call keeps the newest 4,096 of it, its journal all.
+    pub entries: Vec<TimelineEntry>,
+    /// There is more: ask for what comes after this number.
+    pub next: Option<u64>,
+}
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct TimelineEntry {
+    /// Grows with each entry of the call.
+    pub number: u64,
+    /// When, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// What: phase, granted, handoff_started, handoff_done, dead_air_began and so on.
+    pub what: String,
+    /// What is known of it, by names that depend on `what`.
+    #[schema(value_type = Object)]
+    pub data: Map<String, Value>,
+}
+
+/// What of a call has moved since it was last looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The conversation.
+    pub context: bool,
+    /// The state.
+    pub state: bool,
+    /// The timeline.
+    pub timeline: bool,
+}
+
+/// Waits for a call to move.
+#[derive(Debug)]
+pub struct Follow {
+    receiver: watch::Receiver<Reached>,
+    seen: Reached,
+}
+
+impl Admin {
+    /// What has happened in a running call after an entry, at most `limit` of it.
+    ///
+    /// # Errors
+    /// When the visitor may not see what happens in the call, or there is none.
+    pub fn timeline(
+        &self,
+        access: &Access,
+        id: &str,
+        after: u64,
+        limit: Option<usize>,
+    ) -> Result<TimelinePage, AdminError> {
+        let id = self.steered(access, id)?;
+        let limit = limit.unwrap_or(ENTRIES_MAX).clamp(1, ENTRIES_MAX);
+        let found = self.desk.said(&id, |said| {
+            let newer = said.happened.iter().filter(|entry| entry.number > after);
+            let newest = said.happened.back().map_or(0, |entry| entry.number);
+            (newer.take(limit).cloned().collect::<Vec<_>>(), newest)
+        });
+        let (happened, newest) = found.ok_or_else(|| AdminError::NoCall { id: id.to_string() })?;
+        let last = happened.last().map_or(after, |entry| entry.number);
+        let entries = happened
+            .iter()
+            .map(|entry| TimelineEntry::new(entry.number, entry.unix_ms, &entry.fact));
+        Ok(TimelinePage {
+            entries: entries.collect(),
+            next: (last < newest).then_some(last),
+        })
+    }
+
+    /// Waits for what moves in a running call from now on.
+    ///
+    /// # Errors
+    /// When the visitor may not see what happens in the call, or there is none.
+    pub fn follow(&self, access: &Access, id: &str) -> Result<Follow, AdminError> {
+        let id = self.steered(access, id)?;
+        let receiver = self
+            .desk
+            .reached(&id)
+            .ok_or_else(|| AdminError::NoCall { id: id.to_string() })?;
+        let seen = *receiver.borrow();
+        Ok(Follow { receiver, seen })
+    }
+}
+
+impl Follow {
+    /// What has moved since the last answer; `None` once the call is over. Cancel-safe: what was not answered is
+    /// answered the next time.
+    pub async fn moved(&mut self) -> Option<Moved> {
+        loop {
+            let now = *self.receiver.borrow_and_update();
+            let seen = self.seen;
+            if now != seen {
+                self.seen = now;
+                return Some(Moved {
+                    context: now.position != seen.position,
+                    state: now.version != seen.version,
+                    timeline: now.happening != seen.happening,
+                });
+            }
+            self.receiver.changed().await.ok()?;
+        }
+    }
+}
+
+impl TimelineEntry {
+    /// A fact as it is shown: its name, and what it carries.
+    pub(super) fn new(number: u64, unix_ms: u64, fact: &Fact) -> Self {
+        // A fact's stored form: its name alone, or an object of its name and what it carries.
+        let (what, data) = match serde_json::to_value(fact) {
+            Ok(Value::String(name)) => (name, Map::new()),
+            Ok(Value::Object(fact)) => match fact.into_iter().next() {
+                Some((name, Value::Object(data))) => (name, data),
+                Some((name, _)) => (name, Map::new()),
+                None => ("unknown".to_owned(), Map::new()),
+            },
+            Ok(_) | Err(_) => ("unknown".to_owned(), Map::new()),
+        };
+        Self {
+            number,
+            unix_ms,
+            what,
+            data,
+        }
+    }
+}
