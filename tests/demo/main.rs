@@ -6,6 +6,7 @@
 //! With `--rogue` or `--without-ring` the run has to fail: it shows that the checks can.
 
 mod bench;
+mod bench_audio;
 mod caller;
 mod compare;
 mod figures;
@@ -96,6 +97,9 @@ enum Part {
     /// Handoffs beside what there is without Baton; `cargo xtask bench handoff` starts it
     #[command(hide = true)]
     BenchHandoff(bench::Options),
+    /// Delay and work of the sound's way; `cargo xtask bench audio` starts it
+    #[command(hide = true)]
+    BenchAudio(bench_audio::Options),
 }
 
 impl Arguments {
@@ -134,6 +138,12 @@ fn main() -> ExitCode {
                 Some(Part::BenchHandoff(options)) => {
                     tokio::select! {
                         code = bench::run(&options) => code,
+                        _ = interrupted() => bail!("interrupted"),
+                    }
+                }
+                Some(Part::BenchAudio(options)) => {
+                    tokio::select! {
+                        code = bench_audio::run(&options) => code,
                         _ = interrupted() => bail!("interrupted"),
                     }
                 }

@@ -221,7 +221,7 @@ pub(crate) fn spawn(
 }
 
 /// Programs are built into one folder.
-fn beside_us(name: &str) -> Result<PathBuf> {
+pub(crate) fn beside_us(name: &str) -> Result<PathBuf> {
     let us = std::env::current_exe().context("this program does not know where it is")?;
     let path = us.with_file_name(name);
     ensure!(

@@ -11,7 +11,7 @@ use crate::process::Progress;
 use crate::setup::Setup;
 use crate::tools::{self, Need};
 
-const NAMES: &str = "`context` and `handoff`";
+const NAMES: &str = "`audio`, `context` and `handoff`";
 
 /// `cargo xtask bench NAME [ARGUMENTS]`; returns only if the bench could not be started.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -19,10 +19,24 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         bail!("which bench? there are {NAMES}");
     };
     match name.as_str() {
+        "audio" => audio(rest),
         "context" => context(rest),
         "handoff" => handoff(rest),
         _ => bail!("no bench {name:?}; there are {NAMES}"),
     }
+}
+
+/// What the way through Baton costs the sound.
+fn audio(arguments: &[String]) -> Result<ExitCode> {
+    tools::check(&[Need::Build, Need::Server])?;
+    let setup = Setup::start(None, Progress::Silent);
+    println!("building Baton and the demo, some minutes the first time");
+    let built = demo::build();
+    let (environment, ready) = setup.finish();
+    built.and(ready)?;
+    let mut bench = demo::command(Profile::Release, &environment);
+    let error = bench.arg("bench-audio").args(arguments).exec();
+    Err(error).context("the bench cannot be started")
 }
 
 /// What conversation and state cost.
