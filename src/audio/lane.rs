@@ -164,6 +164,19 @@ impl Lane {
         Some(packet)
     }
 
+    /// Leaves out the next packet, if it is quiet and others wait behind it; whether it did.
+    pub(crate) fn leave_out(&mut self) -> bool {
+        if self.waiting.len() < 2 || self.lost() > 0 {
+            return false;
+        }
+        let Some(quiet) = self.waiting.pop_front_if(|packet| packet.looks_quiet()) else {
+            return false;
+        };
+        self.taken(&quiet);
+        self.follows = false;
+        true
+    }
+
     /// As [`Self::pass`], and listens to it: the levels of its first and second half in dBFS.
     pub(crate) fn pass_listening(&mut self) -> Option<(Packet, [f32; 2])> {
         if !self.follows {

@@ -539,6 +539,11 @@ impl Playout {
         let track = &mut self.tracks[place];
         let input = track.admitted;
         let lane = &mut track.lane;
+        // What waits since a crossfade, or since the network held packets up, delays all that comes: where nothing is said it
+        // is worked off.
+        while lane.leave_out() {
+            self.counters.shortened += 1;
+        }
         let lost = lane.lost() >= SLOT_SAMPLES;
         let passed = if lost || lane.front().is_none() {
             None

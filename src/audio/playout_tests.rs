@@ -913,3 +913,31 @@ fn a_switch_is_measured_from_the_program_itself() {
         }
     }
 }
+
+#[test]
+fn what_waits_since_a_stall_is_worked_off_in_the_next_pause() {
+    let mut stage = Stage::solo();
+    // Half a second of voice, then a pause whose packets come all the same, and voice again.
+    let mut said = tone(440.0, 500);
+    said.extend(vec![0; 48 * 500]);
+    said.extend(tone(440.0, 500));
+    let mut anna = Sender::new(said);
+    let packets: Vec<Packet> = (0..75).map(|_| anna.packet()).collect();
+    let mut waiting = Vec::new();
+    for (number, packet) in packets.into_iter().enumerate() {
+        waiting.push(packet);
+        // The network holds three packets up, once.
+        if !(10..13).contains(&number) {
+            for held_up in waiting.drain(..) {
+                stage.push(1, held_up);
+            }
+        }
+        stage.turn();
+    }
+    let counters = stage.counters();
+    assert!(counters.shortened >= 2, "{counters:?}");
+    stage.assert_on_time();
+    // The last packet that came has been heard already, but for the slot that is ahead.
+    let heard = counters.passed + counters.mixed + counters.shortened;
+    assert!(heard >= 74, "{counters:?}");
+}
