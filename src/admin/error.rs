@@ -49,6 +49,12 @@ pub enum AdminError {
         /// The reason as a sentence.
         reason: String,
     },
+    /// The configuration says nothing of it.
+    #[error("{what}")]
+    NotConfigured {
+        /// What is missing, and where it would stand.
+        what: String,
+    },
     /// It was tried, and everything is as it was before.
     #[error("tried in vain: {reason}")]
     Failed {
@@ -70,6 +76,7 @@ impl AdminError {
             Self::Invalid { what: _ } => "invalid",
             Self::Conflict { .. } => "conflict",
             Self::Refused { .. } => "refused",
+            Self::NotConfigured { .. } => "not_configured",
             Self::Failed { .. } => "failed",
         }
     }

@@ -10,6 +10,7 @@
 mod access;
 mod error;
 mod said;
+mod steer;
 mod timeline;
 mod view;
 
@@ -28,9 +29,10 @@ use crate::room::{Ask, Desk, Published};
 pub use self::access::Access;
 pub use self::error::AdminError;
 pub use self::said::{ContextPage, ItemView, PatchAnswer, PatchWish, StateView};
+pub use self::steer::{EscalationWish, HoldAnswer, ResumeWish};
 pub use self::timeline::{Follow, Moved, TimelineEntry, TimelinePage};
 pub use self::view::{
-    CallView, CallerView, ChangeView, CountsView, HandoffView, HolderView, SpecialistRow,
+    CallView, CallerView, ChangeView, CountsView, HandoffView, HoldView, HolderView, SpecialistRow,
 };
 
 /// The most calls in one answer.
@@ -363,6 +365,7 @@ fn invalid(what: &str) -> AdminError {
     }
 }
 
+/// What became of a handoff, as an answer.
 fn answered(outcome: Outcome) -> Result<HandoffAnswer, AdminError> {
     match outcome {
         Outcome::Done {

@@ -5,7 +5,10 @@
 
 use std::time::Instant;
 
-use call::{Cause, Handoff, Opening, ParticipantKind, SpecialistView, Splice, Stage, WasAt};
+use call::{
+    Cause, Handoff, Hold, IdleWait, Opening, ParticipantKind, Phase, SpecialistView, Splice, Stage,
+    WasAt,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -26,6 +29,8 @@ pub struct CallView {
     pub epoch: u64,
     /// Who has the baton.
     pub holder: Option<HolderView>,
+    /// The hold that the caller is on.
+    pub held: Option<HoldView>,
     /// The handoff under way.
     pub handoff: Option<HandoffView>,
     /// Who is on the phone.
@@ -53,6 +58,15 @@ pub struct HolderView {
     pub identity: String,
     /// The epoch of its grant.
     pub epoch: u64,
+}
+
+/// A hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HoldView {
+    /// Who had the baton, and has it again afterwards.
+    pub specialist: String,
+    /// When it ends by itself, in milliseconds since 1970.
+    pub until_unix_ms: u64,
 }
 
 /// A handoff under way.
@@ -153,6 +167,10 @@ impl CallView {
                 identity: holder.identity.to_string(),
                 epoch: holder.epoch.0,
             }),
+            held: held(&snapshot.phase).map(|hold| HoldView {
+                specialist: hold.specialist.to_string(),
+                until_unix_ms: later(*unix_ms, *at, hold.until),
+            }),
             handoff: snapshot
                 .phase
                 .handoff()
@@ -217,16 +235,12 @@ impl HandoffView {
 impl SpecialistRow {
     fn new(dispatch: u64, view: &SpecialistView, unix_ms: u64, at: Instant) -> Self {
         let (stage, until) = stage(view.stage);
-        let millis = |until: Instant| {
-            let left = until.saturating_duration_since(at).as_millis();
-            unix_ms.saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
-        };
         Self {
             dispatch,
             specialist: view.specialist.to_string(),
             identity: view.identity.as_ref().map(ToString::to_string),
             stage: stage.to_owned(),
-            until_unix_ms: until.map(millis),
+            until_unix_ms: until.map(|until| later(unix_ms, at, until)),
         }
     }
 }
@@ -250,6 +264,27 @@ fn shown(name: &str, personal: bool) -> String {
         name.to_owned()
     } else {
         Hash::of(name).to_string()
+    }
+}
+
+/// A deadline, in milliseconds since 1970, if it was `unix_ms` at `at`.
+fn later(unix_ms: u64, at: Instant, until: Instant) -> u64 {
+    let left = until.saturating_duration_since(at).as_millis();
+    unix_ms.saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
+}
+
+fn held(phase: &Phase) -> Option<&Hold> {
+    match phase {
+        Phase::Idle {
+            wait: IdleWait::Held(hold),
+        } => Some(hold),
+        Phase::Idle {
+            wait: IdleWait::Nothing | IdleWait::Fallbacks { .. },
+        }
+        | Phase::Preparing { .. }
+        | Phase::Ready { .. }
+        | Phase::Switching { .. }
+        | Phase::Active { .. } => None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::gates::Gates;
 use crate::ids::{CallId, DispatchId, Epoch, HandoffId, Identity, SpecialistName};
 use crate::known::Known;
 use crate::outcome::{EndReason, RejectReason};
-use crate::phase::{Phase, SwitchStep};
+use crate::phase::{IdleWait, Phase, SwitchStep};
 use crate::plan::Plan;
 use crate::ready::Awaited;
 use crate::recovery::Recovery;
@@ -47,6 +47,8 @@ pub struct Call {
     pub(crate) newest_handoff: HandoffId,
     /// The epoch whose grant was recorded ahead last.
     pub(crate) announced: Epoch,
+    /// Whether dead air has begun and not ended.
+    pub(crate) dead_air: bool,
     pub(crate) ended: Option<EndReason>,
 }
 
@@ -63,7 +65,9 @@ impl Call {
             plan,
             id,
             epoch: Epoch(0),
-            phase: Phase::Idle { retry_at: None },
+            phase: Phase::Idle {
+                wait: IdleWait::Nothing,
+            },
             roster: Roster::default(),
             gates: Gates {
                 repeat: true,
@@ -79,6 +83,7 @@ impl Call {
             newest_dispatch: DispatchId(0),
             newest_handoff: HandoffId(0),
             announced: Epoch(0),
+            dead_air: false,
             ended: None,
         };
         call.start(&mut turn);
@@ -236,19 +241,30 @@ impl Call {
             Event::Granted { identity, epoch } => self.granted(turn, identity, epoch),
             Event::Released { identity, epoch } => self.released(turn, identity, epoch),
             Event::HandoffRequested(request) => self.requested(turn, request),
+            Event::HoldRequested { request } => self.hold_requested(turn, request),
+            Event::ResumeRequested { request } => self.resume_requested(turn, request),
+            Event::EscalationRequested {
+                request,
+                reason,
+                splice,
+            } => self.escalation_requested(turn, request, reason, splice),
             Event::ToolsSettled { handoff } => self.has_come(turn, handoff, Awaited::Tools),
             Event::TailApplied { handoff } => self.has_come(turn, handoff, Awaited::Tail),
             Event::JournalSettled { handoff } => self.has_come(turn, handoff, Awaited::Journal),
             Event::SpliceReached { handoff } => self.has_come(turn, handoff, Awaited::Splice),
             Event::FirstFrame { identity, epoch } => self.first_frame(turn, &identity, epoch),
             Event::FadeDone { epoch } => self.fade_done(turn, epoch),
+            // A caller on hold is to hear the filler.
+            Event::DeadAirBegan if self.held().is_some() => {}
             Event::DeadAirBegan => {
+                self.dead_air = true;
                 self.counts.dead_airs += 1;
                 turn.record(Fact::DeadAirBegan {
                     phase: self.phase.name(),
                     epoch: self.epoch,
                 });
             }
+            Event::DeadAirEnded { .. } if !std::mem::take(&mut self.dead_air) => {}
             Event::DeadAirEnded { false_start } => {
                 self.counts.false_starts += u64::from(false_start);
                 turn.record(Fact::DeadAirEnded {
@@ -284,6 +300,7 @@ impl Call {
             Timer::Switch => self.switch_timed_out(turn),
             Timer::Fade => self.finish_switch(turn),
             Timer::Hold => self.recover(turn),
+            Timer::Held => self.hold_timed_out(turn),
             Timer::Rule(number) => self.rule_timed_out(turn, number),
             Timer::Join(dispatch) => self.join_timed_out(turn, dispatch),
             Timer::Hello(dispatch) => self.hello_timed_out(turn, dispatch),
@@ -299,7 +316,11 @@ impl Call {
 
     fn phase_timeout(&self) -> Option<(Instant, Timer)> {
         match &self.phase {
-            Phase::Idle { retry_at } => retry_at.map(|until| (until, Timer::Hold)),
+            Phase::Idle { wait } => match wait {
+                IdleWait::Nothing => None,
+                IdleWait::Fallbacks { at } => Some((*at, Timer::Hold)),
+                IdleWait::Held(hold) => Some((hold.until, Timer::Held)),
+            },
             Phase::Ready { wait, .. } => wait.poll_timeout(),
             Phase::Switching {
                 step: SwitchStep::AwaitSound { until },

@@ -13,6 +13,7 @@ use crate::ids::{
 };
 use crate::outcome::{
     EndReason, FailReason, LossReason, Outcome, RefuseReason, RejectReason, RemoveReason,
+    SteerRefusal,
 };
 use crate::phase::{Handoff, PhaseName};
 use crate::targets::Targets;
@@ -220,6 +221,15 @@ pub enum Command {
         /// What became of it.
         outcome: Outcome,
     },
+    /// Tell an operator what became of its wish, if it did not become a handoff.
+    SteerResult {
+        /// Its own number for the request.
+        request: RequestId,
+        /// The call's epoch.
+        epoch: Epoch,
+        /// Whether it was done.
+        outcome: Result<(), SteerRefusal>,
+    },
     /// An event had no place here and changed nothing. With an identity, its sender is to be told.
     Reject {
         /// The sender, if it was a specialist.
@@ -350,6 +360,15 @@ pub enum Fact {
         /// Its identity.
         identity: Identity,
         /// The epoch that started.
+        epoch: Epoch,
+    },
+    /// An operator has put the caller on hold: nobody has the baton.
+    Held {
+        /// By which dispatch it came that had it.
+        dispatch: DispatchId,
+        /// Its name.
+        specialist: SpecialistName,
+        /// The epoch that started with it.
         epoch: Epoch,
     },
     /// The new holder's first frame has arrived.

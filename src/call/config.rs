@@ -37,6 +37,8 @@ pub struct CallConfig {
     pub hand_back: bool,
     /// Whom to try, in this order, when nobody holds the baton any more.
     pub fallbacks: Vec<Fallback>,
+    /// To whom an operator escalates.
+    pub escalation: Option<SpecialistName>,
     /// How long every wait may last.
     pub timers: Timers,
     /// What is bounded by count.
@@ -60,6 +62,7 @@ impl CallConfig {
                 Fallback::Previous,
                 Fallback::Entry,
             ],
+            escalation: None,
             timers: Timers::default(),
             limits: Limits::default(),
         }
@@ -311,6 +314,8 @@ pub struct Timers {
     pub holder_answer_ms: u64,
     /// How long nobody holds the baton before the fallbacks are tried once more.
     pub hold_ms: u64,
+    /// How long an operator's hold lasts before whoever had the baton goes on by itself.
+    pub held_max_ms: u64,
 }
 
 impl Default for Timers {
@@ -331,13 +336,14 @@ impl Default for Timers {
             holder_quiet_ms: 400,
             holder_answer_ms: 500,
             hold_ms: 2_000,
+            held_max_ms: 600_000,
         }
     }
 }
 
 impl Timers {
     /// Every timer with its name in the configuration.
-    pub fn named(&self) -> [(&'static str, u64); 15] {
+    pub fn named(&self) -> [(&'static str, u64); 16] {
         let Self {
             caller_join_timeout_ms,
             caller_listen_timeout_ms,
@@ -354,6 +360,7 @@ impl Timers {
             holder_quiet_ms,
             holder_answer_ms,
             hold_ms,
+            held_max_ms,
         } = *self;
         [
             ("caller_join_timeout_ms", caller_join_timeout_ms),
@@ -371,6 +378,7 @@ impl Timers {
             ("holder_quiet_ms", holder_quiet_ms),
             ("holder_answer_ms", holder_answer_ms),
             ("hold_ms", hold_ms),
+            ("held_max_ms", held_max_ms),
         ]
     }
 }

@@ -98,6 +98,27 @@ pub enum Event {
     },
     /// Somebody asks to move the baton.
     HandoffRequested(HandoffRequest),
+    /// An operator wants the caller to wait, without a voice but the filler's.
+    HoldRequested {
+        /// The operator's number for it; comes back in [`Command::SteerResult`](crate::Command::SteerResult).
+        request: RequestId,
+    },
+    /// An operator wants the hold to end.
+    ResumeRequested {
+        /// The operator's number for it; comes back in [`Command::HandoffResult`](crate::Command::HandoffResult), or in
+        /// [`Command::SteerResult`](crate::Command::SteerResult) if there is no hold.
+        request: RequestId,
+    },
+    /// An operator wants the baton to go to whom the configuration names for that.
+    EscalationRequested {
+        /// The operator's number for it; comes back in [`Command::HandoffResult`](crate::Command::HandoffResult), or in
+        /// [`Command::SteerResult`](crate::Command::SteerResult) if nobody is named.
+        request: RequestId,
+        /// Why; at most [`TEXT_CHARS_MAX`](crate::TEXT_CHARS_MAX) characters are kept.
+        reason: String,
+        /// Overrides the route's splice point.
+        splice: Option<Splice>,
+    },
     /// The holder's tools are done, see [`Command::AwaitTools`](crate::Command::AwaitTools).
     ToolsSettled {
         /// For which handoff.

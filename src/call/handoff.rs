@@ -69,6 +69,7 @@ impl Call {
                     handoff: id,
                     dispatch: target,
                 });
+                self.end_hold(turn, target);
                 self.enter(
                     turn,
                     Phase::Preparing {

@@ -13,7 +13,7 @@
 //!
 //! | phase | what happens | on | goes to |
 //! |---|---|---|---|
-//! | `Idle` | nobody has the baton, the call holds | `Timer::Hold`, or a request by an operator or rule | `Preparing`, or the end |
+//! | `Idle` | nobody has the baton, the call holds | `Timer::Hold`, `Timer::Held`, or a request by an operator | `Preparing`, or the end |
 //! | `Preparing` | the target is dispatched if absent, joins, says Hello, gets Prepare; the holder goes on as before | `Ready` | `Ready` |
 //! | | | refusal, loss, `Timer::Join`, `Hello`, `Ready`, `Return` of the target | `Active` with the old holder, else the next fallback |
 //! | `Ready` | what the switch needs is awaited, see below | nothing of it is left | `Switching` |
@@ -96,6 +96,10 @@
 //! the previous holder, the entry specialist. When all have failed the call holds for `hold_ms` and tries again, at most
 //! `hold_rounds_max` times; then it ends. So does a call that loses more than `losses_max` holders.
 //!
+//! An operator may put the caller on hold while the call is `Active`: the epoch is raised, the holder revoked and kept, and
+//! nobody has the baton until the operator resumes, hands over, or `Timer::Held` has whoever had it go on. That the
+//! caller then hears the filler is no dead air. A hold does not outlive its process: then it is over.
+//!
 //! # The caller
 //!
 //! The first SIP participant, else the first STANDARD one, pinned by identity: see the table.
@@ -156,6 +160,7 @@ mod digits;
 mod event;
 mod gates;
 mod handoff;
+mod hold;
 mod ids;
 mod known;
 mod life;
@@ -192,8 +197,9 @@ pub use ids::{
 pub use memory::{Memory, RememberedCaller, RememberedHandoff, RememberedSpecialist};
 pub use outcome::{
     EndReason, FailReason, LossReason, Outcome, RefuseReason, RejectReason, RemoveReason,
+    SteerRefusal,
 };
-pub use phase::{Cause, Handoff, Holder, Phase, PhaseName, SwitchStep};
+pub use phase::{Cause, Handoff, Hold, Holder, IdleWait, Phase, PhaseName, SwitchStep};
 pub use plan::{ConfigError, Plan};
 pub use ready::{Awaited, ReadyStep, ReadyWait};
 pub use rules::{

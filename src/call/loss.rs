@@ -280,6 +280,9 @@ impl Call {
     }
 
     pub(crate) fn after(&self, dispatch: DispatchId) -> After {
+        if self.held().is_some_and(|hold| hold.dispatch == dispatch) {
+            return After::Stay;
+        }
         let instance = self.roster.find(dispatch);
         let config = instance.and_then(|instance| self.plan.specialist(&instance.specialist));
         config.map_or(After::Leave, |config| config.after)

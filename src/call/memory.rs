@@ -159,6 +159,15 @@ impl Memory {
                     running.granted = true;
                 }
             }
+            Fact::Held {
+                dispatch: _,
+                specialist,
+                epoch,
+            } => {
+                self.epoch = *epoch;
+                self.holder = None;
+                self.seek(specialist);
+            }
             Fact::HandoffDone { handoff, epoch: _ } => self.done(*handoff),
             Fact::HandoffFailed {
                 handoff: _,

@@ -101,6 +101,31 @@ pub enum RefuseReason {
     },
 }
 
+/// Why an operator's wish was not tried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SteerRefusal {
+    /// A handoff is under way.
+    #[error("handoff {handoff} to {target} is under way")]
+    InProgress {
+        /// Which.
+        handoff: HandoffId,
+        /// To whom.
+        target: SpecialistName,
+    },
+    /// There is nobody to take the baton from.
+    #[error("nobody has the baton who could give it up")]
+    NobodyHolds,
+    /// The caller is on hold already.
+    #[error("the caller is on hold already")]
+    AlreadyHeld,
+    /// The caller is not on hold.
+    #[error("the caller is not on hold")]
+    NotHeld,
+    /// The configuration names nobody.
+    #[error("the configuration names nobody to escalate to (`escalation`)")]
+    NoEscalation,
+}
+
 /// Why a handoff was tried in vain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -314,6 +339,19 @@ impl RefuseReason {
             Self::Closed { .. } => "closed",
             Self::NoAnswer { .. } => "no_answer",
             Self::CoolingDown { .. } => "cooling_down",
+        }
+    }
+}
+
+impl SteerRefusal {
+    /// The reason's name, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InProgress { .. } => "in_progress",
+            Self::NobodyHolds => "nobody_holds",
+            Self::AlreadyHeld => "already_held",
+            Self::NotHeld => "not_held",
+            Self::NoEscalation => "no_escalation",
         }
     }
 }

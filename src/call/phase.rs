@@ -14,8 +14,8 @@ use crate::ready::ReadyWait;
 pub enum Phase {
     /// Nobody has the baton, and nobody is being prepared.
     Idle {
-        /// When the fallbacks are tried again; `None` once the call has ended.
-        retry_at: Option<Instant>,
+        /// What is waited for.
+        wait: IdleWait,
     },
     /// A target gets ready. Nothing changes for the caller. The target's own timers bound it.
     Preparing {
@@ -53,6 +53,31 @@ pub enum Phase {
         /// Who.
         holder: Holder,
     },
+}
+
+/// What a call without a holder waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdleWait {
+    /// Nothing: the call has ended, or goes on in the same step.
+    Nothing,
+    /// All fallbacks have failed, and are tried again.
+    Fallbacks {
+        /// When.
+        at: Instant,
+    },
+    /// An operator has put the caller on hold.
+    Held(Hold),
+}
+
+/// A hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// By which dispatch it came that had the baton, and is to have it again.
+    pub dispatch: DispatchId,
+    /// Its name.
+    pub specialist: SpecialistName,
+    /// When the hold ends by itself.
+    pub until: Instant,
 }
 
 /// How far a switch got.

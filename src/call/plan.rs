@@ -45,6 +45,17 @@ pub enum ConfigError {
         /// The closest name there is.
         near: Option<SpecialistName>,
     },
+    /// Nobody is named by the one to escalate to.
+    #[error(
+        "escalation names specialist {name:?}, which is not defined{}",
+        near_text(near)
+    )]
+    UnknownEscalation {
+        /// The name that was given.
+        name: SpecialistName,
+        /// The closest name there is.
+        near: Option<SpecialistName>,
+    },
     /// Too many specialists.
     #[error("{count} specialists are more than {SPECIALISTS_MAX}")]
     TooManySpecialists {
@@ -195,6 +206,14 @@ impl Plan {
     fn check_names(&self) -> Result<(), ConfigError> {
         if let Some((name, near)) = self.unknown(&self.config.entry) {
             return Err(ConfigError::UnknownEntry { name, near });
+        }
+        if let Some((name, near)) = self
+            .config
+            .escalation
+            .as_ref()
+            .and_then(|name| self.unknown(name))
+        {
+            return Err(ConfigError::UnknownEscalation { name, near });
         }
         for (index, route) in self.config.routes.iter().enumerate() {
             for names in [&route.from, &route.to] {

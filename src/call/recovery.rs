@@ -11,7 +11,7 @@ use crate::config::{Fallback, Lifetime, Opening};
 use crate::handoff::Asked;
 use crate::ids::SpecialistName;
 use crate::outcome::{EndReason, FailReason, LossReason, Outcome};
-use crate::phase::{Cause, Phase};
+use crate::phase::{Cause, IdleWait, Phase};
 use crate::ready::Awaited;
 use crate::roster::Instance;
 use crate::snapshot::Stage;
@@ -100,7 +100,12 @@ impl Call {
 
     /// Tries the next fallback.
     pub(crate) fn recover(&mut self, turn: &mut Turn<'_>) {
-        self.enter(turn, Phase::Idle { retry_at: None });
+        self.enter(
+            turn,
+            Phase::Idle {
+                wait: IdleWait::Nothing,
+            },
+        );
         if let Some(next) = self.next_fallback(turn.now) {
             self.recovery.tried.push(next.clone());
             let route = Self::unrouted(Opening::Continue);
@@ -117,7 +122,9 @@ impl Call {
             return self.end(turn, EndReason::NoSpecialist);
         }
         self.phase = Phase::Idle {
-            retry_at: Some(turn.after(self.plan.timers().hold_ms)),
+            wait: IdleWait::Fallbacks {
+                at: turn.after(self.plan.timers().hold_ms),
+            },
         };
     }
 
@@ -159,7 +166,12 @@ impl Call {
                 },
             );
         }
-        self.enter(turn, Phase::Idle { retry_at: None });
+        self.enter(
+            turn,
+            Phase::Idle {
+                wait: IdleWait::Nothing,
+            },
+        );
         let admitted = std::mem::take(&mut self.gates.admitted);
         let instances = self.roster.take();
         self.gates.audience.clear();

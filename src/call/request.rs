@@ -37,6 +37,16 @@ enum Way<'a> {
 
 impl Call {
     pub(crate) fn requested(&mut self, turn: &mut Turn<'_>, request: HandoffRequest) {
+        let needs_route = request.asker != Asker::Rule;
+        self.decide(turn, request, needs_route);
+    }
+
+    /// A request that is its own permission; where a route fits, it says how the baton moves.
+    pub(crate) fn requested_without_route(&mut self, turn: &mut Turn<'_>, request: HandoffRequest) {
+        self.decide(turn, request, false);
+    }
+
+    fn decide(&mut self, turn: &mut Turn<'_>, request: HandoffRequest, needs_route: bool) {
         let HandoffRequest {
             asker,
             request,
@@ -55,7 +65,7 @@ impl Call {
             self.reject(turn, identity, reason);
             return;
         }
-        let (to, routed) = match self.resolve(turn.now, &asker, target, &reason) {
+        let (to, routed) = match self.resolve(turn.now, &asker, target, &reason, needs_route) {
             Ok(resolved) => resolved,
             Err(reason) => {
                 self.counts.refused += 1;
@@ -139,6 +149,7 @@ impl Call {
         asker: &Asker,
         target: Target,
         reason: &str,
+        needs_route: bool,
     ) -> Result<(SpecialistName, Routed), RefuseReason> {
         let (to, back) = match target {
             Target::Specialist(name) => (name, false),
@@ -176,7 +187,7 @@ impl Call {
                 condition,
                 error: error.to_string(),
             }),
-            Way::Closed { .. } | Way::None if *asker == Asker::Rule => Ok((to, Routed::default())),
+            Way::Closed { .. } | Way::None if !needs_route => Ok((to, Routed::default())),
             Way::Closed { condition } => Err(RefuseReason::Closed {
                 from: from.clone(),
                 to,

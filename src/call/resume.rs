@@ -13,7 +13,7 @@ use crate::ids::{CallId, DispatchId, Epoch};
 use crate::known::Known;
 use crate::memory::{Memory, RememberedCaller, RememberedHandoff, RememberedSpecialist};
 use crate::outcome::{FailReason, LossReason};
-use crate::phase::{Holder, Phase, SwitchStep};
+use crate::phase::{Holder, IdleWait, Phase, SwitchStep};
 use crate::plan::Plan;
 use crate::recovery::Recovery;
 use crate::roster::{Instance, Roster};
@@ -71,7 +71,9 @@ impl Call {
             plan,
             id,
             epoch: Epoch(epoch.0.saturating_add(EPOCH_LEAP)),
-            phase: Phase::Idle { retry_at: None },
+            phase: Phase::Idle {
+                wait: IdleWait::Nothing,
+            },
             roster: Roster::default(),
             gates: Gates {
                 repeat: true,
@@ -87,6 +89,7 @@ impl Call {
             newest_dispatch,
             newest_handoff,
             announced: Epoch(0),
+            dead_air: false,
             ended: None,
         };
         turn.record(Fact::Resumed { epoch: call.epoch });

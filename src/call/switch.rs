@@ -9,7 +9,7 @@ use crate::command::{Command, Fact};
 use crate::config::Opening;
 use crate::ids::{DispatchId, Epoch, HandoffId, Identity};
 use crate::outcome::{FailReason, LossReason, Outcome, RejectReason, RemoveReason};
-use crate::phase::{Handoff, Holder, Phase, SwitchStep};
+use crate::phase::{Handoff, Holder, IdleWait, Phase, SwitchStep};
 use crate::snapshot::{Stage, WasAt};
 
 impl Call {
@@ -326,7 +326,12 @@ impl Call {
         match from {
             Some(from) => self.retake(turn, from, &handoff, reason),
             None => {
-                self.enter(turn, Phase::Idle { retry_at: None });
+                self.enter(
+                    turn,
+                    Phase::Idle {
+                        wait: IdleWait::Nothing,
+                    },
+                );
                 self.report_failed(turn, &handoff, reason);
                 self.holder_lost(turn, lost, loss);
             }

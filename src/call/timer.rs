@@ -25,6 +25,8 @@ pub enum Timer {
     Fade,
     /// Nobody has the baton: the fallbacks are tried again.
     Hold,
+    /// The caller has been on hold for too long: whoever had the baton goes on.
+    Held,
     /// The time of a rule has come.
     Rule(usize),
     /// A specialist did not join.

@@ -87,6 +87,9 @@ pub(super) fn read(
         rules: super::rule::read(section, &known),
         hand_back: section.boolean("hand_back", default.hand_back),
         fallbacks: read_fallbacks(section, &known, default.fallbacks),
+        escalation: section
+            .specialist("escalation", &known)
+            .map(SpecialistName::from),
         timers: section.part("timers", read_timers),
         limits: section.part("limits", read_limits),
     };
@@ -301,6 +304,7 @@ fn read_timers(section: &mut Section<'_, '_>) -> Timers {
         holder_quiet_ms: millis("holder_quiet_ms", default.holder_quiet_ms),
         holder_answer_ms: millis("holder_answer_ms", default.holder_answer_ms),
         hold_ms: millis("hold_ms", default.hold_ms),
+        held_max_ms: millis("held_max_ms", default.held_max_ms),
     }
 }
 
@@ -324,12 +328,17 @@ fn warn_of_unreachable(section: &mut Section<'_, '_>, config: &CallConfig, names
             Fallback::Specialist(name) => Some(name),
             Fallback::AnotherInstance | Fallback::Previous | Fallback::Entry => None,
         });
+    let escalation = config.escalation.as_ref();
     let ruled = config.rules.iter().filter_map(|rule| match &rule.to {
         Target::Specialist(name) => Some(name),
         Target::Previous => None,
     });
     let mut unreached: BTreeSet<&SpecialistName> = config.specialists.keys().collect();
-    let mut frontier: Vec<&SpecialistName> = named.chain(ruled).chain([&config.entry]).collect();
+    let mut frontier: Vec<&SpecialistName> = named
+        .chain(ruled)
+        .chain(escalation)
+        .chain([&config.entry])
+        .collect();
     while let Some(from) = frontier.pop() {
         unreached.remove(from);
         for route in config

@@ -9,6 +9,7 @@ use utoipa::IntoParams;
 
 use super::App;
 use super::problem::Problem;
+use super::steer::with_status;
 use crate::admin::{
     Access, AdminError, CallList, CallView, Filter, HandoffAnswer, HandoffWish, WorkerView,
 };
@@ -135,12 +136,7 @@ pub(super) async fn hand_off(
     wish: Result<Json<HandoffWish>, JsonRejection>,
 ) -> Result<(StatusCode, Json<HandoffAnswer>), Problem> {
     let Json(wish) = wish.map_err(|error| Problem::invalid(error.status(), error.body_text()))?;
-    let answer = app.admin.hand_off(&access, &id, wish).await?;
-    let status = match answer {
-        HandoffAnswer::Done { .. } => StatusCode::OK,
-        HandoffAnswer::UnderWay => StatusCode::ACCEPTED,
-    };
-    Ok((status, Json(answer)))
+    Ok(with_status(app.admin.hand_off(&access, &id, wish).await?))
 }
 
 /// End a call.

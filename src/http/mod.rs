@@ -13,6 +13,7 @@ mod guard;
 mod problem;
 mod said;
 mod serve;
+mod steer;
 
 #[cfg(test)]
 mod tests;
@@ -33,8 +34,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use crate::admin::{
-    Admin, CallList, CallView, ChangeView, ContextPage, HandoffAnswer, HandoffWish, PatchAnswer,
-    PatchWish, StateView, TimelinePage, WorkerView,
+    Admin, CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish,
+    HoldAnswer, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage, WorkerView,
 };
 
 use crate::admin::Access;
@@ -85,10 +86,10 @@ impl FromRef<Agents> for App {
     ),
     servers((url = "/api/v1")),
     paths(
-        calls::list, calls::one, calls::end, calls::hand_off, calls::worker, calls::drain, events::all, events::of_one,
+        calls::list, calls::one, calls::end, calls::hand_off, steer::hold, steer::resume, steer::escalate, calls::worker, calls::drain, events::all, events::of_one,
         said::context, said::state, said::patch, said::packet, said::timeline,
     ),
-    components(schemas(CallList, CallView, ChangeView, ContextPage, HandoffAnswer, HandoffWish, PatchAnswer, PatchWish, StateView, TimelinePage, WorkerView, Problem)),
+    components(schemas(CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish, HoldAnswer, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage, WorkerView, Problem)),
     security(("bearer" = [])),
 )]
 struct Document;
@@ -123,6 +124,9 @@ pub fn router(admin: Admin, guard: Guard, close: CancellationToken) -> Router {
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::one).delete(calls::end))
         .route("/calls/{id}/handoffs", post(calls::hand_off))
+        .route("/calls/{id}/hold", post(steer::hold))
+        .route("/calls/{id}/resume", post(steer::resume))
+        .route("/calls/{id}/escalate", post(steer::escalate))
         .route("/calls/{id}/events", get(events::of_one))
         .route("/calls/{id}/context", get(said::context))
         .route("/calls/{id}/state", get(said::state).patch(said::patch))

@@ -117,6 +117,10 @@ impl From<AdminError> for Problem {
             }
             AdminError::Conflict { .. } => (StatusCode::CONFLICT, "the state has changed since"),
             AdminError::Refused { .. } => (StatusCode::CONFLICT, "the call's rules refuse this"),
+            AdminError::NotConfigured { .. } => (
+                StatusCode::NOT_IMPLEMENTED,
+                "the configuration says nothing of this",
+            ),
             AdminError::Failed { .. } => (
                 StatusCode::BAD_GATEWAY,
                 "it was tried in vain, everything is as before",
@@ -141,6 +145,7 @@ impl From<AdminError> for Problem {
             | AdminError::NotAllowed { .. }
             | AdminError::Busy
             | AdminError::CallEnded
+            | AdminError::NotConfigured { .. }
             | AdminError::Invalid { .. } => problem,
         }
     }

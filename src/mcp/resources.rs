@@ -152,6 +152,7 @@ pub(super) fn error_data(error: &AdminError) -> ErrorData {
         | AdminError::Invalid { .. }
         | AdminError::Conflict { .. }
         | AdminError::Refused { .. }
+        | AdminError::NotConfigured { .. }
         | AdminError::Failed { .. } => {
             ErrorData::invalid_request(error.to_string(), Some(problem(error)))
         }

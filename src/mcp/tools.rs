@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Mcp, access};
-use crate::admin::{AdminError, Filter, HandoffWish, PatchWish};
+use crate::admin::{AdminError, EscalationWish, Filter, HandoffWish, PatchWish, ResumeWish};
 
 /// Which calls to list.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -231,6 +231,100 @@ impl Mcp {
         let access = access(&parts)?;
         answer(self.admin.hand_off(&access, &call, wish).await)
     }
+
+    /// Puts the caller on hold: nobody has the baton, the filler is heard, and who had the baton is kept for `resume`.
+    #[tool(annotations(
+        title = "Put on hold",
+        read_only_hint = false,
+        destructive_hint = true,
+        idempotent_hint = false,
+        open_world_hint = true
+    ))]
+    async fn hold(
+        &self,
+        Parameters(CallArguments { call }): Parameters<CallArguments>,
+        Extension(parts): Extension<Parts>,
+    ) -> Result<CallToolResult, ErrorData> {
+        let access = access(&parts)?;
+        answer(self.admin.hold(&access, &call).await)
+    }
+
+    /// Ends a hold: who had the baton before has it again, and goes on without a greeting.
+    #[tool(annotations(
+        title = "End the hold",
+        read_only_hint = false,
+        destructive_hint = false,
+        idempotent_hint = false,
+        open_world_hint = true
+    ))]
+    async fn resume(
+        &self,
+        Parameters(ResumeArguments { call, wait_ms }): Parameters<ResumeArguments>,
+        Extension(parts): Extension<Parts>,
+    ) -> Result<CallToolResult, ErrorData> {
+        let access = access(&parts)?;
+        let wish = ResumeWish { wait_ms };
+        answer(self.admin.resume(&access, &call, wish).await)
+    }
+
+    /// Moves the baton to whom the configuration names for what nobody else can settle.
+    #[tool(annotations(
+        title = "Escalate",
+        read_only_hint = false,
+        destructive_hint = true,
+        idempotent_hint = false,
+        open_world_hint = true
+    ))]
+    async fn escalate(
+        &self,
+        Parameters(arguments): Parameters<EscalationArguments>,
+        Extension(parts): Extension<Parts>,
+    ) -> Result<CallToolResult, ErrorData> {
+        let EscalationArguments {
+            call,
+            reason,
+            now,
+            wait_ms,
+        } = arguments;
+        let wish = EscalationWish {
+            reason,
+            now,
+            wait_ms,
+        };
+        let access = access(&parts)?;
+        answer(self.admin.escalate(&access, &call, wish).await)
+    }
+}
+
+/// A wish to end a hold.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResumeArguments {
+    /// The call's id.
+    call: String,
+    /// How long to wait for the outcome, in milliseconds.
+    #[serde(default)]
+    #[schemars(range(max = 60_000))]
+    wait_ms: Option<u64>,
+}
+
+/// A wish to escalate.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EscalationArguments {
+    /// The call's id.
+    call: String,
+    /// Why, for the log and for the one who takes over.
+    #[serde(default)]
+    #[schemars(length(max = 512))]
+    reason: String,
+    /// Cut the holder off instead of waiting for what the route says.
+    #[serde(default)]
+    now: bool,
+    /// How long to wait for the outcome, in milliseconds.
+    #[serde(default)]
+    #[schemars(range(max = 60_000))]
+    wait_ms: Option<u64>,
 }
 
 /// What a use case answers, as a tool's result. That a call refuses something is for the agent to read, and so no
@@ -263,6 +357,7 @@ pub(super) fn problem(error: &AdminError) -> Value {
         | AdminError::NotAllowed { .. }
         | AdminError::Busy
         | AdminError::CallEnded
+        | AdminError::NotConfigured { .. }
         | AdminError::Invalid { .. } => {}
     }
     problem

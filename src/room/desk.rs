@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use call::{CallId, Fact, Outcome, RequestId, Snapshot, Splice, Target};
+use call::{CallId, Fact, Outcome, RequestId, Snapshot, Splice, SteerRefusal, Target};
 use context::{Conversation, Head, Item, PatchOutcome, StateVersion};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -122,6 +122,25 @@ pub enum Ask {
         /// What became of it.
         answer: oneshot::Sender<Outcome>,
     },
+    /// Put the caller on hold.
+    Hold {
+        /// What became of it.
+        answer: oneshot::Sender<Steered>,
+    },
+    /// End the hold.
+    Resume {
+        /// What became of it.
+        answer: oneshot::Sender<Steered>,
+    },
+    /// Move the baton to whom the configuration names for that.
+    Escalate {
+        /// Why.
+        reason: String,
+        /// Overrides the route's splice point.
+        splice: Option<Splice>,
+        /// What became of it.
+        answer: oneshot::Sender<Steered>,
+    },
     /// Change the shared state.
     Patch {
         /// The version that the patch was made against.
@@ -136,6 +155,17 @@ pub enum Ask {
         /// That it ends.
         answer: oneshot::Sender<()>,
     },
+}
+
+/// What became of an operator's wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steered {
+    /// The caller is on hold.
+    Held,
+    /// It became a handoff, and this of it.
+    Moved(Outcome),
+    /// It was not tried.
+    Refused(SteerRefusal),
 }
 
 /// Why a call could not be asked.
@@ -414,12 +444,36 @@ impl std::fmt::Debug for Said {
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     newest: u64,
-    waiting: BTreeMap<u64, oneshot::Sender<Outcome>>,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Handoff(oneshot::Sender<Outcome>),
+    Steer(oneshot::Sender<Steered>),
+}
+
+impl Waiting {
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Handoff(answer) => answer.is_closed(),
+            Self::Steer(answer) => answer.is_closed(),
+        }
+    }
 }
 
 impl Answers {
     /// A number for a request, under which its outcome will be answered.
     pub(super) fn expect(&mut self, answer: oneshot::Sender<Outcome>) -> RequestId {
+        self.wait(Waiting::Handoff(answer))
+    }
+
+    /// The same for what may not become a handoff.
+    pub(super) fn expect_steered(&mut self, answer: oneshot::Sender<Steered>) -> RequestId {
+        self.wait(Waiting::Steer(answer))
+    }
+
+    fn wait(&mut self, answer: Waiting) -> RequestId {
         self.newest += 1;
         // Whoever has gone away is no longer waited for.
         self.waiting.retain(|_, answer| !answer.is_closed());
@@ -429,9 +483,23 @@ impl Answers {
 
     /// Answers a request.
     pub(super) fn answer(&mut self, request: RequestId, outcome: Outcome) {
-        if let Some(answer) = self.waiting.remove(&request.0) {
+        // Whoever asked may have stopped waiting.
+        match self.waiting.remove(&request.0) {
+            Some(Waiting::Handoff(answer)) => _ = answer.send(outcome),
+            Some(Waiting::Steer(answer)) => _ = answer.send(Steered::Moved(outcome)),
+            None => {}
+        }
+    }
+
+    /// Answers a request that became no handoff.
+    pub(super) fn answer_steered(&mut self, request: RequestId, outcome: Result<(), SteerRefusal>) {
+        let steered = match outcome {
+            Ok(()) => Steered::Held,
+            Err(refusal) => Steered::Refused(refusal),
+        };
+        if let Some(Waiting::Steer(answer)) = self.waiting.remove(&request.0) {
             // Whoever asked may have stopped waiting.
-            let _ = answer.send(outcome);
+            let _ = answer.send(steered);
         }
     }
 }

@@ -183,6 +183,14 @@ impl Task {
                     Asker::Rule => {}
                 }
             }
+            Command::SteerResult {
+                request,
+                epoch: _,
+                outcome,
+            } => {
+                debug!(?outcome, "steer result");
+                self.answers.answer_steered(request, outcome);
+            }
             Command::Reject {
                 identity,
                 epoch,
@@ -474,6 +482,11 @@ fn record(fact: &Fact) {
             identity,
             epoch,
         } => info!(%specialist, %identity, epoch = epoch.0, "granted"),
+        Fact::Held {
+            dispatch: _,
+            specialist,
+            epoch,
+        } => info!(%specialist, epoch = epoch.0, "caller on hold"),
         Fact::FirstFrame { epoch } => info!(epoch = epoch.0, "first frame"),
         // Their line comes with the handoff's figures.
         Fact::HandoffDone { .. } | Fact::HandoffFailed { .. } => {}

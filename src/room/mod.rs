@@ -51,6 +51,7 @@ use crate::telemetry::{Hash, Metrics};
 pub use self::conversation::{ContextRules, RouteContext};
 pub use self::desk::{
     Ask, AskError, Change, ChangeKind, Changes, Desk, Happening, Post, Published, Reached, Said,
+    Steered,
 };
 pub use self::journal::Journals;
 pub use self::program::Faults;

@@ -401,6 +401,26 @@ impl Task {
                     tool_call: None,
                 }));
             }
+            Ask::Hold { answer } => {
+                let request = self.answers.expect_steered(answer);
+                self.tell(Event::HoldRequested { request });
+            }
+            Ask::Resume { answer } => {
+                let request = self.answers.expect_steered(answer);
+                self.tell(Event::ResumeRequested { request });
+            }
+            Ask::Escalate {
+                reason,
+                splice,
+                answer,
+            } => {
+                let request = self.answers.expect_steered(answer);
+                self.tell(Event::EscalationRequested {
+                    request,
+                    reason,
+                    splice,
+                });
+            }
             Ask::Patch { base, json, answer } => {
                 let outcome = self.talk_patched(base, &json);
                 // Whoever asked may have stopped waiting.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::baton::Config;
 use crate::stage::{PHONE, ROOM, Stage};
-use crate::{BILLING_HZ, TRIAGE_HZ, until};
+use crate::{BILLING_HZ, ROGUE_HZ, TRIAGE_HZ, until};
 
 pub(crate) fn token(stage: &Stage, grants: VideoGrants) -> String {
     AccessToken::with_api_key(stage.server.api_key(), stage.server.api_secret())
@@ -85,4 +85,62 @@ async fn an_operator_moves_the_baton_by_the_rules_of_the_call_and_ends_it() {
         stage.baton.api("GET", &one, &admin, "").0 == 404
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_on_hold_hears_the_filler_and_nobody_until_the_holder_goes_on() {
+    let config = Config::new(&["triage", "billing"])
+        .audio("fade_ms: 60, dead_air_ms: 400, filler: {sound: tone, tone_hz: 1200, tone_off_ms: 0, level_dbfs: -17}");
+    let stage = Stage::set(&config).await;
+    let admin = token(
+        &stage,
+        VideoGrants {
+            room_admin: true,
+            room: ROOM.to_owned(),
+            room_list: true,
+            ..VideoGrants::default()
+        },
+    );
+    let triage = stage.cast("triage", TRIAGE_HZ).await;
+    let caller = stage.dial().await;
+    caller.hears(TRIAGE_HZ).await;
+    let (_, list) = stage.baton.api("GET", "/calls", &admin, "");
+    let one = format!("/calls/{}", list["calls"][0]["id"].as_str().unwrap());
+    let ask = |what: &str, body: &str| {
+        stage
+            .baton
+            .api("POST", &format!("{one}/{what}"), &admin, body)
+    };
+
+    let (status, problem) = ask("resume", "{}");
+    assert_eq!((status, &problem["reason"]), (409, &json!("not_held")));
+    let (status, problem) = ask("escalate", "{}");
+    assert_eq!((status, &problem["code"]), (501, &json!("not_configured")));
+    assert_eq!(ask("hold", "").0, 200);
+    let (_, call) = stage.baton.api("GET", &one, &admin, "");
+    assert_eq!(call["held"]["specialist"], "triage");
+    assert_eq!(call["holder"], json!(null));
+    caller.hears(ROGUE_HZ).await;
+    let on_hold = caller.mark();
+    let (status, answer) = ask("resume", "{}");
+    assert_eq!((status, &answer["holder"]), (200, &json!("triage")));
+    caller.hears(TRIAGE_HZ).await;
+    assert_eq!(triage.grants(), [1, 3], "the hold is an epoch of its own");
+    assert_eq!(triage.jobs(), 1, "the same specialist");
+    assert!(caller.mark() > on_hold);
+
+    let (_, timeline) = stage
+        .baton
+        .api("GET", &format!("{one}/timeline"), &admin, "");
+    let entries = timeline["entries"].as_array().unwrap();
+    let what: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| entry["what"].as_str())
+        .collect();
+    let since_hold: Vec<&str> = what
+        .into_iter()
+        .skip_while(|what| *what != "held")
+        .collect();
+    assert!(since_hold.contains(&"handoff_done"), "{since_hold:?}");
+    assert!(!since_hold.contains(&"dead_air_began"), "{since_hold:?}");
 }

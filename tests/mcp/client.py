@@ -23,7 +23,7 @@ warnings.simplefilter("ignore", MCPDeprecationWarning)
 
 PATIENCE = 30
 READS = {"list_calls", "get_call", "get_context", "get_packet", "get_state"}
-CHANGES = {"patch_state", "request_handoff"}
+CHANGES = {"patch_state", "request_handoff", "hold", "resume", "escalate"}
 
 
 def check(holds, what):
@@ -116,6 +116,22 @@ async def hands_over(client, given):
     check(not refused and done["outcome"] == "done" and done["holder"] == to, f"the baton moves: {done}")
 
 
+async def holds(client, given):
+    call = given["call"]
+    refusal, refused = await ask(client, "resume", call=call)
+    check(refused and refusal["reason"] == "not_held", f"there is no hold: {refusal}")
+    one, _ = await ask(client, "get_call", call=call)
+    holder = one["holder"]["specialist"]
+    held, refused = await ask(client, "hold", call=call)
+    check(not refused and held == {"held": True}, f"the caller is on hold: {held}")
+    one, _ = await ask(client, "get_call", call=call)
+    check(one["holder"] is None and one["held"]["specialist"] == holder, f"nobody has the baton: {one}")
+    done, refused = await ask(client, "resume", call=call, wait_ms=PATIENCE * 1000)
+    check(not refused and done["holder"] == holder, f"the hold is over: {done}")
+    refusal, refused = await ask(client, "escalate", call=call)
+    check(refused and refusal["code"] == "not_configured", f"nobody to escalate to: {refusal}")
+
+
 async def follows_as_now(client, given, key):
     """A subscription of the newest protocol: a stream of its own."""
     uri = f"call://{given['call']}/state"
@@ -145,7 +161,7 @@ async def without_the_grant(given):
         check(given["number"] not in json.dumps(calls), "the number is not shown")
         attempts = {
             "get_context": {}, "get_packet": {}, "get_state": {}, "request_handoff": {"to": "nobody"},
-            "patch_state": {"base_version": 0, "patch": {"x": 1}},
+            "patch_state": {"base_version": 0, "patch": {"x": 1}}, "hold": {}, "resume": {}, "escalate": {},
         }
         for tool, arguments in attempts.items():
             answer, refused = await ask(client, tool, call=call, **arguments)
@@ -177,6 +193,7 @@ async def main():
             print(f"{name}: {client.protocol_version}", flush=True)
             await sees(client, given)
             await follows_as_now(client, given, f"{name}_now")
+            await holds(client, given)
             await hands_over(client, given)
         async with connect(given, "legacy", given["token"], heard) as client:
             print(f"{name}: {client.protocol_version}", flush=True)

@@ -5,6 +5,7 @@ mod digits;
 mod gates;
 mod handoff;
 mod harness;
+mod hold;
 mod plan;
 mod random;
 mod ready;

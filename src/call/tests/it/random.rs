@@ -33,6 +33,10 @@ enum Step {
         target: usize,
         repeat: bool,
     },
+    /// An operator puts the caller on hold, or ends the hold.
+    Steer {
+        hold: bool,
+    },
     Joined {
         dispatch: u64,
         who: usize,
@@ -145,6 +149,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Step::Fire),
         24 => (who.clone(), back.clone(), 0..5_usize, prop::bool::weighted(0.1))
             .prop_map(|(who, epoch, target, repeat)| Step::Ask { who, epoch, target, repeat }),
+        4 => any::<bool>().prop_map(|hold| Step::Steer { hold }),
         3 => (0..8_u64, who.clone()).prop_map(|(dispatch, who)| Step::Joined { dispatch, who }),
         6 => (who.clone(), kind).prop_map(|(who, kind)| Step::Participant { who, kind }),
         6 => (who.clone(), departure).prop_map(|(who, departure)| Step::Left { who, departure }),
@@ -307,6 +312,7 @@ impl Watch {
     fn on(&mut self, event: Event) {
         let request = match &event {
             Event::HandoffRequested(request) => Some(request.request),
+            Event::HoldRequested { request } | Event::ResumeRequested { request } => Some(*request),
             _ => None,
         };
         let over = self.bench.call.ended().is_some();
@@ -454,7 +460,9 @@ impl Watch {
             Command::HandoffResult {
                 asker: Asker::Rule, ..
             } => {}
-            Command::HandoffResult { request, .. } => *self.asked.entry(*request).or_default() += 1,
+            Command::HandoffResult { request, .. } | Command::SteerResult { request, .. } => {
+                *self.asked.entry(*request).or_default() += 1
+            }
             Command::Welcome { .. }
             | Command::Prepare { .. }
             | Command::AwaitTools { .. }
@@ -669,6 +677,14 @@ impl Watch {
                     tool_call: None,
                     splice: None,
                 })
+            }
+            Step::Steer { hold } => {
+                self.requests += 1;
+                let request = RequestId(self.requests);
+                match hold {
+                    true => Event::HoldRequested { request },
+                    false => Event::ResumeRequested { request },
+                }
             }
             Step::Joined { dispatch, who } => Event::SpecialistJoined {
                 dispatch: DispatchId(dispatch),
@@ -920,6 +936,7 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
         | Command::Shut { epoch, .. }
         | Command::AskHolder { epoch, .. }
         | Command::HandoffResult { epoch, .. }
+        | Command::SteerResult { epoch, .. }
         | Command::Reject { epoch, .. } => Some(*epoch),
         Command::Dispatch { .. }
         | Command::DeleteDispatch { .. }
