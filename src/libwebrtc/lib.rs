@@ -12,6 +12,12 @@
 
 mod api;
 mod audio;
+/// What the fuzz targets do.
+#[cfg(any(test, feature = "fuzz"))]
+#[path = "fuzz/checks.rs"]
+pub mod checks;
+#[cfg(test)]
+mod corpus_tests;
 pub mod encoded;
 mod encryption;
 mod net;
