@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::demo::{self, Profile};
 use crate::paths;
-use crate::process::Progress;
+use crate::process::{Progress, shown_whole};
 use crate::setup::Setup;
 use crate::tools::{self, Need};
 
-const NAMES: &str = "`audio`, `context` and `handoff`";
+const NAMES: &str = "`audio`, `context`, `engine` and `handoff`";
 
 /// `cargo xtask bench NAME [ARGUMENTS]`; returns only if the bench could not be started.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -21,6 +21,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     match name.as_str() {
         "audio" => audio(rest),
         "context" => context(rest),
+        "engine" => engine(rest),
         "handoff" => handoff(rest),
         _ => bail!("no bench {name:?}; there are {NAMES}"),
     }
@@ -49,6 +50,26 @@ fn context(arguments: &[String]) -> Result<ExitCode> {
         .current_dir(paths::root())
         .exec();
     Err(error).context("cargo cannot be started")
+}
+
+/// Our engine beside LiveKit's.
+fn engine(arguments: &[String]) -> Result<ExitCode> {
+    let found = tools::check(&[Need::Build, Need::Server, Need::Python])?;
+    let setup = Setup::start(found.python, Progress::Silent);
+    println!("building the bench, some minutes the first time");
+    let mut cargo = Command::new(paths::cargo());
+    cargo
+        .args(["build", "--release", "--package", "engine-bench"])
+        .current_dir(paths::root());
+    let built = shown_whole(&mut cargo);
+    let (environment, ready) = setup.finish();
+    built.and(ready)?;
+    let error = Command::new(paths::target().join("release/engine-bench"))
+        .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(paths::root())
+        .exec();
+    Err(error).context("the bench cannot be started")
 }
 
 /// What a caller hears at a handoff, beside LiveKit's own means.

@@ -1,0 +1,386 @@
+//! `cargo xtask bench engine`: this engine beside LiveKit's C++ engine, on one real server, in one run.
+//!
+//! Each measurement is a process of its own, on the SDK as it is published: Rust's on our engine, Python's on the C++ one. What an
+//! interpreter costs is not counted, since memory per room is the slope between one room and many.
+
+mod part;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use kit::process::Child;
+use kit::server::LivekitServer;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::part::{Rooms, Server, Voice};
+
+/// The interpreter with the real package.
+const INTERPRETER: &str = "BATON_PYTHON_LIVEKIT_AGENTS";
+/// Rooms of one process, on both engines.
+const COUNTS: [usize; 3] = [1, 20, 50];
+/// The longest that one process may take for a room, and beside its rooms.
+const ROOM_MAX: Duration = Duration::from_secs(2);
+const PART_MAX: Duration = Duration::from_secs(60);
+
+const ROOM_MAX_MB: f64 = 0.5;
+const CPU_RATIO_MAX: f64 = 1.0 / 30.0;
+const RATIO_MAX: f64 = 1.0;
+
+/// Measures the engine beside LiveKit's C++ engine.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Options {
+    /// Rooms of one process on our engine alone, beyond those on both
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "500,1000"
+    )]
+    many: Vec<usize>,
+    /// How long each part is measured
+    #[arg(long, value_name = "S", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
+    secs: u64,
+    /// Folder for the logs and `engine.json`
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Idle rooms on our engine
+    #[command(hide = true)]
+    Rooms {
+        #[arg(long)]
+        count: usize,
+        #[arg(long)]
+        secs: u64,
+    },
+    /// A voice on our engine
+    #[command(hide = true)]
+    Voice {
+        #[arg(long)]
+        secs: u64,
+    },
+}
+
+/// An engine's figures.
+#[derive(Debug, Serialize)]
+struct Engine {
+    name: &'static str,
+    /// Memory per further room, in MB, by the number of rooms.
+    room_mb: Vec<(usize, f64)>,
+    threads: Vec<(usize, u64)>,
+    /// CPU time per second of an idle room, in milliseconds, with 50 of them.
+    idle_cpu_ms: f64,
+    join_ms: Spread,
+    /// From mouth to ear through the server.
+    delay_ms: Spread,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Spread {
+    p50: f64,
+    p99: f64,
+    worst: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Goal {
+    name: String,
+    value: f64,
+    limit: f64,
+    met: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    engines: [Engine; 2],
+    goals: Vec<Goal>,
+}
+
+fn main() -> ExitCode {
+    let Arguments { options, part } = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let ended = runtime
+        .context("no runtime")
+        .and_then(|runtime| match part {
+            Some(Part::Rooms { count, secs }) => {
+                let measured = Duration::from_secs(secs);
+                let server = Server::from_env()?;
+                let rooms = runtime.block_on(part::rooms(&server, count, measured))?;
+                println!("{}", serde_json::to_string(&rooms)?);
+                Ok(ExitCode::SUCCESS)
+            }
+            Some(Part::Voice { secs }) => {
+                let measured = Duration::from_secs(secs);
+                let server = Server::from_env()?;
+                let voice = runtime.block_on(part::voice(&server, measured))?;
+                println!("{}", serde_json::to_string(&voice)?);
+                Ok(ExitCode::SUCCESS)
+            }
+            None => run(&options),
+        });
+    ended.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn run(options: &Options) -> Result<ExitCode> {
+    let logs = options.out.join("engine");
+    fs::create_dir_all(&logs).with_context(|| format!("{} cannot be made", logs.display()))?;
+    let stage = Stage {
+        server: LivekitServer::start()?,
+        logs,
+        secs: options.secs,
+    };
+    let ours = stage.engine("ours", &options.many)?;
+    let cpp = stage.engine("C++", &[])?;
+    let goals = goals(&ours, &cpp);
+    let report = Report {
+        engines: [ours, cpp],
+        goals,
+    };
+    let json = options.out.join("engine.json");
+    fs::write(&json, serde_json::to_string_pretty(&report)? + "\n")
+        .with_context(|| format!("{} cannot be written", json.display()))?;
+    print!("{}", report.table());
+    println!("{}", json.display());
+    Ok(if report.goals.iter().all(|goal| goal.met) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+struct Stage {
+    server: LivekitServer,
+    logs: PathBuf,
+    secs: u64,
+}
+
+impl Stage {
+    fn engine(&self, name: &'static str, many: &[usize]) -> Result<Engine> {
+        let mut measured: Vec<(usize, Rooms)> = Vec::new();
+        for &count in COUNTS.iter().chain(many) {
+            eprintln!("{name}: {count} rooms");
+            let count_text = count.to_string();
+            let rooms = self.part(name, &["rooms", "--count", &count_text], count)?;
+            measured.push((count, rooms));
+        }
+        eprintln!("{name}: a voice");
+        let voice: Voice = self.part(name, &["voice"], 1)?;
+        let (_, first) = measured.first().context("no room was measured")?;
+        let one_kb = first.rss_kb;
+        let slope = |(count, rooms): &(usize, Rooms)| {
+            let more = rooms.rss_kb.saturating_sub(one_kb) as f64;
+            (*count, more / 1_024.0 / (*count - 1) as f64)
+        };
+        let at = |wanted: usize| {
+            let found = measured.iter().find(|(count, _)| *count == wanted);
+            found
+                .map(|(_, rooms)| rooms)
+                .context("not all rooms were measured")
+        };
+        let fifty = at(50)?;
+        Ok(Engine {
+            name,
+            room_mb: measured.iter().skip(1).map(slope).collect(),
+            threads: measured
+                .iter()
+                .map(|(count, rooms)| (*count, rooms.threads))
+                .collect(),
+            idle_cpu_ms: fifty.cpu_ms_per_sec / 50.0,
+            join_ms: Spread::of(&fifty.join_ms),
+            delay_ms: Spread::of(&voice.delay_ms),
+        })
+    }
+
+    /// Runs one measurement in a process of its own, and reads the last line that it prints.
+    fn part<T: DeserializeOwned>(&self, name: &str, arguments: &[&str], rooms: usize) -> Result<T> {
+        let mut command = match name {
+            "ours" => Command::new(std::env::current_exe().context("where is this program?")?),
+            _ => {
+                let interpreter = std::env::var_os(INTERPRETER).with_context(|| {
+                    format!("{INTERPRETER} is not set: `cargo xtask bench engine` sets it")
+                })?;
+                let mut python = Command::new(interpreter);
+                python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("cpp.py"));
+                python
+            }
+        };
+        command
+            .args(arguments)
+            .args(["--secs", &self.secs.to_string()])
+            .env("LIVEKIT_URL", self.server.url())
+            .env("LIVEKIT_API_KEY", self.server.api_key())
+            .env("LIVEKIT_API_SECRET", self.server.api_secret())
+            .env("RUST_LOG", "off");
+        let log = self.logs.join(format!("{name}-{}.log", arguments.join("")));
+        // A log of an earlier run would be read as this one's.
+        fs::write(&log, "").with_context(|| format!("{} cannot be written", log.display()))?;
+        let mut child = Child::spawn(name, &mut command, &log)?;
+        let limit = PART_MAX + Duration::from_secs(self.secs) + ROOM_MAX * rooms as u32;
+        let start = Instant::now();
+        child.wait(limit)?;
+        let log = child.log();
+        let last = log.lines().rev().find(|line| line.starts_with('{'));
+        let last = last.with_context(|| {
+            let secs = start.elapsed().as_secs();
+            format!(
+                "{name} {arguments:?} has measured nothing in {secs} s:\n{}",
+                child.log_tail(8)
+            )
+        })?;
+        Ok(serde_json::from_str(last)?)
+    }
+}
+
+fn goals(ours: &Engine, cpp: &Engine) -> Vec<Goal> {
+    let goal = |name: String, value: f64, limit: f64| Goal {
+        name,
+        value,
+        limit,
+        met: value <= limit,
+    };
+    let mut goals: Vec<Goal> = ours
+        .room_mb
+        .iter()
+        .map(|(count, mb)| {
+            goal(
+                format!("memory per room, {count} rooms, MB"),
+                *mb,
+                ROOM_MAX_MB,
+            )
+        })
+        .collect();
+    goals.extend([
+        goal(
+            "CPU of an idle room: ratio to C++".to_owned(),
+            ours.idle_cpu_ms / cpp.idle_cpu_ms,
+            CPU_RATIO_MAX,
+        ),
+        goal(
+            "join, p50: ratio to C++".to_owned(),
+            ours.join_ms.p50 / cpp.join_ms.p50,
+            RATIO_MAX,
+        ),
+        goal(
+            "join, p99: ratio to C++".to_owned(),
+            ours.join_ms.p99 / cpp.join_ms.p99,
+            RATIO_MAX,
+        ),
+        goal(
+            "mouth to ear, p50: ratio to C++".to_owned(),
+            ours.delay_ms.p50 / cpp.delay_ms.p50,
+            RATIO_MAX,
+        ),
+        goal(
+            "mouth to ear, p99: ratio to C++".to_owned(),
+            ours.delay_ms.p99 / cpp.delay_ms.p99,
+            RATIO_MAX,
+        ),
+    ]);
+    goals
+}
+
+impl Spread {
+    /// By the nearest rank; zeroes for no figures.
+    fn of(figures: &[f64]) -> Self {
+        let mut sorted = figures.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let rank = |share: f64| {
+            let rank = (share * sorted.len() as f64).ceil() as usize;
+            sorted
+                .get(rank.saturating_sub(1))
+                .copied()
+                .unwrap_or_default()
+        };
+        Self {
+            p50: rank(0.5),
+            p99: rank(0.99),
+            worst: rank(1.0),
+        }
+    }
+}
+
+impl Report {
+    fn table(&self) -> String {
+        let mut table = String::new();
+        for Engine {
+            name,
+            room_mb,
+            threads,
+            idle_cpu_ms,
+            join_ms,
+            delay_ms,
+        } in &self.engines
+        {
+            let _ = writeln!(table, "\n{name}");
+            for (count, mb) in room_mb {
+                let _ = writeln!(table, "  memory per room, {count:>4} rooms {mb:9.3} MB");
+            }
+            let threads: Vec<String> = threads
+                .iter()
+                .map(|(count, threads)| format!("{threads} with {count}"))
+                .collect();
+            let _ = writeln!(
+                table,
+                "  threads                    {}\n\
+                 \x20 CPU per idle room          {idle_cpu_ms:9.3} ms a second\n\
+                 \x20 join                       p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms\n\
+                 \x20 mouth to ear               p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms",
+                threads.join(", "),
+                join_ms.p50,
+                join_ms.p99,
+                join_ms.worst,
+                delay_ms.p50,
+                delay_ms.p99,
+                delay_ms.worst,
+            );
+        }
+        table.push('\n');
+        for Goal {
+            name,
+            value,
+            limit,
+            met,
+        } in &self.goals
+        {
+            let mark = if *met { "ok" } else { "BEYOND THE GOAL" };
+            let _ = writeln!(table, "  {name:40} {value:8.3}  (goal {limit:.3})  {mark}");
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_spread_by_the_nearest_rank() {
+        let figures: Vec<f64> = (1..=100).map(f64::from).collect();
+        let Spread { p50, p99, worst } = Spread::of(&figures);
+        assert_eq!((p50, p99, worst), (50.0, 99.0, 100.0));
+        assert_eq!(Spread::of(&[]).p99, 0.0);
+    }
+}

@@ -1,0 +1,212 @@
+//! What one process does and measures: rooms that stand idle, or one voice from mouth to ear. `cpp.py` does the same on the C++
+//! engine.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::StreamExt as _;
+use kit::token::JoinToken;
+use livekit::options::TrackPublishOptions;
+use livekit::prelude::{
+    LocalAudioTrack, LocalTrack, RemoteTrack, Room, RoomEvent, RoomOptions, TrackSource,
+};
+use livekit::webrtc::audio_frame::AudioFrame;
+use livekit::webrtc::audio_source::native::NativeAudioSource;
+use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
+use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+pub(crate) const SETTLE: Duration = Duration::from_secs(3);
+const RATE_HZ: u32 = 48_000;
+const FRAME: usize = RATE_HZ as usize / 100;
+/// A burst of 50 ms each half second; what is loud at the ear is one.
+const BURST_EVERY_FRAMES: usize = 50;
+const BURST_FRAMES: usize = 5;
+const LOUD: i16 = 3_000;
+const JOIN_MAX: Duration = Duration::from_secs(30);
+
+/// What a process with idle rooms has measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Rooms {
+    /// From asking to be in the room to being in it, for each room in turn.
+    pub(crate) join_ms: Vec<f64>,
+    pub(crate) rss_kb: u64,
+    pub(crate) threads: u64,
+    /// CPU time per second, in milliseconds.
+    pub(crate) cpu_ms_per_sec: f64,
+}
+
+/// From handing a burst to the SDK to getting it from the SDK on the other side, through the server.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Voice {
+    pub(crate) delay_ms: Vec<f64>,
+}
+
+/// Where the server is, from LiveKit's environment variables.
+pub(crate) struct Server {
+    url: String,
+    key: String,
+    secret: String,
+}
+
+impl Server {
+    pub(crate) fn from_env() -> Result<Self> {
+        let value = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set"));
+        Ok(Self {
+            url: value("LIVEKIT_URL")?,
+            key: value("LIVEKIT_API_KEY")?,
+            secret: value("LIVEKIT_API_SECRET")?,
+        })
+    }
+
+    async fn join(
+        &self,
+        room: &str,
+        identity: &str,
+    ) -> Result<(Room, mpsc::UnboundedReceiver<RoomEvent>)> {
+        let token = JoinToken::new(room, identity).sign(&self.key, &self.secret)?;
+        let joining = Room::connect(&self.url, &token, RoomOptions::default());
+        let joined = tokio::time::timeout(JOIN_MAX, joining).await;
+        Ok(joined.context("joining took too long")??)
+    }
+}
+
+/// Joins so many rooms, and stands idle for the measured time.
+pub(crate) async fn rooms(server: &Server, count: usize, measured: Duration) -> Result<Rooms> {
+    let mut joined = Vec::new();
+    let mut join_ms = Vec::new();
+    for number in 0..count {
+        let start = Instant::now();
+        joined.push(
+            server
+                .join(&format!("idle-ours-{count}-{number}"), "idle")
+                .await?,
+        );
+        join_ms.push(start.elapsed().as_secs_f64() * 1_000.0);
+    }
+    tokio::time::sleep(SETTLE).await;
+    let (before, start) = (cpu()?, Instant::now());
+    tokio::time::sleep(measured).await;
+    let used = cpu()? - before;
+    let rooms = Rooms {
+        join_ms,
+        rss_kb: status("VmRSS:")?,
+        threads: status("Threads:")?,
+        cpu_ms_per_sec: used.as_secs_f64() * 1_000.0 / start.elapsed().as_secs_f64(),
+    };
+    for (room, _) in &joined {
+        // The process ends, whatever the server says.
+        room.close().await.ok();
+    }
+    Ok(rooms)
+}
+
+/// Sends bursts from one participant to another, and takes the time of each.
+pub(crate) async fn voice(server: &Server, measured: Duration) -> Result<Voice> {
+    let (_ear_room, mut events) = server.join("voice-ours", "ear").await?;
+    let (mouth, _mouth_events) = server.join("voice-ours", "mouth").await?;
+    let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE_HZ, 1, 0);
+    let track = LocalAudioTrack::create_audio_track("m", RtcAudioSource::Native(source.clone()));
+    let options = TrackPublishOptions {
+        source: TrackSource::Microphone,
+        dtx: false,
+        red: false,
+        ..Default::default()
+    };
+    let publishing = mouth.local_participant();
+    publishing
+        .publish_track(LocalTrack::Audio(track), options)
+        .await?;
+    let track = loop {
+        let event = tokio::time::timeout(JOIN_MAX, events.recv()).await?;
+        if let RoomEvent::TrackSubscribed {
+            track: RemoteTrack::Audio(track),
+            ..
+        } = event.context("the room is gone")?
+        {
+            break track;
+        }
+    };
+    let mut ear = NativeAudioStream::new(track.rtc_track(), RATE_HZ as i32, 1);
+    let (said, mut bursts) = mpsc::unbounded_channel();
+    let speaking = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        for number in 0.. {
+            ticks.tick().await;
+            let place = number % BURST_EVERY_FRAMES;
+            let loud = place < BURST_FRAMES;
+            let mut samples = vec![0_i16; FRAME];
+            for (at, sample) in samples.iter_mut().enumerate().filter(|_| loud) {
+                let t = at as f64 / f64::from(RATE_HZ);
+                *sample = ((std::f64::consts::TAU * 1_000.0 * t).sin() * 16_000.0) as i16;
+            }
+            if place == 0 {
+                // Who listens may have ended.
+                said.send(Instant::now()).ok();
+            }
+            let frame = AudioFrame {
+                data: samples.into(),
+                sample_rate: RATE_HZ,
+                num_channels: 1,
+                samples_per_channel: FRAME as u32,
+            };
+            // A track that is not sent yet takes no frames, and later ones will do.
+            source.capture_frame(&frame).await.ok();
+        }
+    });
+    let mut delay_ms = Vec::new();
+    let mut quiet_frames = 0;
+    let end = tokio::time::Instant::now() + SETTLE + measured;
+    let settled = Instant::now() + SETTLE;
+    while let Ok(Some(frame)) = tokio::time::timeout_at(end, ear.next()).await {
+        let loud = frame
+            .data
+            .iter()
+            .any(|sample| sample.unsigned_abs() > LOUD as u16);
+        let begins = loud && quiet_frames > BURST_FRAMES;
+        quiet_frames = if loud { 0 } else { quiet_frames + 1 };
+        if !begins {
+            continue;
+        }
+        let now = Instant::now();
+        // The last burst that was said is the one that is heard: half a second lies between two.
+        let mut last = None;
+        while let Ok(at) = bursts.try_recv() {
+            last = Some(at);
+        }
+        if let Some(at) = last
+            && now > settled
+        {
+            delay_ms.push(now.duration_since(at).as_secs_f64() * 1_000.0);
+        }
+    }
+    speaking.abort();
+    if delay_ms.is_empty() {
+        bail!("nothing was heard");
+    }
+    Ok(Voice { delay_ms })
+}
+
+/// User and system time of this process. The kernel counts in hundredths of a second here (USER_HZ).
+fn cpu() -> Result<Duration> {
+    let stat = fs::read_to_string("/proc/self/stat").context("the kernel tells no CPU time")?;
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: Result<Vec<u64>, _> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(str::parse)
+        .collect();
+    Ok(Duration::from_millis(ticks?.iter().sum::<u64>() * 10))
+}
+
+fn status(name: &str) -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status").context("the kernel tells nothing")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let value = line.and_then(|line| line.split_whitespace().next());
+    Ok(value.with_context(|| format!("no {name}"))?.parse()?)
+}
