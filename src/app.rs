@@ -317,7 +317,8 @@ async fn serve(
         .context("cannot serve the health page (`server.health_bind`)")?;
     info!(address = %listener.address(), agent_name = connection.agent_name, url = connection.url, "started");
     let (close, drain) = (CancellationToken::new(), CancellationToken::new());
-    let admin = Admin::new(desk, worker.watch(), drain.clone());
+    let past = journals.as_ref().map(|journals| journals.store.clone());
+    let admin = Admin::new(desk, worker.watch(), drain.clone(), past);
     let api = api(&config, &connection, admin, close.clone()).await?;
     let mut listening = tokio::spawn(listener.serve(close.clone().cancelled_owned()));
     let grace = config.server.drain_grace;

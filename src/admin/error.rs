@@ -55,6 +55,12 @@ pub enum AdminError {
         /// What is missing, and where it would stand.
         what: String,
     },
+    /// The journal cannot be read.
+    #[error("the journal cannot be read now: {reason}")]
+    Journal {
+        /// Why.
+        reason: String,
+    },
     /// It was tried, and everything is as it was before.
     #[error("tried in vain: {reason}")]
     Failed {
@@ -76,6 +82,7 @@ impl AdminError {
             Self::Invalid { what: _ } => "invalid",
             Self::Conflict { .. } => "conflict",
             Self::Refused { .. } => "refused",
+            Self::Journal { .. } => "journal",
             Self::NotConfigured { .. } => "not_configured",
             Self::Failed { .. } => "failed",
         }

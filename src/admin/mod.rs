@@ -9,6 +9,7 @@
 
 mod access;
 mod error;
+mod past;
 mod said;
 mod steer;
 mod timeline;
@@ -24,10 +25,12 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use worker::StatusWatch;
 
+use self::past::Past;
 use crate::room::{Ask, Desk, Published};
 
 pub use self::access::Access;
 pub use self::error::AdminError;
+pub use self::past::{PastCall, PastList};
 pub use self::said::{ContextPage, ItemView, PatchAnswer, PatchWish, StateView};
 pub use self::steer::{EscalationWish, HoldAnswer, ResumeWish};
 pub use self::timeline::{Follow, Moved, TimelineEntry, TimelinePage};
@@ -56,6 +59,7 @@ pub struct Admin {
     desk: Arc<Desk>,
     worker: StatusWatch,
     drain: CancellationToken,
+    past: Past,
 }
 
 /// Which calls to list.
@@ -148,12 +152,18 @@ pub struct Followed {
 
 impl Admin {
     /// The operator's side of the calls on this desk. `drain` is cancelled when an operator wants the process to take no
-    /// more calls and to stop.
-    pub fn new(desk: Arc<Desk>, worker: StatusWatch, drain: CancellationToken) -> Self {
+    /// more calls and to stop; `journal` is where ended calls are found.
+    pub fn new(
+        desk: Arc<Desk>,
+        worker: StatusWatch,
+        drain: CancellationToken,
+        journal: Option<store::Journal>,
+    ) -> Self {
         Self {
             desk,
             worker,
             drain,
+            past: Past::new(journal),
         }
     }
 

@@ -2,12 +2,12 @@
 
 use call::Fact;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::{Access, Admin, AdminError};
-use crate::room::Reached;
+use crate::room::{Happened, Happening, Reached};
 
 /// The most entries in one answer.
 const ENTRIES_MAX: usize = 1_000;
@@ -28,7 +28,7 @@ pub struct TimelineEntry {
     pub number: u64,
     /// When, in milliseconds since 1970.
     pub unix_ms: u64,
-    /// What: phase, granted, handoff_started, handoff_done, dead_air_began and so on.
+    /// What: phase, granted, handoff_started, handoff_done, dead_air_began and so on; of a running call also talking.
     pub what: String,
     /// What is known of it, by names that depend on `what`.
     #[schema(value_type = Object)]
@@ -74,9 +74,7 @@ impl Admin {
         });
         let (happened, newest) = found.ok_or_else(|| AdminError::NoCall { id: id.to_string() })?;
         let last = happened.last().map_or(after, |entry| entry.number);
-        let entries = happened
-            .iter()
-            .map(|entry| TimelineEntry::new(entry.number, entry.unix_ms, &entry.fact));
+        let entries = happened.iter().map(TimelineEntry::new);
         Ok(TimelinePage {
             entries: entries.collect(),
             next: (last < newest).then_some(last),
@@ -119,10 +117,32 @@ impl Follow {
 }
 
 impl TimelineEntry {
-    /// A fact as it is shown: its name, and what it carries.
-    pub(super) fn new(number: u64, unix_ms: u64, fact: &Fact) -> Self {
+    /// A happening as it is shown: its name, and what it carries.
+    pub(super) fn new(happening: &Happening) -> Self {
+        let Happening {
+            number,
+            unix_ms,
+            what,
+        } = happening;
+        let (what, data) = match what {
+            Happened::Fact(fact) => Self::of_fact(fact),
+            Happened::Talking { identity, talking } => {
+                let data = [("identity", json!(identity)), ("talking", json!(talking))];
+                let data = data.map(|(name, value)| (name.to_owned(), value));
+                ("talking".to_owned(), Map::from_iter(data))
+            }
+        };
+        Self {
+            number: *number,
+            unix_ms: *unix_ms,
+            what,
+            data,
+        }
+    }
+
+    fn of_fact(fact: &Fact) -> (String, Map<String, Value>) {
         // A fact's stored form: its name alone, or an object of its name and what it carries.
-        let (what, data) = match serde_json::to_value(fact) {
+        match serde_json::to_value(fact) {
             Ok(Value::String(name)) => (name, Map::new()),
             Ok(Value::Object(fact)) => match fact.into_iter().next() {
                 Some((name, Value::Object(data))) => (name, data),
@@ -130,12 +150,6 @@ impl TimelineEntry {
                 None => ("unknown".to_owned(), Map::new()),
             },
             Ok(_) | Err(_) => ("unknown".to_owned(), Map::new()),
-        };
-        Self {
-            number,
-            unix_ms,
-            what,
-            data,
         }
     }
 }

@@ -259,7 +259,7 @@ impl ChangeView {
     }
 }
 
-fn shown(name: &str, personal: bool) -> String {
+pub(super) fn shown(name: &str, personal: bool) -> String {
     if personal {
         name.to_owned()
     } else {

@@ -75,4 +75,4 @@ pub use schema::{SchemaError, StateSchema, Violation};
 pub use scope::{Access, FieldPath, FieldPathError, ScopeError, Scopes};
 pub use state::{Change, Outcome, PatchError, ReplayError, SharedState, StateVersion, Writer};
 pub use tools::{InFlightPolicy, RunningCall, RunningCalls, ToolPolicies};
-pub use vcon::{CallRecord, RecordedGrant, Recording, VCON_VERSION, VconError};
+pub use vcon::{CallRecord, RecordedGrant, Recording, VCON_VERSION, VconError, vcon_uuid};

@@ -6,6 +6,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -112,6 +113,23 @@ struct Said<'a> {
 struct Parties<'a> {
     /// Beside the caller, who has place 0.
     specialists: Vec<&'a str>,
+}
+
+/// An id for [`Packet::to_vcon`]: a UUID of version 8, of when it was made and a hash of what it is for.
+pub fn vcon_uuid(packet: &Packet, now: UnixMillis) -> String {
+    let hash = Sha256::digest(packet.to_json());
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&now.0.to_be_bytes()[2..]);
+    bytes[6..].copy_from_slice(&hash[..10]);
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = |range: std::ops::Range<usize>| -> String {
+        bytes[range]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    };
+    [hex(0..4), hex(4..6), hex(6..8), hex(8..10), hex(10..16)].join("-")
 }
 
 impl Packet {

@@ -1,4 +1,4 @@
-//! The operator's side over HTTP: `/api/v1`, with its OpenAPI document.
+//! The operator's side over HTTP: `/api/v1`, with its OpenAPI document, and the page at `/` that draws what it shows.
 //!
 //! Every request carries a credential, see [`Guard`]. What it may see and do, and what it means, is `admin`'s to say; here
 //! it is only read and written. Errors are `application/problem+json`.
@@ -10,6 +10,8 @@
 mod calls;
 mod events;
 mod guard;
+mod page;
+mod past;
 mod problem;
 mod said;
 mod serve;
@@ -35,7 +37,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use crate::admin::{
     Admin, CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish,
-    HoldAnswer, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage, WorkerView,
+    HoldAnswer, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage,
+    WorkerView,
 };
 
 use crate::admin::Access;
@@ -88,8 +91,9 @@ impl FromRef<Agents> for App {
     paths(
         calls::list, calls::one, calls::end, calls::hand_off, steer::hold, steer::resume, steer::escalate, calls::worker, calls::drain, events::all, events::of_one,
         said::context, said::state, said::patch, said::packet, said::timeline,
+        past::list, past::one, past::timeline, past::packet, past::vcon,
     ),
-    components(schemas(CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish, HoldAnswer, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage, WorkerView, Problem)),
+    components(schemas(CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish, HoldAnswer, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage, WorkerView, Problem)),
     security(("bearer" = [])),
 )]
 struct Document;
@@ -132,6 +136,11 @@ pub fn router(admin: Admin, guard: Guard, close: CancellationToken) -> Router {
         .route("/calls/{id}/state", get(said::state).patch(said::patch))
         .route("/calls/{id}/packet", get(said::packet))
         .route("/calls/{id}/timeline", get(said::timeline))
+        .route("/past", get(past::list))
+        .route("/past/{id}", get(past::one))
+        .route("/past/{id}/timeline", get(past::timeline))
+        .route("/past/{id}/packet", get(past::packet))
+        .route("/past/{id}/vcon", get(past::vcon))
         .route("/events", get(events::all))
         .route("/worker", get(calls::worker))
         .route("/drain", post(calls::drain))
@@ -141,6 +150,7 @@ pub fn router(admin: Admin, guard: Guard, close: CancellationToken) -> Router {
     Router::new()
         .nest("/api/v1", api)
         .merge(protocol)
+        .merge(page::router())
         .fallback(no_page)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }

@@ -117,6 +117,10 @@ impl From<AdminError> for Problem {
             }
             AdminError::Conflict { .. } => (StatusCode::CONFLICT, "the state has changed since"),
             AdminError::Refused { .. } => (StatusCode::CONFLICT, "the call's rules refuse this"),
+            AdminError::Journal { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the journal cannot be read",
+            ),
             AdminError::NotConfigured { .. } => (
                 StatusCode::NOT_IMPLEMENTED,
                 "the configuration says nothing of this",
@@ -146,6 +150,7 @@ impl From<AdminError> for Problem {
             | AdminError::Busy
             | AdminError::CallEnded
             | AdminError::NotConfigured { .. }
+            | AdminError::Journal { .. }
             | AdminError::Invalid { .. } => problem,
         }
     }

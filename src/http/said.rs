@@ -122,10 +122,10 @@ pub(super) struct TimelineQuery {
     /// Only entries after this number: `next` of an earlier page.
     #[serde(default)]
     #[param(required = false)]
-    after: u64,
+    pub(super) after: u64,
     /// At most so many, 1,000 at most.
     #[param(minimum = 1, maximum = 1_000)]
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
 }
 
 /// What has happened in a call: who had the baton when, and why.

@@ -41,7 +41,7 @@ fn process() -> Process {
     let config = WorkerConfig::new("ws://127.0.0.1:1", KEY, Secret::new(SECRET.to_owned()));
     let (worker, _) = worker::start(config).expect("the configuration is good");
     let (drain, close) = (CancellationToken::new(), CancellationToken::new());
-    let admin = Admin::new(desk.clone(), worker.watch(), drain.clone());
+    let admin = Admin::new(desk.clone(), worker.watch(), drain.clone(), None);
     let token = Secret::new(OPERATOR.to_owned());
     let guard = Guard::new(KEY, &Secret::new(SECRET.to_owned()), Some(&token));
     Process {
@@ -583,6 +583,11 @@ fn the_document_describes_every_request() {
         "/calls/{id}/timeline",
         "/drain",
         "/events",
+        "/past",
+        "/past/{id}",
+        "/past/{id}/packet",
+        "/past/{id}/timeline",
+        "/past/{id}/vcon",
         "/worker",
     ];
     assert_eq!(paths, expected);

@@ -153,6 +153,7 @@ pub(super) fn error_data(error: &AdminError) -> ErrorData {
         | AdminError::Conflict { .. }
         | AdminError::Refused { .. }
         | AdminError::NotConfigured { .. }
+        | AdminError::Journal { .. }
         | AdminError::Failed { .. } => {
             ErrorData::invalid_request(error.to_string(), Some(problem(error)))
         }

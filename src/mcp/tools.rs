@@ -358,6 +358,7 @@ pub(super) fn problem(error: &AdminError) -> Value {
         | AdminError::Busy
         | AdminError::CallEnded
         | AdminError::NotConfigured { .. }
+        | AdminError::Journal { .. }
         | AdminError::Invalid { .. } => {}
     }
     problem

@@ -12,10 +12,9 @@ use std::path::PathBuf;
 
 use context::{
     CallRecord, ConvertError, LivekitItem, NoLivekitItem, PACKET_SCHEMA, Packet, PacketError,
-    Sidecar, UnixMillis, VconError,
+    Sidecar, UnixMillis, VconError, vcon_uuid,
 };
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 pub use arguments::PacketCommand;
 
@@ -395,25 +394,8 @@ fn to_vcon(
         None => CallRecord::of(items).ok_or(Failure::NoTimes)?,
     };
     packet
-        .to_vcon(&record, &uuid(packet, now), now)
+        .to_vcon(&record, &vcon_uuid(packet, now), now)
         .map_err(Failure::Vcon)
-}
-
-/// A UUID of version 8: when it was made, and a hash of what it is for.
-fn uuid(packet: &Packet, now: UnixMillis) -> String {
-    let hash = Sha256::digest(packet.to_json());
-    let mut bytes = [0; 16];
-    bytes[..6].copy_from_slice(&now.0.to_be_bytes()[2..]);
-    bytes[6..].copy_from_slice(&hash[..10]);
-    bytes[6] = bytes[6] & 0x0f | 0x80;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = |range: std::ops::Range<usize>| -> String {
-        bytes[range]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    };
-    [hex(0..4), hex(4..6), hex(6..8), hex(8..10), hex(10..16)].join("-")
 }
 
 fn pretty(value: &Value) -> Vec<u8> {

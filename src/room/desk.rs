@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use call::{CallId, Fact, Outcome, RequestId, Snapshot, Splice, SteerRefusal, Target};
+use call::{CallId, Fact, Identity, Outcome, RequestId, Snapshot, Splice, SteerRefusal, Target};
 use context::{Conversation, Head, Item, PatchOutcome, StateVersion};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -63,7 +63,21 @@ pub struct Happening {
     /// When, in milliseconds since 1970.
     pub unix_ms: u64,
     /// What.
-    pub fact: Fact,
+    pub what: Happened,
+}
+
+/// What may happen in a call.
+#[derive(Clone, Debug)]
+pub enum Happened {
+    /// The core has changed.
+    Fact(Fact),
+    /// The caller or the holder has begun or ceased to speak; no journal has it.
+    Talking {
+        /// Who.
+        identity: Identity,
+        /// Whether it speaks now.
+        talking: bool,
+    },
 }
 
 /// How far a call has come, for whoever waits for more.
@@ -397,7 +411,7 @@ impl Post {
     }
 
     /// Adds to what has happened.
-    pub fn note(&self, fact: &Fact) {
+    pub fn note(&self, what: Happened) {
         let mut said = self.said.lock();
         if said.happened.len() == HAPPENINGS_MAX {
             said.happened.pop_front();
@@ -406,7 +420,7 @@ impl Post {
         said.happened.push_back(Happening {
             number,
             unix_ms: clock::unix_ms(),
-            fact: fact.clone(),
+            what,
         });
         drop(said);
         self.reached

@@ -10,6 +10,7 @@ use call::{
 use tracing::{debug, error, info, warn};
 use wire::{Body, Dtmf, HandoffOutcome, HandoffResult, Prepare, Revoke, RevokeMode};
 
+use super::desk::Happened;
 use super::program::Order;
 use super::stored::Stored;
 use super::task::{Done, Doubt, Task};
@@ -222,7 +223,7 @@ impl Task {
     /// Logs and counts a change of the call.
     fn note(&mut self, now: Instant, fact: &Fact) {
         record(fact);
-        self.post.note(fact);
+        self.post.note(Happened::Fact(fact.clone()));
         let metrics = &self.deps.metrics;
         if let Some(figures) = self.figures.note(now, fact) {
             figures.log();

@@ -8,6 +8,7 @@ use call::{CallerFacts, Event, Identity, LocalTime};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
+use super::desk::Happened;
 use super::task::Task;
 use crate::clock;
 use crate::rtc;
@@ -75,6 +76,10 @@ impl Task {
     }
 
     fn tell_talking(&mut self, identity: Identity, talking: bool) {
+        self.post.note(Happened::Talking {
+            identity: identity.clone(),
+            talking,
+        });
         self.tell(Event::Talking { identity, talking });
     }
 }

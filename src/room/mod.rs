@@ -19,6 +19,7 @@ mod figures;
 mod gates;
 mod journal;
 mod outbox;
+mod past;
 mod peers;
 mod program;
 mod server_api;
@@ -50,10 +51,11 @@ use crate::telemetry::{Hash, Metrics};
 
 pub use self::conversation::{ContextRules, RouteContext};
 pub use self::desk::{
-    Ask, AskError, Change, ChangeKind, Changes, Desk, Happening, Post, Published, Reached, Said,
-    Steered,
+    Ask, AskError, Change, ChangeKind, Changes, Desk, Happened, Happening, Post, Published,
+    Reached, Said, Steered,
 };
 pub use self::journal::Journals;
+pub use self::past::{Told, happened};
 pub use self::program::Faults;
 pub use self::server_api::{ServerApi, ServerApiError};
 pub use self::stored::{Opened, Rebuilt};

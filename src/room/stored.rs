@@ -268,7 +268,7 @@ impl Rebuilt {
 }
 
 /// What of the conversation a payload is, if it is of it.
-fn said_of(stored: &Stored) -> Option<Result<Said, ()>> {
+pub(super) fn said_of(stored: &Stored) -> Option<Result<Said, ()>> {
     let patch = |json: &str| Patch::parse(json.as_bytes(), &STORED_PATCH).map_err(|_| ());
     match stored {
         Stored::Item(item) => Some(item.read().map(Said::Record).ok_or(())),

@@ -10,8 +10,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::baton::Config;
-use crate::operator::token;
-use crate::stage::{PHONE, ROOM, Stage};
+use crate::operator::{steering, token};
+use crate::stage::{PHONE, Stage};
 use crate::{BILLING_HZ, TRIAGE_HZ};
 
 /// Names the Python that has the packages of `tests/mcp/requirements.txt`.
@@ -30,15 +30,7 @@ async fn agents_read_write_and_hand_over_by_the_protocols_own_client() {
     let call = triage.call().await;
     call.conversation().append(heard).await.unwrap();
 
-    let steers = token(
-        &stage,
-        VideoGrants {
-            room_list: true,
-            room_admin: true,
-            room: ROOM.to_owned(),
-            ..VideoGrants::default()
-        },
-    );
+    let steers = steering(&stage);
     let lists = token(
         &stage,
         VideoGrants {

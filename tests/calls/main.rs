@@ -23,6 +23,7 @@ mod journal_faults;
 mod killed;
 mod load;
 mod operator;
+mod page;
 mod program;
 mod reconnect;
 mod resume;

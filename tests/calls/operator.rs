@@ -15,6 +15,19 @@ pub(crate) fn token(stage: &Stage, grants: VideoGrants) -> String {
         .unwrap()
 }
 
+/// A token that lists calls, and steers the one in the test's room.
+pub(crate) fn steering(stage: &Stage) -> String {
+    token(
+        stage,
+        VideoGrants {
+            room_list: true,
+            room_admin: true,
+            room: ROOM.to_owned(),
+            ..VideoGrants::default()
+        },
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_moves_the_baton_by_the_rules_of_the_call_and_ends_it() {
     let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
@@ -85,6 +98,37 @@ async fn an_operator_moves_the_baton_by_the_rules_of_the_call_and_ends_it() {
         stage.baton.api("GET", &one, &admin, "").0 == 404
     })
     .await;
+
+    let past = format!("/past/{id}");
+    until("the call is among the past ones", || {
+        stage.baton.api("GET", &past, &admin, "").0 == 200
+    })
+    .await;
+    let (_, list) = stage.baton.api("GET", "/past", &lister, "");
+    assert_eq!(list["calls"][0]["id"], json!(id));
+    assert!(!list.to_string().contains(&PHONE[1..]), "{list}");
+    let timeline = format!("{past}/timeline");
+    assert_eq!(stage.baton.api("GET", &timeline, &lister, "").0, 403);
+    let (_, first) = stage
+        .baton
+        .api("GET", &format!("{timeline}?limit=5"), &admin, "");
+    let next = first["next"].as_u64().unwrap();
+    let (_, rest) = stage
+        .baton
+        .api("GET", &format!("{timeline}?after={next}"), &admin, "");
+    let holders: Vec<&str> = [&first, &rest]
+        .into_iter()
+        .flat_map(|page| page["entries"].as_array().unwrap())
+        .filter(|entry| entry["what"] == "granted")
+        .filter_map(|entry| entry["data"]["specialist"].as_str())
+        .collect();
+    assert_eq!(holders, ["triage", "billing"]);
+    let (_, packet) = stage
+        .baton
+        .api("GET", &format!("{past}/packet"), &admin, "");
+    assert_eq!(packet["call_id"], json!(id), "{packet}");
+    let (status, vcon) = stage.baton.api("GET", &format!("{past}/vcon"), &admin, "");
+    assert_eq!((status, &vcon["vcon"]), (200, &json!("0.4.0")), "{vcon}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,15 +136,7 @@ async fn a_caller_on_hold_hears_the_filler_and_nobody_until_the_holder_goes_on()
     let config = Config::new(&["triage", "billing"])
         .audio("fade_ms: 60, dead_air_ms: 400, filler: {sound: tone, tone_hz: 1200, tone_off_ms: 0, level_dbfs: -17}");
     let stage = Stage::set(&config).await;
-    let admin = token(
-        &stage,
-        VideoGrants {
-            room_admin: true,
-            room: ROOM.to_owned(),
-            room_list: true,
-            ..VideoGrants::default()
-        },
-    );
+    let admin = steering(&stage);
     let triage = stage.cast("triage", TRIAGE_HZ).await;
     let caller = stage.dial().await;
     caller.hears(TRIAGE_HZ).await;

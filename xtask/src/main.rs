@@ -11,6 +11,7 @@ mod engine_sources;
 mod engine_tests;
 mod outcome;
 mod packages;
+mod page;
 mod paths;
 mod probe;
 mod process;
@@ -50,6 +51,8 @@ cargo xtask COMMAND
   packages [--record] [GROUP ...]
                      check the converters and the vCon with the real packages of livekit, pipecat, crewai, vcon; each
                      group is installed when it is asked for; `--record` records their conversations anew
+  page               the live page in a real browser (Chromium), on a real call: every view and button; screenshots in
+                     target/page
   setup              check the tools, install livekit-server and the virtual environments
   help               show this
 
@@ -80,6 +83,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "sim" => sim::run(rest),
         "bench" => bench::run(rest),
         "packages" => packages::run(rest),
+        "page" => no_more(rest).and_then(|()| page::run()),
         "setup" => no_more(rest).and_then(|()| setup::run()),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
