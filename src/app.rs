@@ -44,6 +44,7 @@ use crate::{
     },
     graph,
     http::{self, ApiServer, Guard},
+    lookup::Lookup,
     mcp,
     packet::{self, Done, PacketCommand},
     reload,
@@ -96,13 +97,6 @@ pub fn check(path: &Path) -> Exit {
     match config::load(path) {
         Ok(loaded) => {
             tell(&loaded.report);
-            if let Err(error) = loaded.config.state.schema() {
-                tell(format_args!(
-                    "error: {:#}\n1 error\n",
-                    anyhow::Error::from(error)
-                ));
-                return Exit::Configuration;
-            }
             let call = &loaded.config.call;
             let (specialists, routes) = (call.specialists.len(), call.routes.len());
             // Whoever closed standard output does not want to know.
@@ -323,7 +317,7 @@ async fn serve(
     let mut listening = tokio::spawn(listener.serve(close.clone().cancelled_owned()));
     let grace = config.server.drain_grace;
     let resumer = journals.clone().map(|journals| Resumer {
-        deps: deps.borrow().clone(),
+        deps: deps.clone(),
         journals,
         worker: worker.clone(),
         resume: config.store.resume,
@@ -529,6 +523,7 @@ fn call_deps(
         api: _,
         call,
         notes,
+        lookup,
         contexts,
         state,
         audio,
@@ -581,8 +576,14 @@ fn call_deps(
             orchestrator_timeout_ms: None,
         },
         time_zone: time_zone.clone(),
+        lookup: lookup.as_ref().map(caller_lookup).transpose()?,
         faults: faults(),
     })
+}
+
+fn caller_lookup(lookup: &config::Lookup) -> anyhow::Result<Lookup> {
+    let timeout = Duration::from_millis(lookup.timeout_ms);
+    Ok(Lookup::new(&lookup.url, lookup.token()?, timeout)?)
 }
 
 /// The filler as it is played; a file is read here, so that one that cannot be used keeps Baton from starting.

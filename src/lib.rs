@@ -5,6 +5,7 @@ pub mod app;
 pub mod clock;
 pub mod graph;
 pub mod http;
+mod lookup;
 pub mod mcp;
 pub mod packet;
 mod reload;

@@ -76,7 +76,7 @@ enum Command {
         /// The same as --config
         #[arg(value_name = "FILE|DIR", conflicts_with = "config")]
         path: Option<PathBuf>,
-        /// Say which route decides over a handoff, and why: "from=triage to=billing
+        /// Say who takes a call, and why: "from=caller caller.number=+15550199 time=mon-08:30"; or which route decides over a handoff: "from=triage to=billing
         /// state.verified=false", or "from=billing to=previous previous=triage"; conditions see the `state.*` and `caller.*` that are
         /// given, `time=mon-08:30`, `reason` and `attempt`; exits with 5 if it would be refused
         #[arg(long, value_name = "HANDOFF")]

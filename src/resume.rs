@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use call::EndReason;
 use store::{CallJournal, CallKey, CallStatus, CallSummary, ClaimError, Health, StoreError};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -33,8 +34,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// What it takes to take calls up.
 #[derive(Debug)]
 pub struct Resumer {
-    /// What every call shares.
-    pub deps: Arc<CallDeps>,
+    /// What every call shares, under the newest configuration.
+    pub deps: watch::Receiver<Arc<CallDeps>>,
     /// Where they are journaled.
     pub journals: Journals,
     /// Who has the slots.
@@ -169,7 +170,8 @@ impl Resumer {
         calls: &mut JoinSet<()>,
         span: &tracing::Span,
     ) -> Taken {
-        let room_sid = match self.deps.server.find_room(&call.room).await {
+        let deps = self.deps.borrow().clone();
+        let room_sid = match deps.server.find_room(&call.room).await {
             Ok(room_sid) => room_sid,
             Err(error) => {
                 warn!(
@@ -207,7 +209,6 @@ impl Resumer {
             slot.finish(JobOutcome::Success);
             return Taken::Ended;
         };
-        let deps = self.deps.clone();
         let lease_ms = self.journals.lease_ms;
         let run = async move {
             match room::resume(deps, left_behind, journal, lease_ms, signals).await {

@@ -8,6 +8,7 @@ use crate::caller::Caller;
 use crate::command::{Command, Fact};
 use crate::config::Opening;
 use crate::digits::Digits;
+use crate::entry::{Entry, Ring};
 use crate::event::{Event, ParticipantKind};
 use crate::gates::Gates;
 use crate::ids::{CallId, DispatchId, Epoch, HandoffId, Identity, SpecialistName};
@@ -32,6 +33,8 @@ pub struct Call {
     pub(crate) epoch: Epoch,
     pub(crate) phase: Phase,
     pub(crate) caller: Caller,
+    pub(crate) entry: Entry,
+    pub(crate) ring: Ring,
     pub(crate) roster: Roster,
     pub(crate) gates: Gates,
     pub(crate) recovery: Recovery,
@@ -53,8 +56,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// Starts a call: the residents and the entry specialist are dispatched, and a caller is awaited. The program
-    /// track has been published before.
+    /// Starts a call: the residents are dispatched, and the entry specialist unless that depends on the caller, who is
+    /// awaited. The program track has been published before.
     pub fn new(plan: Arc<Plan>, id: CallId, now: Instant, out: &mut Vec<Command>) -> Self {
         let mut turn = Turn { now, out };
         let entry = plan.config().entry.clone();
@@ -62,6 +65,8 @@ impl Call {
             caller: Caller::Awaited {
                 until: turn.after(plan.timers().caller_join_timeout_ms),
             },
+            entry: Entry::new(&plan),
+            ring: Ring::new(plan.config().answer),
             plan,
             id,
             epoch: Epoch(0),
@@ -128,6 +133,8 @@ impl Call {
         [
             self.phase_timeout(),
             self.caller.poll_timeout(),
+            self.entry.poll_timeout(),
+            self.ring.poll_timeout(),
             self.roster.poll_timeout(),
             self.rules_timeout(),
         ]
@@ -214,6 +221,7 @@ impl Call {
             }
             Event::CallerListening { identity } => {
                 if self.caller.identity() == Some(&identity) {
+                    self.answer_phone(turn);
                     self.caller_listens(turn);
                 }
             }
@@ -275,7 +283,11 @@ impl Call {
             Event::DtmfPressed { identity, digit } => self.pressed(turn, &identity, digit),
             Event::Talking { identity, talking } => self.talks(turn, &identity, talking),
             Event::StateChanged { state, version } => self.known.state_changed(state, version),
-            Event::CallerKnown { facts } => self.known.caller = facts,
+            Event::CallerKnown { facts } => {
+                self.known.caller = facts;
+                self.entry_caller_known(turn);
+            }
+            Event::EntryStateSettled => self.entry_state_settled(turn),
             Event::Clock { time } => self.known.time = time,
             Event::Unresponsive { identity } => self.unresponsive(turn, &identity),
             Event::Quiet { identity } => self.quiet(turn, identity),
@@ -291,6 +303,8 @@ impl Call {
     fn fire(&mut self, turn: &mut Turn<'_>, timer: Timer) {
         match timer {
             Timer::CallerJoin => self.end(turn, EndReason::NoCaller),
+            Timer::Entry => self.choose_entry(turn),
+            Timer::Ring => self.answer_phone(turn),
             Timer::CallerListen => self.caller_listens(turn),
             Timer::CallerReturn => self.end(turn, EndReason::CallerGone),
             Timer::Tools => self.await_no_longer(turn, &[Awaited::Tools]),

@@ -132,7 +132,7 @@ impl Call {
                 let hears = match heard {
                     true => Hears::Yes,
                     false => Hears::NotYet {
-                        until: turn.after(self.plan.timers().caller_listen_timeout_ms),
+                        until: self.listens_by(turn),
                     },
                 };
                 self.caller = Caller::Present {
@@ -182,7 +182,7 @@ impl Call {
     }
 
     fn pin_caller(&mut self, turn: &mut Turn<'_>, identity: Identity, kind: ParticipantKind) {
-        let until = turn.after(self.plan.timers().caller_listen_timeout_ms);
+        let until = self.listens_by(turn);
         turn.record(Fact::CallerPinned {
             identity: identity.clone(),
             kind,
@@ -192,5 +192,6 @@ impl Call {
             kind,
             hears: Hears::NotYet { until },
         };
+        self.entry_caller_pinned(turn, kind);
     }
 }

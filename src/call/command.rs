@@ -106,6 +106,11 @@ pub enum Command {
         /// What counts as a splice point. The call bounds the wait itself.
         splice: Splice,
     },
+    /// Put what is known of the caller elsewhere into the state, then report
+    /// [`Event::EntryStateSettled`](crate::Event::EntryStateSettled). The call bounds the wait itself.
+    AskEntryState,
+    /// Answer the phone: open the program track to the caller. Said once, and only where it does not open at once.
+    Answer,
     /// Give the baton: from here this one alone may answer, write and hand off.
     Grant {
         /// Whom.
@@ -267,6 +272,17 @@ pub enum Fact {
         /// Of which kind.
         kind: ParticipantKind,
     },
+    /// It is decided who takes the call.
+    EntryChosen {
+        /// Who.
+        specialist: SpecialistName,
+        /// By which entry rule, from 0; `None` if none fits.
+        rule: Option<usize>,
+        /// How many rules were passed over because their conditions have no answer.
+        unanswered: u32,
+    },
+    /// The phone is answered.
+    Answered,
     /// The caller hears the program track, or is taken to.
     CallerListening,
     /// The caller is away and may come back.

@@ -17,6 +17,8 @@ pub const SPECIALISTS_MAX: usize = 1_024;
 pub const ROUTES_MAX: usize = 16_384;
 /// How many rules a call may know.
 pub const RULES_MAX: usize = 256;
+/// How many entry rules a call may know.
+pub const ENTRY_RULES_MAX: usize = 1_024;
 /// The longest crossfade, in milliseconds.
 pub const FADE_MS_MAX: u32 = 2_000;
 /// The longest any timer may be set to, in milliseconds: a day.
@@ -25,8 +27,15 @@ pub const TIMER_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 /// Everything that one call needs to know, as plain data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallConfig {
-    /// Who takes the call.
+    /// Who takes the call, unless an entry rule says otherwise.
     pub entry: SpecialistName,
+    /// Who takes which call: the first rule that fits decides. At most [`ENTRY_RULES_MAX`].
+    pub entry_rules: Vec<EntryRule>,
+    /// How long what is known of the caller elsewhere is waited for before the entry rules are looked at, in milliseconds;
+    /// `None` if nobody is asked.
+    pub entry_state_ms: Option<u64>,
+    /// When the phone is answered.
+    pub answer: Answer,
     /// Who can hold the baton. At most [`SPECIALISTS_MAX`].
     pub specialists: BTreeMap<SpecialistName, SpecialistConfig>,
     /// Who may follow whom: the first route that matches decides. At most [`ROUTES_MAX`].
@@ -53,6 +62,9 @@ impl CallConfig {
     ) -> Self {
         Self {
             entry,
+            entry_rules: Vec::new(),
+            entry_state_ms: None,
+            answer: Answer::AtOnce,
             specialists: specialists.into_iter().collect(),
             routes: vec![Route::default()],
             rules: Vec::new(),
@@ -69,11 +81,45 @@ impl CallConfig {
     }
 }
 
+/// Some calls, and who takes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryRule {
+    /// What must hold of the caller, the state and the clock. A rule whose condition has no answer is passed over.
+    pub when: Option<Condition>,
+    /// Of the calls of which it holds, how many in a hundred it takes; which ones, the call's id decides.
+    pub share_percent: u8,
+    /// Who takes them.
+    pub to: SpecialistName,
+}
+
+/// When the phone is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// As soon as there is a call.
+    AtOnce,
+    /// When somebody is ready to speak. A caller that has no phone is let in at once.
+    EntryReady {
+        /// The longest that it rings, in milliseconds; then it is answered all the same.
+        ring_max_ms: u64,
+    },
+}
+
+/// A newer deployment of a specialist, which takes a share of its calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canary {
+    /// The name that its workers registered under.
+    pub agent_name: AgentName,
+    /// Of a hundred calls, how many it takes; which ones, the call's id decides.
+    pub share_percent: u8,
+}
+
 /// One specialist: how it gets into the room and what becomes of it after a handoff.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecialistConfig {
     /// The name its worker registered under.
     pub agent_name: AgentName,
+    /// A newer deployment that takes a share of the calls.
+    pub canary: Option<Canary>,
     /// When it is dispatched.
     pub lifetime: Lifetime,
     /// What it does once it has given the baton away.
@@ -87,6 +133,7 @@ impl SpecialistConfig {
     pub fn new(agent_name: AgentName) -> Self {
         Self {
             agent_name,
+            canary: None,
             lifetime: Lifetime::OnDemand,
             after: After::Park { park_ms: 60_000 },
             description: None,

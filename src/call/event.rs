@@ -184,6 +184,9 @@ pub enum Event {
         /// All that is known.
         facts: Arc<CallerFacts>,
     },
+    /// What is known of the caller elsewhere was put into the state, or could not be had; see
+    /// [`Command::AskEntryState`](crate::Command::AskEntryState).
+    EntryStateSettled,
     /// What the clocks show, at the call's start and each minute since.
     Clock {
         /// The time in the configured zone.

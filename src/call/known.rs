@@ -59,7 +59,7 @@ impl Call {
     pub(crate) fn facts<'a>(
         &'a self,
         now: Instant,
-        from: &'a SpecialistName,
+        from: Option<&'a SpecialistName>,
         to: &'a SpecialistName,
         reason: &'a str,
     ) -> Facts<'a> {
@@ -69,7 +69,7 @@ impl Call {
             handoffs: self.counts.handoffs_started,
             caller: &known.caller,
             state: &known.state,
-            from: from.as_str(),
+            from: from.map_or("", SpecialistName::as_str),
             to: to.as_str(),
             reason,
             attempt: known

@@ -27,7 +27,9 @@
 //! | `Active` | one has the baton | a request | `Preparing` |
 //! | | | the holder's loss, `Timer::Grant` | the next fallback |
 //!
-//! The call's start is a handoff from nobody to the entry specialist, and so is the attempt of a fallback. In every
+//! The call's start is a handoff from nobody to the entry specialist, and so is the attempt of a fallback. Where an
+//! [`EntryRule`] may decide who that is, the call is `Idle` until the caller is known and what is known of it elsewhere has
+//! come, `Timer::Entry` at the latest; the choice is a fact, so another process answers the call alike. In every
 //! phase `Stop`, `RoomClosed`, `TakenOver` and the caller's loss end the call.
 //!
 //! # What a ready target waits for
@@ -112,6 +114,9 @@
 //!
 //! A caller that left for good ends the call at once; another may return within `caller_return_ms`.
 //!
+//! A phone may ring until somebody is ready ([`Answer::EntryReady`]), `Timer::Ring` at the latest: until then the program
+//! track is closed to it, and it is not waited for to hear.
+//!
 //! # Digits
 //!
 //! A key that somebody else than the pinned caller presses is counted and ignored. The holder gets each digit, with its
@@ -157,6 +162,7 @@ mod caller;
 mod command;
 mod config;
 mod digits;
+mod entry;
 mod event;
 mod gates;
 mod handoff;
@@ -185,9 +191,9 @@ mod triggers;
 pub use call::Call;
 pub use command::{Command, Fact};
 pub use config::{
-    After, CallConfig, FADE_MS_MAX, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX,
-    RULES_MAX, Route, RouteNumber, Rule, SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX,
-    Timers, Trigger,
+    After, Answer, CallConfig, Canary, ENTRY_RULES_MAX, EntryRule, FADE_MS_MAX, Fallback, Lifetime,
+    Limits, Names, Opening, ROUTES_MAX, RULES_MAX, Route, RouteNumber, Rule, SPECIALISTS_MAX,
+    SpecialistConfig, Splice, TIMER_MS_MAX, Timers, Trigger,
 };
 pub use event::{Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, Target};
 pub use ids::{

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::call::{Call, Turn, clip};
 use crate::command::{Command, Fact};
+use crate::entry::takes_share;
 use crate::event::Departure;
 use crate::ids::{DispatchId, Epoch, Identity, SpecialistName};
 use crate::outcome::{FailReason, LossReason, RejectReason, RemoveReason};
@@ -28,7 +29,11 @@ impl Call {
                 detail: "no such specialist".to_owned(),
             });
         };
-        let agent_name = config.agent_name.clone();
+        let canary = config.canary.as_ref();
+        let canary = canary
+            .filter(|canary| takes_share(&self.id, specialist.as_str(), canary.share_percent));
+        let agent_name = canary.map_or(&config.agent_name, |canary| &canary.agent_name);
+        let agent_name = agent_name.clone();
         self.newest_dispatch = self.newest_dispatch.next();
         let dispatch = self.newest_dispatch;
         let until = turn.after(self.plan.timers().join_timeout_ms);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::Call;
 use crate::caller::{Caller, Hears};
 use crate::command::Fact;
+use crate::entry::Entry;
 use crate::event::ParticipantKind;
 use crate::ids::{DispatchId, Epoch, HandoffId, Identity, SpecialistName};
 use crate::outcome::RefuseReason;
@@ -24,6 +25,8 @@ pub struct Memory {
     pub epoch: Epoch,
     /// The caller, once there is one.
     pub caller: Option<RememberedCaller>,
+    /// Who takes the call, once the entry rules have decided.
+    pub entry: Option<SpecialistName>,
     /// Every specialist that was dispatched and is not gone.
     pub specialists: BTreeMap<DispatchId, RememberedSpecialist>,
     /// Who has the baton.
@@ -97,6 +100,17 @@ impl Memory {
             Fact::CallerListening => {
                 if let Some(caller) = &mut self.caller {
                     caller.heard = true;
+                }
+            }
+            Fact::EntryChosen {
+                specialist,
+                rule: _,
+                unanswered,
+            } => {
+                self.counts.conditions_failed += u64::from(*unanswered);
+                self.entry = Some(specialist.clone());
+                if self.last.is_none() && self.handoff.is_none() {
+                    self.seek(specialist);
                 }
             }
             Fact::Resumed { epoch } => self.epoch = *epoch,
@@ -195,6 +209,7 @@ impl Memory {
             } => self.counts.misbehaved = *count,
             // Connections, and what the log alone is for.
             Fact::Phase { .. }
+            | Fact::Answered
             | Fact::CallerAway
             | Fact::CallerBack
             | Fact::SpecialistAway { .. }
@@ -271,6 +286,10 @@ impl Call {
         Memory {
             epoch: self.epoch,
             caller: remembered(&self.caller),
+            entry: match &self.entry {
+                Entry::Chosen(entry) => Some(entry.clone()),
+                Entry::Fixed | Entry::Caller | Entry::Facts { .. } | Entry::State { .. } => None,
+            },
             specialists: specialists.collect(),
             holder: self.phase.holder().map(|holder| holder.dispatch),
             handoff: match &self.phase {

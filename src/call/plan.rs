@@ -1,8 +1,8 @@
 //! A configuration that has been checked.
 
 use crate::config::{
-    After, CallConfig, FADE_MS_MAX, Fallback, Limits, Names, ROUTES_MAX, RULES_MAX, Route,
-    RouteNumber, SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
+    After, Answer, CallConfig, ENTRY_RULES_MAX, FADE_MS_MAX, Fallback, Limits, Names, ROUTES_MAX,
+    RULES_MAX, Route, RouteNumber, SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
 };
 use crate::event::Target;
 use crate::ids::SpecialistName;
@@ -78,6 +78,25 @@ pub enum ConfigError {
     /// Too many rules.
     #[error("{count} rules are more than {RULES_MAX}")]
     TooManyRules {
+        /// How many there are.
+        count: usize,
+    },
+    /// An entry rule names nobody.
+    #[error(
+        "entry rule {index} names specialist {name:?}, which is not defined{}",
+        near_text(near)
+    )]
+    UnknownInEntryRule {
+        /// The rule's place in the list, from 0.
+        index: usize,
+        /// The name that was given.
+        name: SpecialistName,
+        /// The closest name there is.
+        near: Option<SpecialistName>,
+    },
+    /// Too many entry rules.
+    #[error("{count} entry rules are more than {ENTRY_RULES_MAX}")]
+    TooManyEntryRules {
         /// How many there are.
         count: usize,
     },
@@ -175,6 +194,11 @@ impl Plan {
             .collect()
     }
 
+    /// Whether it depends on the caller who takes the call.
+    pub(crate) fn entry_depends(&self) -> bool {
+        !self.config.entry_rules.is_empty() || self.config.entry_state_ms.is_some()
+    }
+
     pub(crate) fn timers(&self) -> &Timers {
         &self.config.timers
     }
@@ -196,6 +220,10 @@ impl Plan {
         if count > RULES_MAX {
             return Err(ConfigError::TooManyRules { count });
         }
+        let count = self.config.entry_rules.len();
+        if count > ENTRY_RULES_MAX {
+            return Err(ConfigError::TooManyEntryRules { count });
+        }
         let instances_max = self.config.limits.instances_max;
         if instances_max < 2 {
             return Err(ConfigError::TooFewInstances { instances_max });
@@ -214,6 +242,11 @@ impl Plan {
             .and_then(|name| self.unknown(name))
         {
             return Err(ConfigError::UnknownEscalation { name, near });
+        }
+        for (index, rule) in self.config.entry_rules.iter().enumerate() {
+            if let Some((name, near)) = self.unknown(&rule.to) {
+                return Err(ConfigError::UnknownInEntryRule { index, name, near });
+            }
         }
         for (index, route) in self.config.routes.iter().enumerate() {
             for names in [&route.from, &route.to] {
@@ -254,6 +287,12 @@ impl Plan {
         };
         for (timer, ms) in self.config.timers.named() {
             in_range(timer, ms)?;
+        }
+        if let Some(wait_ms) = self.config.entry_state_ms {
+            in_range("the time for the entry's state", wait_ms)?;
+        }
+        if let Answer::EntryReady { ring_max_ms } = self.config.answer {
+            in_range("ring_max_ms", ring_max_ms)?;
         }
         for rule in &self.config.rules {
             if let Some(ms) = rule.on.ms() {

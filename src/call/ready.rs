@@ -198,6 +198,7 @@ impl Call {
             ReadyStep::Work => {
                 self.announce(turn, target, handoff.id);
                 if from_nobody && !self.caller.hears() {
+                    self.answer_phone(turn);
                     self.open(Awaited::Caller, None);
                 }
                 if let Some(holder) = sounding {

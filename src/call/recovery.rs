@@ -43,24 +43,17 @@ impl Recovery {
 }
 
 impl Call {
-    /// Dispatches the residents and begins the entry's handoff, which is one like any other, from nobody.
+    /// Dispatches the residents, and whoever takes the call if that is known.
     pub(crate) fn start(&mut self, turn: &mut Turn<'_>) {
         let plan = self.plan.clone();
-        let entry = plan.config().entry.clone();
-        let route = Self::unrouted(Opening::Greet);
-        self.begin(
-            turn,
-            None,
-            Cause::Entry,
-            entry.clone(),
-            "entry".to_owned(),
-            route,
-            Asked::default(),
-        );
+        let entry = self.entry.is_known().then(|| self.entry().clone());
+        if entry.is_some() {
+            self.enter_call(turn);
+        }
         for (name, specialist) in &plan.config().specialists {
             // Those beyond the limit are dispatched when they are needed, as if they were on demand.
             if specialist.lifetime == Lifetime::Resident
-                && *name != entry
+                && Some(name) != entry.as_ref()
                 && self.dispatch(turn, name).is_err()
             {
                 break;
@@ -138,7 +131,7 @@ impl Call {
                 Fallback::AnotherInstance => Some(&self.recovery.lost),
                 // Until a recovery is done, `last` is the lost one.
                 Fallback::Previous => self.previous.as_ref(),
-                Fallback::Entry => Some(&config.entry),
+                Fallback::Entry => Some(self.entry()),
                 Fallback::Specialist(name) => Some(name),
             });
         ruled

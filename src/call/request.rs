@@ -216,7 +216,7 @@ impl Call {
                 return Way::Open(number, route);
             };
             let source = || condition.source().to_owned();
-            match condition.evaluate(&self.facts(now, from, to, reason)) {
+            match condition.evaluate(&self.facts(now, Some(from), to, reason)) {
                 Ok(true) => return Way::Open(number, route),
                 Ok(false) => {
                     closed.get_or_insert_with(source);

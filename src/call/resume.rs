@@ -8,6 +8,7 @@ use crate::caller::Caller;
 use crate::command::{Command, Fact};
 use crate::config::{After, Lifetime};
 use crate::digits::Digits;
+use crate::entry::{Entry, Ring};
 use crate::gates::Gates;
 use crate::ids::{CallId, DispatchId, Epoch};
 use crate::known::Known;
@@ -36,6 +37,7 @@ impl Call {
         let Memory {
             epoch,
             caller,
+            entry,
             specialists,
             holder,
             handoff,
@@ -48,6 +50,10 @@ impl Call {
             newest_dispatch,
             newest_handoff,
         } = memory;
+        let entry = match entry {
+            Some(entry) => Entry::Chosen(entry),
+            None => Entry::resumed(&plan, caller.is_some(), &turn),
+        };
         let mut recovery = Recovery::new(lost.unwrap_or_else(|| plan.config().entry.clone()));
         recovery.tried = tried;
         recovery.round = round;
@@ -68,6 +74,8 @@ impl Call {
                     until: turn.after(timers.caller_return_ms),
                 },
             },
+            entry,
+            ring: Ring::Answered,
             plan,
             id,
             epoch: Epoch(epoch.0.saturating_add(EPOCH_LEAP)),
@@ -221,6 +229,8 @@ impl Call {
                 }
             },
             (Some(holder), None) => self.enter(turn, Phase::Active { holder }),
+            // It has not begun: the caller's return decides, or a timer.
+            (None, None) if !self.entry.is_known() && self.last.is_none() => {}
             (None, None) => self.recover(turn),
         }
     }

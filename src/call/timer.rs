@@ -7,6 +7,10 @@ use crate::ids::DispatchId;
 pub enum Timer {
     /// No caller came: the call ends.
     CallerJoin,
+    /// What is known of the caller was not told: the entry rules go by what is known.
+    Entry,
+    /// It has rung for long enough: the phone is answered.
+    Ring,
     /// The caller does not hear the program track: the entry specialist is granted anyway.
     CallerListen,
     /// The caller did not come back: the call ends.

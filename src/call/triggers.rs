@@ -262,7 +262,7 @@ impl Call {
             return true;
         };
         condition
-            .evaluate(&self.facts(now, from, to, &rule.reason))
+            .evaluate(&self.facts(now, Some(from), to, &rule.reason))
             .unwrap_or(false)
     }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use call::{
-    After, AgentName, CallConfig, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX, Route,
-    SPECIALISTS_MAX, SpecialistConfig, SpecialistName, Splice, TIMER_MS_MAX, Target, Timers,
+    After, AgentName, CallConfig, Canary, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX,
+    Route, SPECIALISTS_MAX, SpecialistConfig, SpecialistName, Splice, TIMER_MS_MAX, Target, Timers,
 };
 
 use ::context::Scopes;
@@ -12,9 +12,11 @@ use ::context::Scopes;
 use super::{
     audio::FADE_MS,
     context::{self, RouteContext},
+    odd,
     option::Refusal,
     problem::Problem,
     reader::Section,
+    rule::Conditions,
 };
 
 /// What Baton keeps of a specialist beside [`SpecialistConfig`].
@@ -45,6 +47,7 @@ const FALLBACK_WORDS: &[&str] = &["another_instance", "previous", "entry"];
 pub(super) fn read(
     section: &mut Section<'_, '_>,
     fade_ms: u32,
+    conditions: &Conditions,
 ) -> (
     CallConfig,
     Vec<RouteContext>,
@@ -73,7 +76,10 @@ pub(super) fn read(
         notes.insert(SpecialistName::from(name.as_str()), note.clone());
     }
     let default = CallConfig::new(entry.clone(), []);
-    let (routes, contexts) = read_routes(section, &known, fade_ms).unwrap_or_else(|| {
+    let entry_rules = super::entry::read_rules(section, &known, conditions);
+    let answer = section.part("answer", super::entry::read_answer);
+    let read_routes = read_routes(section, &known, fade_ms, conditions);
+    let (routes, contexts) = read_routes.unwrap_or_else(|| {
         let route = Route {
             fade_ms,
             ..Route::default()
@@ -82,9 +88,12 @@ pub(super) fn read(
     });
     let config = CallConfig {
         entry,
+        entry_rules,
+        entry_state_ms: default.entry_state_ms,
+        answer,
         specialists,
         routes,
-        rules: super::rule::read(section, &known),
+        rules: super::rule::read(section, &known, conditions),
         hand_back: section.boolean("hand_back", default.hand_back),
         fallbacks: read_fallbacks(section, &known, default.fallbacks),
         escalation: section
@@ -96,6 +105,7 @@ pub(super) fn read(
     if entry_known {
         warn_of_unreachable(section, &config, &names);
     }
+    warn_of_circle(section, &config);
     (config, contexts, notes)
 }
 
@@ -147,6 +157,7 @@ fn read_specialist(
     ];
     let specialist = SpecialistConfig {
         agent_name: default.agent_name,
+        canary: read_canary(section),
         lifetime: section.choice("lifetime", &lifetimes, "on_demand"),
         after: section.choice("after_handoff", &after, "park"),
         description: read_description(section),
@@ -156,6 +167,22 @@ fn read_specialist(
         metadata: section.text("metadata", "text, such as JSON in quotes"),
     };
     (specialist, notes)
+}
+
+/// A newer deployment of the specialist, with its share of the calls.
+fn read_canary(section: &mut Section<'_, '_>) -> Option<Canary> {
+    let agent_name = section.text("canary_agent_name", "a name");
+    let share_percent = section.integer("canary_percent", 0..=100, 0);
+    if share_percent > 0 {
+        section.require(
+            "canary_agent_name",
+            "name the workers that take this share of the calls",
+        );
+    }
+    Some(Canary {
+        agent_name: AgentName::from(agent_name?.as_str()),
+        share_percent,
+    })
 }
 
 /// A line of text, short enough for a specialist's model to read them all.
@@ -176,6 +203,7 @@ fn read_routes(
     section: &mut Section<'_, '_>,
     known: &[&str],
     fade_ms: u32,
+    conditions: &Conditions,
 ) -> Option<(Vec<Route>, Vec<RouteContext>)> {
     let mut taken = Taken::new(known.len());
     let read = section.list("routes", ROUTES_MAX, |section| {
@@ -185,17 +213,20 @@ fn read_routes(
         let problems = section.problems();
         let from = section.specialists("from", known);
         let to = section.specialists("to", known);
-        let when = super::rule::read_when(section);
+        let when = super::rule::read_when(section, conditions);
         // A route with a condition may be passed over, so what follows it is not in vain.
         if section.problems() == problems && when.is_none() {
             warn_if_pointless(section, from.as_deref(), to.as_deref(), known, &mut taken);
         }
+        let splice = read_splice(section);
+        let route_fade_ms = section.integer("fade_ms", FADE_MS, fade_ms);
+        warn_of_long_fade(section, splice, route_fade_ms);
         let route = Route {
             from: names(from),
             to: names(to),
             when,
-            splice: read_splice(section),
-            fade_ms: section.integer("fade_ms", FADE_MS, fade_ms),
+            splice,
+            fade_ms: route_fade_ms,
             opening: section
                 .parsed(
                     "opening",
@@ -214,6 +245,20 @@ fn read_routes(
         (route, context::read_route(section))
     });
     read.map(|routes| routes.into_iter().unzip())
+}
+
+fn warn_of_long_fade(section: &mut Section<'_, '_>, splice: Splice, fade_ms: u32) {
+    if let Splice::EndOfUtterance { max_wait_ms } = splice
+        && u64::from(fade_ms) > max_wait_ms
+    {
+        section.report(|at, path| {
+            let message = format!(
+                "the fade of {fade_ms} ms is longer than the wait for the end of an utterance, {max_wait_ms} ms"
+            );
+            Problem::warning(at, path, message)
+                .help("both are then heard for longer than the change was put off")
+        });
+    }
 }
 
 fn read_splice(section: &mut Section<'_, '_>) -> Splice {
@@ -319,6 +364,27 @@ fn read_limits(section: &mut Section<'_, '_>) -> Limits {
     }
 }
 
+/// Warns of rules that take the caller round and round.
+fn warn_of_circle(section: &mut Section<'_, '_>, config: &CallConfig) {
+    let circle = odd::circle_of_rules(config);
+    let Limits {
+        handoffs_max,
+        cool_down_ms,
+        ..
+    } = config.limits;
+    if circle.is_empty() || cool_down_ms > 0 {
+        return;
+    }
+    let names: Vec<&str> = circle.iter().map(SpecialistName::as_str).collect();
+    let message = format!(
+        "they lead in a circle, from {}; only `limits.handoffs_max` ({handoffs_max}) ends it",
+        names.join(" to ")
+    );
+    let help =
+        "`limits.cool_down_ms` says how long each must have had the baton before it goes back";
+    section.warn("rules", &message, help);
+}
+
 /// Warns of specialists to which no route leads from the entry, and no fallback or rule by name.
 fn warn_of_unreachable(section: &mut Section<'_, '_>, config: &CallConfig, names: &[String]) {
     let named = config
@@ -334,9 +400,11 @@ fn warn_of_unreachable(section: &mut Section<'_, '_>, config: &CallConfig, names
         Target::Previous => None,
     });
     let mut unreached: BTreeSet<&SpecialistName> = config.specialists.keys().collect();
+    let entries = config.entry_rules.iter().map(|rule| &rule.to);
     let mut frontier: Vec<&SpecialistName> = named
         .chain(ruled)
         .chain(escalation)
+        .chain(entries)
         .chain([&config.entry])
         .collect();
     while let Some(from) = frontier.pop() {

@@ -1,14 +1,15 @@
 //! What of the conversation travels on a route, and who may see and write what of the shared state.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use context::{
     Access, CARD_NUMBER, FieldPath, FilterPlan, InFlightPolicy, Mask, MaskAction, Masked,
     PatchLimits, SPOKEN_NUMBER, Scopes, StateSchema, ToolPolicies, Window,
 };
 use regex::Regex;
+use serde_json::Value as Json;
 
-use super::{option::Refusal, reader::Section};
+use super::{option::Refusal, reader::Section, rule::Conditions};
 
 pub(super) const WINDOW_FORM: &str =
     "one of: all, none, messages_only, since_last_handoff, last:<number of items>";
@@ -144,6 +145,20 @@ impl StateRules {
     /// # Errors
     /// If the file cannot be read, or is no schema.
     pub fn schema(&self) -> Result<Option<StateSchema>, StateSchemaError> {
+        let json = self.schema_json()?;
+        json.map(|(path, json)| schema_of(path, &json)).transpose()
+    }
+
+    /// A state as the schema describes it, to try conditions on.
+    fn sample(&self) -> Result<Option<Json>, StateSchemaError> {
+        let Some((path, json)) = self.schema_json()? else {
+            return Ok(None);
+        };
+        schema_of(path, &json)?;
+        Ok(Some(call::sample(&json)))
+    }
+
+    fn schema_json(&self) -> Result<Option<(&PathBuf, Json)>, StateSchemaError> {
         let Some(path) = &self.schema_file else {
             return Ok(None);
         };
@@ -155,12 +170,15 @@ impl StateRules {
             path: path.clone(),
             source,
         })?;
-        let schema = StateSchema::new(&json).map_err(|source| StateSchemaError::Schema {
-            path: path.clone(),
-            source,
-        })?;
-        Ok(Some(schema))
+        Ok(Some((path, json)))
     }
+}
+
+fn schema_of(path: &Path, json: &Json) -> Result<StateSchema, StateSchemaError> {
+    StateSchema::new(json).map_err(|source| StateSchemaError::Schema {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The options of a route.
@@ -232,9 +250,10 @@ pub(super) fn read_scopes(section: &mut Section<'_, '_>) -> Scopes {
 }
 
 /// The part `state`.
-pub(super) fn read_state(section: &mut Section<'_, '_>) -> StateRules {
+pub(super) fn read_state(section: &mut Section<'_, '_>) -> (StateRules, Conditions) {
     let default = PatchLimits::default();
-    StateRules {
+    let reads_files = section.reads_files();
+    let mut rules = StateRules {
         limits: PatchLimits {
             document_bytes_max: section.integer(
                 "bytes_max",
@@ -248,8 +267,25 @@ pub(super) fn read_state(section: &mut Section<'_, '_>) -> StateRules {
             ),
             depth_max: section.integer("depth_max", 1..=64, default.depth_max),
         },
-        schema_file: section.text("schema_file", "a path").map(PathBuf::from),
-    }
+        schema_file: None,
+    };
+    let schema = section.parsed("schema_file", "a path", None, |text| {
+        let rules = StateRules {
+            schema_file: Some(PathBuf::from(text)),
+            ..StateRules::default()
+        };
+        let sample = match reads_files {
+            true => rules.sample().map_err(|error| {
+                let why = std::error::Error::source(&error).map(ToString::to_string);
+                Refusal::new(error.to_string()).help(why.unwrap_or_default())
+            })?,
+            false => None,
+        };
+        Ok((rules.schema_file, sample))
+    });
+    let (schema_file, sample) = schema.unwrap_or_default();
+    rules.schema_file = schema_file;
+    (rules, Conditions::new(sample))
 }
 
 fn parse_window(text: &str) -> Result<Window, Refusal> {

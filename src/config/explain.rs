@@ -1,4 +1,4 @@
-//! Which route decides over a handoff, and why.
+//! Which route decides over a handoff, or which entry rule over a call, and why.
 //!
 //! The answer is the core's: [`call::Plan`] is asked in the order in which a call asks it. What only a running call knows, such
 //! as how many handoffs it has had, is left out.
@@ -16,14 +16,17 @@ use super::{Loaded, option::listed, problem::near_match, words};
 const ROUTES_SHOWN_MAX: usize = 10;
 const KEYS: [&str; 6] = ["from", "to", "previous", "time", "reason", "attempt"];
 /// Keys that are followed by a name of the asker's choice, as `state.verified`.
-const OPEN_KEYS: [&str; 2] = ["state.", "caller."];
+const OPEN_KEYS: [&str; 3] = ["state.", "caller.", "call."];
+/// As `from`, it asks who takes the call.
+const CALLER: &str = "caller";
 
-/// A handoff to be explained: `from=triage to=billing state.verified=false`, or `from=billing to=previous previous=triage`.
+/// A handoff to be explained: `from=triage to=billing state.verified=false`, or `from=billing to=previous previous=triage`; or
+/// a call: `from=caller caller.number=+15550199 time=mon-08:30`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Who holds the baton.
     from: String,
-    /// Who is to have it.
+    /// Who is to have it; nobody is named where the question is who takes the call.
     to: String,
     /// It was asked for as `previous`.
     back: bool,
@@ -68,6 +71,9 @@ pub enum QuestionError {
     /// Who held the baton before matters only for `to=previous`.
     #[error("`previous` goes with `to=previous` only")]
     PreviousUnused,
+    /// Who takes a call is the answer, and not a part of the question.
+    #[error("`to` does not go with `from=caller`, which asks who takes the call")]
+    TargetUnused,
     /// A value is not of the form that its key has.
     #[error("`{key}` is {form}, found `{value}`")]
     NotOfTheForm {
@@ -118,6 +124,17 @@ impl FromStr for Question {
                 know(&mut caller, name, value);
                 continue;
             }
+            match key.strip_prefix(OPEN_KEYS[2]) {
+                Some("room") => {
+                    value.clone_into(&mut caller.room);
+                    continue;
+                }
+                Some("metadata") => {
+                    value.clone_into(&mut caller.metadata);
+                    continue;
+                }
+                Some(_) | None => {}
+            }
             let place = KEYS.iter().position(|known| *known == key).ok_or_else(|| {
                 QuestionError::UnknownKey {
                     key: key.to_owned(),
@@ -134,7 +151,12 @@ impl FromStr for Question {
                 .map(str::to_owned)
                 .ok_or(QuestionError::Missing { key: KEYS[place] })
         };
-        let (from, to) = (named(0)?, named(1)?);
+        let from = named(0)?;
+        let to = match (from.as_str(), given[1]) {
+            (CALLER, None) => String::new(),
+            (CALLER, Some(_)) => return Err(QuestionError::TargetUnused),
+            _ => named(1)?,
+        };
         let back = to == "previous";
         if given[2].is_some() && !back {
             return Err(QuestionError::PreviousUnused);
@@ -258,6 +280,9 @@ impl fmt::Display for Explanation {
 /// A name that no specialist has.
 pub fn explain(loaded: &Loaded, question: &Question) -> Result<Explanation, UnknownSpecialist> {
     let call = &loaded.config.call;
+    if question.from == CALLER {
+        return Ok(explain_entry(loaded, question));
+    }
     let (from, to) = (defined(call, &question.from)?, defined(call, &question.to)?);
     let facts = Facts {
         duration_secs: 0,
@@ -283,6 +308,69 @@ pub fn explain(loaded: &Loaded, question: &Question) -> Result<Explanation, Unkn
         }
     };
     Ok(Explanation { allowed, lines })
+}
+
+/// Says who takes a call, and which entry rule decides.
+fn explain_entry(loaded: &Loaded, question: &Question) -> Explanation {
+    let call = &loaded.config.call;
+    let mut before = Vec::new();
+    let mut takers = Vec::new();
+    let mut rest = true;
+    for (index, rule) in call.entry_rules.iter().enumerate() {
+        let place = loaded.entry_rules_at.get(index);
+        let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+        let facts = Facts {
+            duration_secs: 0,
+            handoffs: 0,
+            caller: &question.caller,
+            state: &question.state,
+            from: "",
+            to: rule.to.as_str(),
+            reason: "entry",
+            attempt: 1,
+            time: question.time,
+        };
+        let answer = rule.when.as_ref().map(|when| (when, when.evaluate(&facts)));
+        match answer {
+            Some((when, Ok(false))) => before.push(format!(
+                "{place}entry_rules[{index}] does not fit: `{}` does not hold",
+                when.source()
+            )),
+            Some((when, Err(error))) => before.push(format!(
+                "{place}entry_rules[{index}] is passed over: `{}` has no answer: {error}",
+                when.source()
+            )),
+            Some((_, Ok(true))) | None => {
+                let share = match rule.share_percent {
+                    100 => String::new(),
+                    share => format!(", {share} of a hundred such calls"),
+                };
+                let (to, number) = (&rule.to, format!("{place}entry_rules[{index}]"));
+                takers.push(format!("{to} takes the call{share}: {number} fits"));
+                if rule.share_percent == 100 {
+                    rest = false;
+                    break;
+                }
+            }
+        }
+    }
+    if rest {
+        let others = if takers.is_empty() {
+            ""
+        } else {
+            ", the others"
+        };
+        let why = match call.entry_rules.is_empty() {
+            true => "`entry` takes every call",
+            false => "no other rule fits, so `entry` does",
+        };
+        takers.push(format!("{} takes the call{others}: {why}", call.entry));
+    }
+    takers.extend(before.into_iter().take(ROUTES_SHOWN_MAX));
+    Explanation {
+        allowed: true,
+        lines: takers,
+    }
 }
 
 fn defined<'a>(call: &'a CallConfig, name: &str) -> Result<&'a SpecialistName, UnknownSpecialist> {

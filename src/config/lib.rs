@@ -12,8 +12,10 @@ mod api;
 mod audio;
 mod call_plan;
 mod context;
+mod entry;
 mod explain;
 mod files;
+mod odd;
 mod option;
 mod problem;
 mod reader;
@@ -38,6 +40,7 @@ pub use self::{
     audio::{Audio, Filler, FillerSound},
     call_plan::SpecialistNotes,
     context::{MaskRule, RouteContext, StateRules, StateSchemaError},
+    entry::{Lookup, LookupTokenError},
     explain::{Explanation, Question, QuestionError, UnknownSpecialist, explain},
     files::FILE_BYTES_MAX,
     option::{Kind, OptionSpec},
@@ -66,6 +69,8 @@ pub struct Config {
     pub call: CallConfig,
     /// What else is known of each specialist in [`Config::call`].
     pub notes: BTreeMap<SpecialistName, SpecialistNotes>,
+    /// Who is asked about a caller before it is decided who takes its call.
+    pub lookup: Option<Lookup>,
     /// What of the conversation travels on each route of [`Config::call`], in their order.
     pub contexts: Vec<RouteContext>,
     /// The shared state of each call.
@@ -89,6 +94,8 @@ pub struct Loaded {
     pub report: Report,
     /// Where each of the routes is; empty if the file has none.
     pub routes_at: Vec<Place>,
+    /// Where each of the entry rules is.
+    pub entry_rules_at: Vec<Place>,
 }
 
 /// Reads a file, or the `*.yaml` files of a folder (not of its subfolders) as if they were one.
@@ -98,17 +105,17 @@ pub struct Loaded {
 pub fn load(path: &Path) -> Result<Loaded, Report> {
     let mut problems = Vec::new();
     let (files, entries) = files::read(path, &mut problems);
-    evaluate(&files, &entries, problems)
+    evaluate(&files, &entries, problems, true)
 }
 
-/// Reads one text, called `name` in messages.
+/// Reads one text, called `name` in messages. Files that it names are not looked at.
 ///
 /// # Errors
 /// Everything that is wrong, with warnings between.
 pub fn parse(name: &str, text: &str) -> Result<Loaded, Report> {
     let mut problems = Vec::new();
     let entries = yaml::parse(text, 0, &mut problems);
-    evaluate(&[name.to_owned()], &entries, problems)
+    evaluate(&[name.to_owned()], &entries, problems, false)
 }
 
 /// Every option there is, in the order in which they are read.
@@ -125,16 +132,25 @@ fn listed() -> Reader {
     reader
 }
 
-fn evaluate(files: &[String], entries: &[Entry], problems: Vec<Problem>) -> Result<Loaded, Report> {
+fn evaluate(
+    files: &[String],
+    entries: &[Entry],
+    problems: Vec<Problem>,
+    files_read: bool,
+) -> Result<Loaded, Report> {
     let incomplete = !problems.is_empty();
     let mut reader = Reader {
         problems,
         incomplete,
+        files_read,
         ..Reader::default()
     };
     let config = reader.root(entries, read);
-    let routes = reader.items.iter().filter(|(list, _)| *list == "routes");
-    let routes_at = routes.map(|(_, mark)| mark.place(files)).collect();
+    let places = |wanted| {
+        let items = reader.items.iter().filter(|(list, _)| *list == wanted);
+        items.map(|(_, mark)| mark.place(files)).collect()
+    };
+    let (routes_at, entry_rules_at) = (places("routes"), places("entry_rules"));
     let report = Report::new(reader.problems, files);
     if report.errors() > 0 {
         Err(report)
@@ -143,6 +159,7 @@ fn evaluate(files: &[String], entries: &[Entry], problems: Vec<Problem>) -> Resu
             config,
             report,
             routes_at,
+            entry_rules_at,
         })
     }
 }
@@ -166,13 +183,16 @@ fn read(section: &mut Section<'_, '_>) -> Config {
             },
         )
         .unwrap_or(TimeZone::UTC);
-    let state = section.part("state", context::read_state);
-    let (call, contexts, notes) = call_plan::read(section, audio.fade_ms);
+    let (state, conditions) = section.part("state", context::read_state);
+    let lookup = section.part("caller_lookup", entry::read_lookup);
+    let (mut call, contexts, notes) = call_plan::read(section, audio.fade_ms, &conditions);
+    call.entry_state_ms = lookup.as_ref().map(|lookup| lookup.timeout_ms);
     Config {
         server,
         api,
         call,
         notes,
+        lookup,
         contexts,
         state,
         audio,

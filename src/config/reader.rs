@@ -26,6 +26,8 @@ pub(super) struct Reader {
     pub(super) items: Vec<(&'static str, Mark)>,
     /// Also walks one nameless item of every mapping of names and every list, so that its options are listed.
     pub(super) listing: bool,
+    /// Whether files that the configuration names are looked at.
+    pub(super) files_read: bool,
     /// Part of the configuration could not be parsed, so that nothing is said to be missing.
     pub(super) incomplete: bool,
 }
@@ -83,6 +85,11 @@ pub(super) struct Section<'r, 'n> {
 }
 
 impl<'n> Section<'_, 'n> {
+    /// Whether files that the configuration names are looked at.
+    pub(super) fn reads_files(&self) -> bool {
+        self.reader.files_read
+    }
+
     /// How many problems there are so far, to see whether more came up.
     pub(super) fn problems(&self) -> usize {
         self.reader.problems.len()
@@ -102,6 +109,14 @@ impl<'n> Section<'_, 'n> {
         self.reader
             .problems
             .push(Problem::warning(at, path, message));
+    }
+
+    /// Warns of the option `key`.
+    pub(super) fn warn(&mut self, key: &str, message: &str, help: &str) {
+        let at = self.find(key).map(|node| node.at);
+        let path = self.path_of(key);
+        let problem = Problem::warning(at, path, message).help(help);
+        self.reader.problems.push(problem);
     }
 
     /// Reports something about the section as a whole.

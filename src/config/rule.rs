@@ -1,9 +1,12 @@
 //! Conditions, and the rules that hand off without being asked.
 
+use std::{cell::RefCell, collections::BTreeMap};
+
 use call::{
     Condition, ConditionError, Digit, Names, RULES_MAX, Rule, SpecialistName, TIMER_MS_MAX, Target,
     Trigger,
 };
+use serde_json::Value as Json;
 
 use super::{
     option::{Kind, Refusal, listed},
@@ -24,14 +27,18 @@ const TRIGGERS: [&str; 7] = [
 ];
 
 /// Reads the list of rules.
-pub(super) fn read(section: &mut Section<'_, '_>, known: &[&str]) -> Vec<Rule> {
+pub(super) fn read(
+    section: &mut Section<'_, '_>,
+    known: &[&str],
+    conditions: &Conditions,
+) -> Vec<Rule> {
     let rules = section.list("rules", RULES_MAX, |section| {
         section.require(
             "on",
             format!("say what sets it off: {}", TRIGGERS.join(", ")),
         );
         section.require("to", "name a specialist, or write `previous`");
-        let when = read_when(section);
+        let when = read_when(section, conditions);
         let on = read_trigger(section, when.is_some());
         let from = section.specialists("from", known);
         let to = section.target("to", known);
@@ -53,10 +60,39 @@ pub(super) fn read(section: &mut Section<'_, '_>, known: &[&str]) -> Vec<Rule> {
     rules.into_iter().flatten().flatten().collect()
 }
 
+/// What conditions are tried on, and those that have been: a file may say the same of many routes.
+pub(super) struct Conditions {
+    state: Option<Json>,
+    compiled: RefCell<BTreeMap<String, Condition>>,
+}
+
+impl Conditions {
+    /// Conditions over a state that looks like this, if it is known what it looks like.
+    pub(super) fn new(state: Option<Json>) -> Self {
+        Self {
+            state,
+            compiled: RefCell::default(),
+        }
+    }
+
+    fn compile(&self, text: &str) -> Result<Condition, Refusal> {
+        if let Some(condition) = self.compiled.borrow().get(text) {
+            return Ok(condition.clone());
+        }
+        let condition = Condition::compile(text, self.state.as_ref()).map_err(refusal)?;
+        let mut compiled = self.compiled.borrow_mut();
+        compiled.insert(text.to_owned(), condition.clone());
+        Ok(condition)
+    }
+}
+
 /// Reads the condition of a route or a rule.
-pub(super) fn read_when(section: &mut Section<'_, '_>) -> Option<Condition> {
+pub(super) fn read_when(
+    section: &mut Section<'_, '_>,
+    conditions: &Conditions,
+) -> Option<Condition> {
     section.parsed("when", "a condition in CEL", None, |text| {
-        Condition::compile(text, None).map_err(refusal)
+        conditions.compile(text)
     })
 }
 

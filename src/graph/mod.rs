@@ -290,6 +290,7 @@ fn pairs<'a>(
 fn node(name: &SpecialistName, specialist: &SpecialistConfig) -> Node {
     let SpecialistConfig {
         agent_name: _,
+        canary: _,
         lifetime,
         after,
         description: _,

@@ -83,6 +83,11 @@ impl Task {
                 handoff,
                 splice,
             } => self.watch_splice(&identity, handoff, splice),
+            Command::AskEntryState => self.look_up(),
+            Command::Answer => {
+                self.answered = true;
+                self.open_program().await;
+            }
             Command::Grant {
                 identity,
                 epoch,
@@ -436,6 +441,12 @@ fn record(fact: &Fact) {
         Fact::CallerPinned { identity, kind } => {
             info!(caller = %Hash::of(identity.as_str()), kind = ?kind, "caller pinned");
         }
+        Fact::EntryChosen {
+            specialist,
+            rule,
+            unanswered,
+        } => info!(%specialist, rule, unanswered, "entry chosen"),
+        Fact::Answered => info!("phone answered"),
         Fact::CallerListening => info!("caller hears"),
         Fact::CallerAway => info!("caller away"),
         Fact::CallerBack => info!("caller back"),

@@ -1,17 +1,21 @@
 //! What conditions may ask for, told to the core: the caller, the shared state, the clock, and who speaks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::sync::Arc;
 
 use audio::SourceId;
 use call::{CallerFacts, Event, Identity, LocalTime};
+use context::PatchOutcome;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
+use tracing::{debug, info, warn};
 
 use super::desk::Happened;
-use super::task::Task;
+use super::task::{Done, Task};
 use crate::clock;
 use crate::rtc;
+use crate::telemetry::Redacted;
 
 /// Attributes of a caller that are kept, and bytes of each name and value; what is beyond is left out.
 const ATTRIBUTES_MAX: usize = 64;
@@ -35,9 +39,54 @@ impl Task {
             metadata: self.metadata.clone(),
             attributes: bounded(&participant.attributes),
         };
-        self.tell(Event::CallerKnown {
-            facts: Arc::new(facts),
+        let facts = Arc::new(facts);
+        self.caller_facts = facts.clone();
+        self.tell(Event::CallerKnown { facts });
+    }
+
+    /// Asks elsewhere what is known of the caller.
+    pub(super) fn look_up(&mut self) {
+        if self.deps.lookup.is_none() {
+            return self.tell(Event::EntryStateSettled);
+        }
+        let (deps, call, caller, done) = (
+            self.deps.clone(),
+            self.call.id().clone(),
+            self.caller_facts.clone(),
+            self.done.clone(),
+        );
+        self.requests.spawn(async move {
+            let Some(lookup) = &deps.lookup else { return };
+            let known = match lookup.ask(&call, &caller).await {
+                Ok(known) => Some(Value::Object(known).to_string().into_bytes()),
+                Err(error) => {
+                    deps.metrics.lookup_failed();
+                    warn!(error = &error as &dyn Error, "caller not looked up");
+                    None
+                }
+            };
+            // The loop is gone only when the call is over.
+            let _ = done.send(Done::LookedUp { known }).await;
         });
+    }
+
+    /// What was found out becomes part of the state, also when the call has not waited for it.
+    pub(super) fn looked_up(&mut self, known: Option<Vec<u8>>) {
+        if let Some(known) = known {
+            let base = self.talk.state().version();
+            match self.talk_patched(base, &known) {
+                PatchOutcome::Accepted(version) => {
+                    info!(version = version.0, "caller looked up");
+                }
+                PatchOutcome::Conflict { .. } => warn!("what is known of the caller is outdated"),
+                PatchOutcome::Denied { path, reason } => {
+                    self.deps.metrics.lookup_failed();
+                    warn!("what is known of the caller is refused");
+                    debug!(path = ?Redacted(&path), reason = ?Redacted(&reason), "refused");
+                }
+            }
+        }
+        self.tell(Event::EntryStateSettled);
     }
 
     /// Tells the time, once a minute.

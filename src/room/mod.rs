@@ -46,6 +46,7 @@ use self::program::Program;
 use self::stored::Stored;
 use self::task::Task;
 use crate::clock;
+use crate::lookup::Lookup;
 use crate::rtc::{ConnectOptions, Connection, RtcError};
 use crate::telemetry::{Hash, Metrics};
 
@@ -97,6 +98,8 @@ pub struct CallDeps {
     pub terms: Terms,
     /// Where the clocks are that conditions see.
     pub time_zone: TimeZone,
+    /// Who is asked about a caller before it is decided who takes its call.
+    pub lookup: Option<Lookup>,
     /// Rings of the gate that are switched off, by tests alone.
     pub faults: Faults,
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use audio::{DeadAir, Input, SourceId};
 use call::{
-    Asker, Call, CallId, Command, Departure, Digit, DispatchId, EndReason, Event, HandoffId,
-    HandoffRequest, Identity, LocalTime, Misbehaviour, ParticipantKind, Phase,
+    Answer, Asker, Call, CallId, CallerFacts, Command, Departure, Digit, DispatchId, EndReason,
+    Event, HandoffId, HandoffRequest, Identity, LocalTime, Misbehaviour, ParticipantKind, Phase,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -47,6 +47,8 @@ const SIP_CALL_STATUS: &str = "sip.callStatus";
 pub(super) enum Done {
     /// What was recorded before a handoff's grant is durable, or cannot be.
     Journaled { handoff: HandoffId },
+    /// What is known of the caller elsewhere, if anything.
+    LookedUp { known: Option<Vec<u8>> },
     /// A dispatch was made, or not.
     Dispatched {
         dispatch: DispatchId,
@@ -95,6 +97,10 @@ pub(super) struct Task {
     voice_due: bool,
     /// To whom the program track is open.
     pub(super) listeners: BTreeSet<String>,
+    /// Whether the phone is answered: before, the program track is not opened to the caller.
+    pub(super) answered: bool,
+    /// What was told of the caller last.
+    pub(super) caller_facts: Arc<CallerFacts>,
     /// Whether somebody has subscribed to the program track.
     program_subscribed: bool,
     reconnecting: bool,
@@ -134,8 +140,16 @@ impl Task {
         let journal = Journal::begin(deps.journals.as_ref(), &id, &room, opened);
         let mut commands = Vec::new();
         let call = Call::new(deps.plan.clone(), id, clock::now(), &mut commands);
+        let answered = match deps.plan.config().answer {
+            Answer::AtOnce => true,
+            Answer::EntryReady { .. } => false,
+        };
         let begun = Self::new(deps, connection, program, signals, journal, call, commands);
-        Self { metadata, ..begun }
+        Self {
+            metadata,
+            answered,
+            ..begun
+        }
     }
 
     /// A call that another process has begun.
@@ -222,6 +236,8 @@ impl Task {
             doubt: None,
             voice_due: false,
             listeners: BTreeSet::new(),
+            answered: true,
+            caller_facts: Arc::default(),
             program_subscribed: false,
             reconnecting: false,
             heartbeat_at: clock::now(),
@@ -553,7 +569,8 @@ impl Task {
             .call
             .snapshot()
             .caller
-            .map(|caller| caller.identity.to_string());
+            .map(|caller| caller.identity.to_string())
+            .filter(|_| self.answered);
         let listeners: BTreeSet<String> =
             caller.into_iter().chain(self.peers.identities()).collect();
         if listeners != self.listeners {
@@ -718,6 +735,7 @@ impl Task {
 
     fn request_done(&mut self, done: Done) {
         match done {
+            Done::LookedUp { known } => self.looked_up(known),
             Done::Journaled { handoff } => self.tell(Event::JournalSettled { handoff }),
             Done::ServerHeard => self.tell(Event::ServerHeard),
             Done::Dispatched {

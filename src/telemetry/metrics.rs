@@ -48,6 +48,7 @@ struct Families {
     misbehaved: Counter,
     losses: Counter,
     nobody_left: Counter,
+    lookups_failed: Counter,
     routes: Mutex<BTreeSet<(String, String)>>,
 }
 
@@ -158,6 +159,10 @@ impl Default for Metrics {
             "fallbacks_exhausted",
             "Times that all fallbacks of a call had failed",
         );
+        let lookups_failed = count(
+            "caller_lookups_failed",
+            "Calls for which nothing more was known of the caller, because the lookup failed",
+        );
         Self(Arc::new(Families {
             registry,
             calls,
@@ -175,6 +180,7 @@ impl Default for Metrics {
             misbehaved,
             losses,
             nobody_left,
+            lookups_failed,
             routes: Mutex::default(),
         }))
     }
@@ -252,6 +258,11 @@ impl Metrics {
     /// All fallbacks of a call had failed.
     pub fn nobody_left(&self) {
         self.0.nobody_left.inc();
+    }
+
+    /// Nothing more is known of a caller.
+    pub fn lookup_failed(&self) {
+        self.0.lookups_failed.inc();
     }
 
     /// Everything, in the text form of OpenMetrics. The worker's figures carry the names that LiveKit's workers give them.

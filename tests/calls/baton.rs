@@ -28,6 +28,8 @@ pub(crate) struct Config {
     fallbacks: &'static str,
     /// Further options of specialists.
     options: Vec<(&'static str, &'static str)>,
+    /// Further parts of the file.
+    parts: String,
 }
 
 impl Config {
@@ -52,6 +54,7 @@ impl Config {
             route: String::new(),
             fallbacks: "[another_instance, previous, entry]",
             options: Vec::new(),
+            parts: String::new(),
         }
     }
 
@@ -108,6 +111,12 @@ impl Config {
         self
     }
 
+    /// Another part of the file, as YAML.
+    pub(crate) fn part(mut self, yaml: &str) -> Self {
+        writeln!(self.parts, "{yaml}").unwrap();
+        self
+    }
+
     fn yaml(&self) -> String {
         let Self {
             specialists,
@@ -119,6 +128,7 @@ impl Config {
             route,
             fallbacks,
             options,
+            parts,
         } = self;
         let mut yaml = format!(
             "server: {{health_bind: '127.0.0.1:0', max_calls: {max_calls}, drain_grace_secs: 60}}\n\
@@ -152,6 +162,7 @@ impl Config {
         for (name, value) in sdk {
             writeln!(yaml, "  {name}: {value}").unwrap();
         }
+        yaml.push_str(parts);
         yaml
     }
 }
@@ -217,6 +228,12 @@ impl Baton {
     /// The folder with all of its files.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Writes another configuration and says so (SIGHUP).
+    pub(crate) fn reload(&mut self, config: &Config) {
+        std::fs::write(self.folder.path().join("baton.yaml"), config.yaml()).unwrap();
+        self.child.hang_up().unwrap();
     }
 
     /// SIGSTOP.

@@ -17,6 +17,7 @@ mod agents;
 mod caller_side;
 mod dispatch;
 mod drain;
+mod entry;
 mod frames;
 mod handoff;
 mod journal_faults;

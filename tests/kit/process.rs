@@ -202,6 +202,14 @@ impl Child {
         self.signal(Signal::SIGTERM)
     }
 
+    /// Tells it that its configuration has changed (SIGHUP).
+    ///
+    /// # Errors
+    /// As [`Self::terminate`].
+    pub fn hang_up(&mut self) -> Result<(), ProcessError> {
+        self.signal(Signal::SIGHUP)
+    }
+
     /// Freezes it (SIGSTOP): it keeps its sockets and answers nothing.
     ///
     /// # Errors

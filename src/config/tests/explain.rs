@@ -264,3 +264,29 @@ proptest! {
         prop_assert_eq!(explanation.allowed(), made(loaded.config.call, &from, &to, back));
     }
 }
+
+#[test]
+fn who_takes_a_call_is_said_with_the_rule_that_decides() {
+    let file = r#"entry: triage
+specialists: {triage: , accounts: , payments: , night-desk: }
+entry_rules:
+  - {when: "state.plan == 'gold'", to: accounts}
+  - {when: "time.hour < 8", to: night-desk}
+  - {when: "caller.called == '+4930'", share_percent: 10, to: payments}
+  - {when: "caller.called == '+4930'", to: accounts}
+"#;
+    insta::assert_snapshot!(
+        [
+            explained(file, "from=caller time=mon-03:00"),
+            explained(
+                file,
+                "from=caller time=mon-09:00 caller.called=+4930 state.plan=basic"
+            ),
+            explained(file, "from=caller time=mon-09:00 call.room=x"),
+            explained(BANK, "from=caller"),
+        ]
+        .concat()
+    );
+    let error = "from=caller to=triage".parse::<Question>();
+    insta::assert_snapshot!(error.expect_err("it names a target"), @"`to` does not go with `from=caller`, which asks who takes the call");
+}

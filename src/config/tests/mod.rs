@@ -3,5 +3,6 @@
 mod broken;
 mod examples;
 mod explain;
+mod odd;
 mod schema;
 mod valid;

@@ -16,6 +16,7 @@ use crate::{
 
 /// Broken files that a schema accepts, and why it cannot do otherwise.
 const BEYOND: &[(&str, &str)] = &[
+    ("canary_without_a_name", "what goes with what"),
     ("condition_message_literal", "text that is no condition"),
     ("condition_nested_loops", "text that is no condition"),
     ("condition_nested_too_deep", "text that is no condition"),
@@ -29,11 +30,13 @@ const BEYOND: &[(&str, &str)] = &[
     ("description_too_long", "too long a text"),
     ("duplicate_option", "given twice"),
     ("duplicate_specialist", "given twice"),
+    ("entry_rule_to_nobody", "a name that no specialist has"),
     ("entry_unknown", "a name that no specialist has"),
     ("rule_digit_missing", "what goes with what"),
     ("rule_option_of_another_trigger", "what goes with what"),
     ("rule_state_without_condition", "what goes with what"),
     ("rule_time_missing", "what goes with what"),
+    ("schema_file_missing", "a file that is not there"),
     ("time_zone_unknown", "a name that no time zone has"),
     ("rule_to_nobody", "a name that no specialist has"),
 ];

@@ -19,9 +19,11 @@ fn parsed(text: &str) -> Config {
 #[test]
 fn the_reference_file_states_the_defaults() {
     let mut reference = parsed(REFERENCE);
-    // Its rule is an example: there are none by default.
+    // Its rules are examples: there are none by default.
     assert_eq!(reference.call.rules.len(), 1);
     reference.call.rules.clear();
+    assert_eq!(reference.call.entry_rules.len(), 1);
+    reference.call.entry_rules.clear();
     assert_eq!(reference, parsed(MINIMAL));
     assert_eq!(parsed(MINIMAL).call.timers, call::Timers::default());
     assert_eq!(parsed(MINIMAL).call.limits, call::Limits::default());
@@ -74,7 +76,7 @@ fn paths(entries: &[Entry], within: &str, into: &mut BTreeSet<String>) {
                 }
             }
             Value::Mapping(options) => paths(options, &format!("{path}."), into),
-            Value::List(items) if path == "routes" || path == "rules" => {
+            Value::List(items) if ["entry_rules", "routes", "rules"].contains(&path.as_str()) => {
                 for item in items {
                     let Value::Mapping(options) = &item.value else {
                         panic!("an item is no mapping")

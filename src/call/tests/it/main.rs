@@ -2,6 +2,7 @@
 
 mod caller;
 mod digits;
+mod entry;
 mod gates;
 mod handoff;
 mod harness;

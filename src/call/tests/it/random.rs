@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use call::{
-    After, Asker, Awaited, CallConfig, Command, Condition, Departure, DispatchId, Epoch, Event,
-    HandoffId, HandoffRequest, Identity, LocalTime, Memory, Misbehaviour, Names, Opening,
-    ParticipantKind, Phase, RequestId, Route, Rule, Snapshot, Splice, Stage, SwitchStep, Target,
-    Trigger,
+    After, Answer, Asker, Awaited, CallConfig, Command, Condition, Departure, DispatchId,
+    EntryRule, Epoch, Event, HandoffId, HandoffRequest, Identity, LocalTime, Memory, Misbehaviour,
+    Names, Opening, ParticipantKind, Phase, RequestId, Route, Rule, Snapshot, Splice, Stage,
+    SwitchStep, Target, Trigger,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -124,6 +124,8 @@ enum Step {
         version: u64,
     },
     Hour(i8),
+    Known,
+    EntryState,
     Stop,
     Closed,
 }
@@ -180,6 +182,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (any::<bool>(), 0..9_u64)
             .prop_map(|(verified, version)| Step::State { verified, version }),
         1 => (0..24_i8).prop_map(Step::Hour),
+        4 => Just(Step::Known),
+        4 => Just(Step::EntryState),
     ];
     let last = prop_oneof![3 => Just(Step::Help), 1 => Just(Step::Stop), 1 => Just(Step::Closed)];
     (prop::collection::vec(step, 1..250), last).prop_map(|(mut steps, last)| {
@@ -205,10 +209,15 @@ fn configs() -> impl Strategy<Value = CallConfig> {
         any::<bool>(),
         prop::option::weighted(0.3, conditions()),
         prop::collection::vec(rules(), 0..6),
+        entries(),
     )
         .prop_map(
-            |(afters, splice, opening, instances_max, losses_max, open, when, rules)| {
+            |(afters, splice, opening, instances_max, losses_max, open, when, rules, entries)| {
                 let mut config = config();
+                let (entry_rules, entry_state_ms, answer) = entries;
+                config.entry_rules = entry_rules;
+                config.entry_state_ms = entry_state_ms;
+                config.answer = answer;
                 config.rules = rules;
                 config.limits.cool_down_ms = if open { 0 } else { 1_000 };
                 for (specialist, after) in config.specialists.values_mut().zip(afters) {
@@ -232,6 +241,27 @@ fn configs() -> impl Strategy<Value = CallConfig> {
                 config
             },
         )
+}
+
+/// Most calls have the same entry, and are answered at once.
+fn entries() -> impl Strategy<Value = (Vec<EntryRule>, Option<u64>, Answer)> {
+    let names: &[&str] = &["triage", "billing", "support"];
+    let rule = (
+        prop::option::of(conditions()),
+        0..=100_u8,
+        prop::sample::select(names),
+    )
+        .prop_map(|(when, share_percent, to)| EntryRule {
+            when,
+            share_percent,
+            to: to.into(),
+        });
+    let answer = prop_oneof![
+        2 => Just(Answer::AtOnce),
+        1 => (1..9_000_u64).prop_map(|ring_max_ms| Answer::EntryReady { ring_max_ms }),
+    ];
+    let rules = prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(rule, 1..4)];
+    (rules, prop::option::weighted(0.2, 1..3_000_u64), answer)
 }
 
 fn conditions() -> impl Strategy<Value = Condition> {
@@ -471,6 +501,8 @@ impl Watch {
             | Command::WatchSplice { .. }
             | Command::Supersede { .. }
             | Command::Revoke { .. }
+            | Command::AskEntryState
+            | Command::Answer
             | Command::Release { .. }
             | Command::Remove { .. }
             | Command::Shut { .. }
@@ -784,6 +816,10 @@ impl Watch {
                     ..LocalTime::default()
                 },
             },
+            Step::Known => Event::CallerKnown {
+                facts: Arc::default(),
+            },
+            Step::EntryState => Event::EntryStateSettled,
             Step::Stop => Event::Stop,
             Step::Closed => Event::RoomClosed,
         };
@@ -940,6 +976,8 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
         | Command::Reject { epoch, .. } => Some(*epoch),
         Command::Dispatch { .. }
         | Command::DeleteDispatch { .. }
+        | Command::AskEntryState
+        | Command::Answer
         | Command::Remove { .. }
         | Command::Record(_)
         | Command::Ended { .. } => None,
