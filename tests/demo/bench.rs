@@ -31,7 +31,7 @@ const DISPATCH_HOLD: Duration = Duration::from_secs(3);
 /// The longest that a side's program may take to be in the room.
 const START_MAX: Duration = Duration::from_secs(60);
 /// The interpreter with the real packages.
-const INTERPRETER: &str = "BATON_PYTHON_LIVEKIT_AGENTS";
+pub(crate) const INTERPRETER: &str = "BATON_PYTHON_LIVEKIT_AGENTS";
 const SAMPLE_RATE_HZ: u32 = 48_000;
 const SAMPLES_PER_WINDOW: usize = 480;
 

@@ -7,6 +7,7 @@
 
 mod bench;
 mod bench_audio;
+mod bench_context;
 mod caller;
 mod compare;
 mod figures;
@@ -100,6 +101,9 @@ enum Part {
     /// Delay and work of the sound's way; `cargo xtask bench audio` starts it
     #[command(hide = true)]
     BenchAudio(bench_audio::Options),
+    /// When the next specialist has the conversation; `cargo xtask bench context` starts it
+    #[command(hide = true)]
+    BenchContext(bench_context::Options),
 }
 
 impl Arguments {
@@ -138,6 +142,12 @@ fn main() -> ExitCode {
                 Some(Part::BenchHandoff(options)) => {
                     tokio::select! {
                         code = bench::run(&options) => code,
+                        _ = interrupted() => bail!("interrupted"),
+                    }
+                }
+                Some(Part::BenchContext(options)) => {
+                    tokio::select! {
+                        code = bench_context::run(&options) => code,
                         _ = interrupted() => bail!("interrupted"),
                     }
                 }

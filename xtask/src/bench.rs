@@ -40,16 +40,25 @@ fn audio(arguments: &[String]) -> Result<ExitCode> {
     Err(error).context("the bench cannot be started")
 }
 
-/// What conversation and state cost.
+/// What conversation and state cost: on a simulated line, then on a real server.
 fn context(arguments: &[String]) -> Result<ExitCode> {
+    let found = tools::check(&[Need::Build, Need::Server, Need::Python])?;
+    let setup = Setup::start(found.python, Progress::Silent);
+    println!("building Baton and the demo, some minutes the first time");
+    let built = demo::build();
+    let (environment, ready) = setup.finish();
+    built.and(ready)?;
     // Optimized: its figures are what it is for.
-    let error = Command::new(paths::cargo())
+    let mut simulated = Command::new(paths::cargo());
+    simulated
         .args(["run", "--quiet", "--release", "--package", "context"])
         .args(["--example", "bench", "--"])
         .args(arguments)
-        .current_dir(paths::root())
-        .exec();
-    Err(error).context("cargo cannot be started")
+        .current_dir(paths::root());
+    shown_whole(&mut simulated)?;
+    let mut live = demo::command(Profile::Release, &environment);
+    let error = live.arg("bench-context").exec();
+    Err(error).context("the bench cannot be started")
 }
 
 /// Our engine beside LiveKit's.
