@@ -7,6 +7,7 @@ mod again;
 mod artifacts;
 mod bench;
 mod demo;
+mod deploy;
 mod engine_sources;
 mod engine_tests;
 mod outcome;
@@ -53,6 +54,7 @@ cargo xtask COMMAND
                      group is installed when it is asked for; `--record` records their conversations anew
   page               the live page in a real browser (Chromium), on a real call: every view and button; screenshots in
                      target/page
+  deploy-check       check Dockerfile, compose file, Helm chart, alert rules and dashboard, and say what could not be checked
   setup              check the tools, install livekit-server and the virtual environments
   help               show this
 
@@ -84,6 +86,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "bench" => bench::run(rest),
         "packages" => packages::run(rest),
         "page" => no_more(rest).and_then(|()| page::run()),
+        "deploy-check" => no_more(rest).and_then(|()| deploy::run()),
         "setup" => no_more(rest).and_then(|()| setup::run()),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
