@@ -6,6 +6,8 @@
 mod again;
 mod artifacts;
 mod bench;
+#[cfg(test)]
+mod book;
 mod demo;
 mod deploy;
 mod engine_sources;

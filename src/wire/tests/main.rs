@@ -7,6 +7,7 @@ mod chunks;
 mod corpus;
 mod links;
 mod metadata;
+mod reference;
 mod samples;
 mod sequences;
 mod simulation;
