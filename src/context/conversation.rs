@@ -1,7 +1,8 @@
 //! The conversation and the shared state of one call in use: who may write, who reads, and how far each reader is.
 //!
 //! Writers are checked here: only the holder, in the epoch of its grant, adds items; whoever has written an item may
-//! replace it later, and may add the result of a tool call of its own, since both become known only after a handoff. The
+//! replace it later, and may add the result of a tool call of its own, since both become known only after a handoff. So
+//! does what was heard of the message that the last holder was saying: it may add that until it has let go. The
 //! state is written by the holder freely and by others by compare-and-set, each within its scopes.
 //!
 //! Every reader has a [`Feed`] of its own from its first preparation on. Nothing is copied for one that is slow: what it
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::{Map, Value};
 
 use crate::feed::{Feed, FilterPlan};
-use crate::item::{ID_BYTES_MAX, Item, ItemError, ItemId, Kind, Native};
+use crate::item::{ID_BYTES_MAX, Item, ItemError, ItemId, Kind, Native, Role};
 use crate::log::{AppendError, Appended, Author, ContextLog, Head, LogLimits, Position};
 use crate::made::{self, UnixMillis};
 use crate::merge::{Patch, PatchLimits};
@@ -46,6 +47,8 @@ pub struct Conversation {
     log: ContextLog,
     state: SharedState,
     holder: Option<Holding>,
+    /// Who has given the baton away and may still add what it has said.
+    leaving: Option<Author>,
     readers: BTreeMap<Author, Reader>,
 }
 
@@ -193,7 +196,7 @@ pub struct RefusedItem {
 pub enum ItemRefusal {
     /// Only the holder adds items.
     #[error(
-        "only the holder of the baton adds items; others may replace their own and add results of their own tool calls"
+        "only the holder of the baton adds items; others may replace their own, add results of their own tool calls, and what they said before they let go"
     )]
     NotHolder,
     /// It was sent in the epoch of an older grant.
@@ -288,6 +291,7 @@ impl Conversation {
             log: ContextLog::new(limits.log),
             state: SharedState::new(limits.state, schema),
             holder: None,
+            leaving: None,
             readers: BTreeMap::new(),
         }
     }
@@ -375,6 +379,7 @@ impl Conversation {
     /// An instance is gone for good.
     pub fn left(&mut self, author: Author) {
         self.readers.remove(&author);
+        self.released(author);
     }
 
     /// An instance is another process now, which has nothing: it gets all of it anew.
@@ -491,6 +496,11 @@ impl Conversation {
             since: still.map_or(epoch, |still| still.since),
         };
         let before = self.holder.replace(holding);
+        let parted = before.as_ref().map(|before| before.author);
+        self.leaving = parted
+            .filter(|parted| *parted != author)
+            .or(self.leaving)
+            .filter(|leaving| *leaving != author);
         if let Some(reader) = self.readers.get_mut(&author) {
             reader.live = true;
         }
@@ -517,6 +527,11 @@ impl Conversation {
         if let Some(reader) = self.readers.get_mut(&author) {
             reader.live = false;
         }
+    }
+
+    /// An instance has let go of the baton: it has said all that it was saying.
+    pub fn released(&mut self, author: Author) {
+        self.leaving = self.leaving.filter(|leaving| *leaving != author);
     }
 
     /// Whether a tool call runs that a handoff has to wait for.
@@ -693,6 +708,7 @@ impl Conversation {
             Some(current) if current.author() == Some(author) => {}
             Some(_) => return Err(ItemRefusal::NotOwn),
             None if self.answers_own_call(author, &item) => {}
+            None if self.was_saying(author, &item) => {}
             None => self.may_add(author, epoch)?,
         }
         let id = item.id().clone();
@@ -713,6 +729,17 @@ impl Conversation {
             }),
             Some(_) | None => Err(ItemRefusal::NotHolder),
         }
+    }
+
+    /// Whether the item is what one has said that has just given the baton away.
+    fn was_saying(&self, author: Author, item: &Item) -> bool {
+        let said = matches!(
+            item.kind(),
+            Kind::Message {
+                role: Role::Assistant
+            }
+        );
+        said && self.leaving == Some(author)
     }
 
     /// Whether the item is the result of a tool call that runs and is the author's own.

@@ -259,6 +259,7 @@ fn after_a_handoff_one_may_correct_its_own_items_and_nobody_elses() {
         stage.append(BILLING, 2, &[assistant("a1", "forged")]),
         [ItemRefusal::NotOwn]
     );
+    stage.conversation.released(TRIAGE);
     assert_eq!(
         stage.append(TRIAGE, 1, &[assistant("a2", "more")]),
         [ItemRefusal::NotHolder]
@@ -267,6 +268,37 @@ fn after_a_handoff_one_may_correct_its_own_items_and_nobody_elses() {
         stage.append(BILLING, 2, &[assistant("a1", "what I")]),
         [],
         "the same said again changes nothing"
+    );
+}
+
+#[test]
+fn what_was_heard_of_the_last_words_is_kept_until_the_last_holder_has_let_go() {
+    let mut stage = Stage::new();
+    stage.prepare(BILLING);
+    stage.grant(BILLING, "billing");
+    // A renewed grant of the new holder changes nothing for the old one.
+    stage.grant(BILLING, "billing");
+    assert_eq!(stage.append(TRIAGE, 1, &[assistant("a1", "what I")]), []);
+    stage.drain(BILLING);
+    let ids = stage.ids(BILLING);
+    assert_eq!(
+        ids.last().map(String::as_str),
+        Some("a1"),
+        "the new one knows it"
+    );
+    assert_eq!(
+        stage.append(TRIAGE, 1, &[user("u1", "hello?")]),
+        [ItemRefusal::NotHolder],
+        "it heard the caller no more"
+    );
+    stage.conversation.released(TRIAGE);
+    assert_eq!(
+        stage.append(TRIAGE, 1, &[assistant("a2", "more")]),
+        [ItemRefusal::NotHolder]
+    );
+    assert_eq!(
+        stage.append(BILLING, 3, &[assistant("a1", "forged")]),
+        [ItemRefusal::NotOwn]
     );
 }
 
