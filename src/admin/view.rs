@@ -80,7 +80,7 @@ pub struct HandoffView {
     pub cause: String,
     /// Why, in the asker's words; absent for who may not see personal data.
     pub reason: Option<String>,
-    /// Where the old voice may be cut: end_of_utterance, now, or what else the configuration knows.
+    /// Where the old voice may be cut: end_of_utterance, caller_silent or now.
     pub splice: String,
     /// The length of the crossfade, in milliseconds.
     pub fade_ms: u32,
@@ -218,6 +218,7 @@ impl HandoffView {
             splice: match handoff.splice {
                 Splice::Now => "now",
                 Splice::EndOfUtterance { .. } => "end_of_utterance",
+                Splice::CallerSilent { .. } => "caller_silent",
             }
             .to_owned(),
             fade_ms: handoff.fade_ms,

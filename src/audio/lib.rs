@@ -10,6 +10,7 @@
 
 mod clip_file;
 mod codec;
+mod ear;
 mod fade;
 mod filler;
 mod frame;
@@ -27,6 +28,7 @@ mod watchdog;
 
 pub use clip_file::ClipFileError;
 pub use codec::CodecError;
+pub use ear::Ear;
 pub use fade::{Curve, Fade, FadeStart};
 pub use filler::{CLIP_SECS_MAX, Clip, ClipError, FillerConfig, Sound};
 pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, FrameError, SAMPLE_RATE_HZ};

@@ -57,6 +57,14 @@ impl Utterance {
         }
     }
 
+    /// Starts amid an utterance, whose end is still to come.
+    pub const fn begun(config: UtteranceConfig) -> Self {
+        Self {
+            config,
+            state: State::Talking { pause_ms: 0 },
+        }
+    }
+
     /// Takes the level in dBFS of the next 10 ms; a missing frame is [`crate::SILENCE_DBFS`].
     pub fn observe(&mut self, level_dbfs: f32) -> Option<UtteranceEvent> {
         match &mut self.state {

@@ -301,16 +301,65 @@ impl Names {
 pub enum Splice {
     /// At once.
     Now,
-    /// When the old holder has finished its utterance, or after `max_wait_ms` milliseconds.
+    /// When the old holder is at the end of an utterance, or after `max_wait_ms` milliseconds.
     EndOfUtterance {
         /// The longest wait, in milliseconds.
         max_wait_ms: u64,
+        /// What becomes of what it still has to say.
+        #[serde(default)]
+        rest: Rest,
     },
+    /// When the caller does not speak, or after `max_wait_ms` milliseconds.
+    CallerSilent {
+        /// The longest wait, in milliseconds.
+        max_wait_ms: u64,
+        /// What becomes of what the old holder still has to say.
+        rest: Rest,
+    },
+}
+
+/// What becomes of what the old holder still has to say at a splice point. At the end of the wait it is cut.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rest {
+    /// It is said: the splice point is where the old holder has, by its own word, nothing more to say.
+    #[default]
+    Finish,
+    /// It is not: any pause will do, or no pause at all where only the caller is waited for.
+    Cut,
+}
+
+impl Splice {
+    /// Whether the caller's silence is waited for.
+    pub fn awaits_caller(self) -> bool {
+        match self {
+            Self::Now | Self::EndOfUtterance { .. } => false,
+            Self::CallerSilent { .. } => true,
+        }
+    }
+
+    /// The longest wait, in milliseconds; 0 if there is none.
+    pub fn max_wait_ms(self) -> u64 {
+        match self {
+            Self::Now => 0,
+            Self::EndOfUtterance {
+                max_wait_ms,
+                rest: _,
+            }
+            | Self::CallerSilent {
+                max_wait_ms,
+                rest: _,
+            } => max_wait_ms,
+        }
+    }
 }
 
 impl Default for Splice {
     fn default() -> Self {
-        Self::EndOfUtterance { max_wait_ms: 3_000 }
+        Self::EndOfUtterance {
+            max_wait_ms: 3_000,
+            rest: Rest::Finish,
+        }
     }
 }
 

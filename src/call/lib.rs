@@ -41,7 +41,7 @@
 //! |---|---|---|---|
 //! | work | from nobody: a caller that hears | the caller hears | `Timer::CallerListen` |
 //! | | the holder's tools, if the route waits for any | `ToolsSettled`, the holder away or lost | `Timer::Tools` |
-//! | moment | a splice point in the holder's speech | `SpliceReached`, the holder away or lost | `Timer::Splice` |
+//! | moment | a splice point in the holder's speech, or the caller's | `SpliceReached`, the holder away or lost | `Timer::Splice` |
 //! | tail | the target has applied all of the conversation | `TailApplied` | `Timer::Tail` |
 //! | | the grant's record, made with the first step, is durable | `JournalSettled` | `Timer::Journal` |
 //!
@@ -192,7 +192,7 @@ pub use call::Call;
 pub use command::{Command, Fact};
 pub use config::{
     After, Answer, CallConfig, Canary, ENTRY_RULES_MAX, EntryRule, FADE_MS_MAX, Fallback, Lifetime,
-    Limits, Names, Opening, ROUTES_MAX, RULES_MAX, Route, RouteNumber, Rule, SPECIALISTS_MAX,
+    Limits, Names, Opening, ROUTES_MAX, RULES_MAX, Rest, Route, RouteNumber, Rule, SPECIALISTS_MAX,
     SpecialistConfig, Splice, TIMER_MS_MAX, Timers, Trigger,
 };
 pub use event::{Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, Target};

@@ -311,8 +311,11 @@ impl Plan {
                     fade_ms: route.fade_ms,
                 });
             }
-            if let Splice::EndOfUtterance { max_wait_ms } = route.splice {
-                in_range("max_wait_ms", max_wait_ms)?;
+            match route.splice {
+                Splice::Now => {}
+                Splice::EndOfUtterance { .. } | Splice::CallerSilent { .. } => {
+                    in_range("max_wait_ms", route.splice.max_wait_ms())?;
+                }
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::call::{Call, Turn};
 use crate::command::{Command, Fact};
-use crate::config::{Splice, TIMER_MS_MAX};
+use crate::config::TIMER_MS_MAX;
 use crate::ids::{DispatchId, HandoffId, Identity};
 use crate::outcome::RejectReason;
 use crate::phase::{Handoff, Phase};
@@ -261,10 +261,7 @@ impl Call {
     }
 
     fn await_splice(&mut self, turn: &mut Turn<'_>, identity: Identity, handoff: &Handoff) {
-        let wait_ms = match handoff.splice {
-            Splice::EndOfUtterance { max_wait_ms } => max_wait_ms.min(TIMER_MS_MAX),
-            Splice::Now => 0,
-        };
+        let wait_ms = handoff.splice.max_wait_ms().min(TIMER_MS_MAX);
         if wait_ms == 0 {
             return;
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use call::{
     After, AgentName, CallConfig, Canary, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX,
-    Route, SPECIALISTS_MAX, SpecialistConfig, SpecialistName, Splice, TIMER_MS_MAX, Target, Timers,
+    Rest, Route, SPECIALISTS_MAX, SpecialistConfig, SpecialistName, Splice, TIMER_MS_MAX, Target,
+    Timers,
 };
 
 use ::context::Scopes;
@@ -248,7 +249,10 @@ fn read_routes(
 }
 
 fn warn_of_long_fade(section: &mut Section<'_, '_>, splice: Splice, fade_ms: u32) {
-    if let Splice::EndOfUtterance { max_wait_ms } = splice
+    if let Splice::EndOfUtterance {
+        max_wait_ms,
+        rest: _,
+    } = splice
         && u64::from(fade_ms) > max_wait_ms
     {
         section.report(|at, path| {
@@ -262,12 +266,19 @@ fn warn_of_long_fade(section: &mut Section<'_, '_>, splice: Splice, fade_ms: u32
 }
 
 fn read_splice(section: &mut Section<'_, '_>) -> Splice {
-    let Splice::EndOfUtterance { max_wait_ms } = Splice::default() else {
-        unreachable!("a handoff waits for the end of an utterance by default");
-    };
-    let max_wait_ms = section.integer("splice_wait_ms", 1..=60_000, max_wait_ms);
+    let wait_ms = Splice::default().max_wait_ms();
+    let max_wait_ms = section.integer("splice_wait_ms", 1..=60_000, wait_ms);
+    let rest = section.choice(
+        "splice_rest",
+        &[("finish", Rest::Finish), ("cut", Rest::Cut)],
+        "finish",
+    );
     let words = [
-        ("end_of_utterance", Splice::EndOfUtterance { max_wait_ms }),
+        (
+            "end_of_utterance",
+            Splice::EndOfUtterance { max_wait_ms, rest },
+        ),
+        ("caller_silent", Splice::CallerSilent { max_wait_ms, rest }),
         ("now", Splice::Now),
     ];
     section.choice("splice", &words, "end_of_utterance")

@@ -1,6 +1,6 @@
 //! How parts of a route read in a line, for explanations and drawings.
 
-use call::{Fallback, Names, Opening, Route, Splice};
+use call::{Fallback, Names, Opening, Rest, Route, Splice};
 
 /// The longest opening that is repeated in full, in characters.
 const OPENING_MAX: usize = 32;
@@ -18,8 +18,19 @@ pub fn duration(ms: u64) -> String {
 pub fn splice(splice: Splice) -> String {
     match splice {
         Splice::Now => "at once".to_owned(),
-        Splice::EndOfUtterance { max_wait_ms } => {
-            format!("end of utterance, {} at most", duration(max_wait_ms))
+        Splice::EndOfUtterance { max_wait_ms, rest } => {
+            let at_most = duration(max_wait_ms);
+            match rest {
+                Rest::Finish => format!("end of utterance, {at_most} at most"),
+                Rest::Cut => format!("pause, {at_most} at most, the rest is cut"),
+            }
+        }
+        Splice::CallerSilent { max_wait_ms, rest } => {
+            let at_most = duration(max_wait_ms);
+            match rest {
+                Rest::Finish => format!("nobody speaks, {at_most} at most"),
+                Rest::Cut => format!("caller silent, {at_most} at most, the rest is cut"),
+            }
         }
     }
 }

@@ -248,6 +248,13 @@ impl Task {
         }
     }
 
+    /// A specialist has let go of the baton.
+    pub(super) fn talk_released(&mut self, identity: &Identity) {
+        if let Some(dispatch) = self.peers.dispatch_of(identity) {
+            self.talk.conversation.released(author(dispatch));
+        }
+    }
+
     /// A specialist is another process now.
     pub(super) fn talk_restarted(&mut self, identity: &Identity) {
         if let Some(dispatch) = self.peers.dispatch_of(identity) {

@@ -118,6 +118,8 @@ impl Task {
             }
             Command::Revoke { identity, epoch } => {
                 self.talk_parked(&identity);
+                let source = self.peers.source(&identity);
+                self.voices.forget(source);
                 self.peers.send(
                     now,
                     &identity,
@@ -265,16 +267,15 @@ impl Task {
     }
 
     fn watch_splice(&mut self, identity: &Identity, handoff: HandoffId, splice: Splice) {
-        let source = self.peers.source(identity);
-        let at_once = match splice {
-            Splice::Now => true,
-            Splice::EndOfUtterance { .. } => !self.talking.contains(&source),
-        };
-        if at_once {
-            self.splice = None;
+        let holder = self.peers.source(identity);
+        self.voices.watch(handoff, holder, splice);
+        self.look_for_splice();
+    }
+
+    /// Tells the core of a splice point, if this moment is the one that is waited for.
+    pub(super) fn look_for_splice(&mut self) {
+        if let Some(handoff) = self.voices.take_reached() {
             self.tell(Event::SpliceReached { handoff });
-        } else {
-            self.splice = Some((handoff, source));
         }
     }
 

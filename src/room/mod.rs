@@ -26,6 +26,7 @@ mod server_api;
 mod stored;
 mod task;
 mod tickets;
+mod voices;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

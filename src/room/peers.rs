@@ -62,6 +62,8 @@ pub(super) enum Said {
         epoch: Epoch,
         body: Body,
     },
+    /// That it has begun to say something, or has nothing more to say.
+    Speech { identity: Identity, speaking: bool },
     /// That it is another process than before.
     Restarted { identity: Identity },
 }
@@ -471,6 +473,10 @@ fn meaning(identity: &Identity, epoch: Epoch, body: Body) -> Option<Said> {
             epoch,
             body,
         }),
+        Body::Speech { speaking } => Some(Said::Speech {
+            identity: identity.clone(),
+            speaking,
+        }),
         other => event(identity, epoch, other).map(Said::Event),
     }
 }
@@ -501,6 +507,7 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
         }
         // Not for the core, see `meaning`.
         Body::Ready(_)
+        | Body::Speech { .. }
         | Body::ContextAppend { .. }
         | Body::ContextChunk(_)
         | Body::StatePatch(_)

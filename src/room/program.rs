@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use audio::{
-    DeadAir, Fade, FadeStart, Input, Made, Meter, MixerError, Packet, Playout, PullReport,
+    DeadAir, Ear, Fade, FadeStart, Input, Made, Meter, MixerError, Packet, Playout, PullReport,
     SAMPLE_RATE_HZ, SILENCE_DBFS, Slot, SourceId, Switch, SwitchSound, Taken, TrackId, Utterance,
     UtteranceConfig, UtteranceEvent,
 };
@@ -51,6 +51,8 @@ pub(super) enum Order {
     Drop { source: SourceId },
     /// Know the levels of this source exactly, because a decision is near; `None` when none is.
     Attend(Option<SourceId>),
+    /// Follow whether this source speaks, which is never heard; `None` to stop.
+    Overhear(Option<SourceId>),
     /// Whether the caller should hear somebody now.
     ExpectVoice(bool),
     /// Report this source when nothing has come of it for so long, from now on; `None` to report nobody.
@@ -78,6 +80,8 @@ pub(super) enum Report {
     UtteranceBegan(Input),
     /// The source that is being heard has not talked for the hangover.
     UtteranceEnded(Input),
+    /// The source of [`Order::Overhear`] has begun to speak, or has ceased to.
+    Overheard(SourceId, bool),
     /// Nobody has spoken for too long who should, or that is over.
     DeadAir(DeadAir),
     /// Nothing has come of the watched source for as long as was asked; again after as long as that again.
@@ -127,6 +131,7 @@ impl Program {
             sources: BTreeMap::new(),
             watched: None,
             awake_at: clock::now(),
+            overheard: None,
             faults,
             reports: reports_out,
         };
@@ -159,6 +164,7 @@ struct Task {
     watched: Option<Watched>,
     /// When the task was awake last.
     awake_at: Instant,
+    overheard: Option<(SourceId, Ear)>,
     faults: Faults,
     reports: mpsc::Sender<Report>,
 }
@@ -226,6 +232,10 @@ impl Task {
                 Wake::Due => {}
             }
             let now = self.now_48k();
+            if let Some((source, ear)) = &mut self.overheard {
+                let speaks = ear.handle_timeout(now);
+                overheard(&self.reports, *source, speaks);
+            }
             while let Some(slot) = self.playout.poll(now) {
                 self.send(&slot);
                 self.tell(&slot);
@@ -271,6 +281,10 @@ impl Task {
                 }
             }
             Order::Attend(source) => self.playout.attend(source),
+            Order::Overhear(source) => {
+                let now = self.now_48k();
+                self.overheard = source.map(|source| (source, Ear::new(now)));
+            }
             Order::ExpectVoice(expected) => self.playout.expect_voice(expected),
             Order::Watch(watched) => {
                 self.watched = watched.map(|(source, limit)| Watched {
@@ -390,10 +404,23 @@ impl Task {
         let Some(packet) = Packet::new(payload, sequence, rtp_time_48k, stream) else {
             return;
         };
+        let now = self.now_48k();
         let Some(source) = self.sources.get_mut(&track.source) else {
             return;
         };
+        let says_silence = packet.is_silence();
         match self.playout.push(track.id, packet) {
+            Taken::Refused { dbfs, samples }
+                if let Some((overheard_source, ear)) = &mut self.overheard
+                    && *overheard_source == track.source =>
+            {
+                let speaks = if says_silence {
+                    ear.listen_to_silence(now)
+                } else {
+                    ear.listen(now, dbfs, samples)
+                };
+                overheard(&self.reports, track.source, speaks);
+            }
             Taken::Queued | Taken::Dropped => {}
             Taken::FirstSound(input) => {
                 source.sounds = true;
@@ -521,6 +548,12 @@ async fn next_packet(tracks: &mut [Track]) -> (usize, Option<IncomingPacket>) {
         Poll::Pending
     })
     .await
+}
+
+fn overheard(reports: &mpsc::Sender<Report>, source: SourceId, speaks: Option<bool>) {
+    if let Some(speaks) = speaks {
+        report(reports, Report::Overheard(source, speaks));
+    }
 }
 
 fn report(reports: &mpsc::Sender<Report>, report: Report) {

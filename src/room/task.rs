@@ -25,6 +25,7 @@ use super::outbox::Outbox;
 use super::peers::{Peers, Said};
 use super::program::{Order, Program, Report};
 use super::stored::{Opened, Rebuilt, Stored};
+use super::voices::Voices;
 use crate::clock;
 use crate::rtc::{self, Closed, Connection, RoomEvent};
 use crate::telemetry::{Hash, Redacted};
@@ -83,16 +84,15 @@ pub(super) struct Task {
     pub(super) unwanted: BTreeSet<DispatchId>,
     pub(super) requests: JoinSet<()>,
     pub(super) done: mpsc::Sender<Done>,
-    /// The handoff whose splice point is awaited, and at the end of whose utterance.
-    pub(super) splice: Option<(HandoffId, SourceId)>,
-    /// The sources that talk at this moment.
-    pub(super) talking: BTreeSet<SourceId>,
+    pub(super) voices: Voices,
     /// Whose levels are known exactly.
     attended: Option<SourceId>,
     /// Whose silence is told.
     watched: Option<SourceId>,
     /// The holder that is asked for a sign of life.
     pub(super) doubt: Option<Doubt>,
+    /// The caller, while it is listened to.
+    overheard: Option<Identity>,
     /// Whether the program knows that somebody should be heard.
     voice_due: bool,
     /// To whom the program track is open.
@@ -229,11 +229,11 @@ impl Task {
             unwanted: BTreeSet::new(),
             requests: JoinSet::new(),
             done,
-            splice: None,
-            talking: BTreeSet::new(),
+            voices: Voices::default(),
             attended: None,
             watched: None,
             doubt: None,
+            overheard: None,
             voice_due: false,
             listeners: BTreeSet::new(),
             answered: true,
@@ -345,6 +345,7 @@ impl Task {
             self.watched = watched;
             self.watch_anew().await;
         }
+        self.overhear_caller().await;
         let voice_due = self.call.voice_is_due();
         if voice_due != self.voice_due {
             self.voice_due = voice_due;
@@ -364,6 +365,47 @@ impl Task {
     fn heard(&mut self, identity: Identity) {
         self.doubt = None;
         self.tell(Event::Heard { identity });
+    }
+
+    /// Listens to the caller while a change is near that waits for its silence, and at no other time.
+    async fn overhear_caller(&mut self) {
+        let awaited = match self.call.phase() {
+            Phase::Preparing {
+                from: Some(_),
+                handoff,
+                ..
+            }
+            | Phase::Ready {
+                from: Some(_),
+                handoff,
+                ..
+            } => handoff.splice.awaits_caller(),
+            Phase::Idle { .. }
+            | Phase::Preparing { .. }
+            | Phase::Ready { .. }
+            | Phase::Switching { .. }
+            | Phase::Active { .. } => false,
+        };
+        let caller = awaited.then(|| self.call.snapshot().caller).flatten();
+        let caller = caller.map(|caller| caller.identity);
+        // One that publishes nothing says nothing.
+        let caller = caller.filter(|caller| {
+            self.overheard.as_ref() == Some(caller)
+                || !self.connection.audio_tracks(caller.as_str()).is_empty()
+        });
+        if caller == self.overheard {
+            return;
+        }
+        if let Some(before) = &self.overheard {
+            self.connection.set_listening(before.as_str(), false);
+        }
+        if let Some(caller) = &caller {
+            self.connection.set_listening(caller.as_str(), true);
+        }
+        self.voices.caller(caller.is_some());
+        let source = caller.as_ref().map(|caller| self.peers.source(caller));
+        self.program.order(Order::Overhear(source)).await;
+        self.overheard = caller;
     }
 
     fn wake_at(&self) -> Instant {
@@ -631,7 +673,12 @@ impl Task {
         }
         for said in self.peers.receive(now, sender, payload) {
             match said {
-                Said::Event(event) => self.tell(event),
+                Said::Event(event) => {
+                    if let Event::Released { identity, .. } = &event {
+                        self.talk_released(identity);
+                    }
+                    self.tell(event);
+                }
                 Said::Ready { identity, ready } => {
                     let Ready {
                         handoff,
@@ -650,7 +697,17 @@ impl Task {
                     epoch,
                     body,
                 } => self.talk_received(&identity, epoch, body),
-                Said::Restarted { identity } => self.talk_restarted(&identity),
+                Said::Speech { identity, speaking } => {
+                    debug!(%identity, speaking, "speech");
+                    let source = self.peers.source(&identity);
+                    self.voices.says(source, speaking);
+                    self.look_for_splice();
+                }
+                Said::Restarted { identity } => {
+                    let source = self.peers.source(&identity);
+                    self.voices.says(source, false);
+                    self.talk_restarted(&identity);
+                }
             }
         }
     }
@@ -690,18 +747,20 @@ impl Task {
                 }
             }
             Report::UtteranceBegan(input) => {
-                self.talking.insert(input.source);
+                self.voices.sounds(input.source, true);
                 self.source_talks(input.source, true);
             }
             Report::UtteranceEnded(input) => {
-                self.talking.remove(&input.source);
+                self.voices.sounds(input.source, false);
                 self.source_talks(input.source, false);
-                if let Some((handoff, _)) =
-                    self.splice.take_if(|(_, source)| *source == input.source)
-                {
-                    self.tell(Event::SpliceReached { handoff });
-                }
+                self.look_for_splice();
             }
+            Report::Overheard(_, speaks) if self.overheard.is_some() => {
+                self.voices.caller(speaks);
+                self.look_for_splice();
+            }
+            // Of a change that is no longer near.
+            Report::Overheard(..) => {}
             Report::Switched(sound) => self.figures.heard(sound),
             Report::DeadAir(DeadAir::Began) => self.tell(Event::DeadAirBegan),
             Report::DeadAir(DeadAir::Ended { false_start }) => {
@@ -727,8 +786,9 @@ impl Task {
                 }
             }
             Report::Ended(source) => {
-                self.talking.remove(&source);
+                self.voices.forget(source);
                 self.source_talks(source, false);
+                self.look_for_splice();
             }
         }
     }

@@ -58,6 +58,11 @@ pub enum Body {
         /// The Revoke's epoch.
         epoch: Epoch,
     },
+    /// Specialist: it has begun to say something, or has nothing more to say for now.
+    Speech {
+        /// Which of both.
+        speaking: bool,
+    },
     /// Baton: leave the room, the job is done.
     Leave,
     /// Specialist: move the baton.
@@ -135,6 +140,7 @@ impl Body {
             Self::Granted { .. } => "granted",
             Self::Revoke(_) => "revoke",
             Self::Released { .. } => "released",
+            Self::Speech { .. } => "speech",
             Self::Leave => "leave",
             Self::HandoffRequest(_) => "handoff_request",
             Self::HandoffResult(_) => "handoff_result",

@@ -69,6 +69,7 @@ impl From<Body> for Generated {
             Body::Granted { epoch } => Self::Granted(pb::Granted { epoch: epoch.0 }),
             Body::Revoke(body) => Self::Revoke(revoke(body)),
             Body::Released { epoch } => Self::Released(pb::Released { epoch: epoch.0 }),
+            Body::Speech { speaking } => Self::Speech(pb::Speech { speaking }),
             Body::Leave => Self::Leave(pb::Leave {}),
             Body::HandoffRequest(body) => Self::HandoffRequest(handoff_request(body)),
             Body::HandoffResult(body) => Self::HandoffResult(handoff_result(body)),
@@ -159,6 +160,7 @@ impl Body {
             Generated::Released(pb::Released { epoch }) => Self::Released {
                 epoch: Epoch(epoch),
             },
+            Generated::Speech(pb::Speech { speaking }) => Self::Speech { speaking },
             Generated::Leave(pb::Leave {}) => Self::Leave,
             Generated::HandoffRequest(body) => Self::HandoffRequest(read_handoff_request(body)?),
             Generated::HandoffResult(body) => Self::HandoffResult(read_handoff_result(body)?),

@@ -67,6 +67,7 @@ impl Direction {
             | Body::Refuse { .. }
             | Body::Granted { .. }
             | Body::Released { .. }
+            | Body::Speech { .. }
             | Body::HandoffRequest(_)
             | Body::ContextApplied { .. }
             | Body::SummaryResult { .. } => Self::ToOrchestrator,

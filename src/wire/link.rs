@@ -396,6 +396,7 @@ impl Link {
             | Body::Granted { .. }
             | Body::Revoke(_)
             | Body::Released { .. }
+            | Body::Speech { .. }
             | Body::Leave
             | Body::HandoffRequest(_)
             | Body::HandoffResult(_)
@@ -634,6 +635,7 @@ pub(crate) fn is_sequenced(body: &Body) -> bool {
         | Body::Granted { .. }
         | Body::Revoke(_)
         | Body::Released { .. }
+        | Body::Speech { .. }
         | Body::Leave
         | Body::HandoffRequest(_)
         | Body::HandoffResult(_)

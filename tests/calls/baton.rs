@@ -23,6 +23,7 @@ pub(crate) struct Config {
     sdk: Vec<(&'static str, u32)>,
     audio: &'static str,
     /// What is said of the one route beside that it leads from all to all.
+    splice: &'static str,
     route: String,
     /// Who takes over from a lost holder.
     fallbacks: &'static str,
@@ -51,6 +52,7 @@ impl Config {
             store: "{kind: embedded}".to_owned(),
             sdk: Vec::new(),
             audio: "fade_ms: 60",
+            splice: "now",
             route: String::new(),
             fallbacks: "[another_instance, previous, entry]",
             options: Vec::new(),
@@ -93,6 +95,12 @@ impl Config {
         self
     }
 
+    /// Where the old voice may be cut, on the route from all to all.
+    pub(crate) fn splice(mut self, splice: &'static str) -> Self {
+        self.splice = splice;
+        self
+    }
+
     /// Says more of the route from all to all, such as `tools_wait_ms: 100`.
     pub(crate) fn route(mut self, options: &str) -> Self {
         write!(self.route, ", {options}").unwrap();
@@ -125,6 +133,7 @@ impl Config {
             store,
             sdk,
             audio,
+            splice,
             route,
             fallbacks,
             options,
@@ -137,7 +146,7 @@ impl Config {
              audio: {{{audio}}}\n\
              entry: {}\n\
              fallbacks: {fallbacks}\n\
-             routes: [{{from: '*', to: '*', splice: now{route}}}]\n\
+             routes: [{{from: '*', to: '*', splice: {splice}{route}}}]\n\
              specialists:\n",
             specialists[0].0
         );

@@ -37,6 +37,7 @@ pub(crate) struct Script {
     prepares: Prepares,
     misbehaviour: Misbehaviour,
     pauses: bool,
+    sentence: Option<(u64, u64)>,
 }
 
 /// A running specialist's worker, with all its jobs.
@@ -72,7 +73,14 @@ impl Script {
             prepares: Prepares::AtOnce,
             misbehaviour: Misbehaviour::default(),
             pauses: false,
+            sentence: None,
         }
+    }
+
+    /// Says one sentence after the other: its tone for half of it, a pause, its tone again; in milliseconds.
+    pub(crate) fn sentences(mut self, half_ms: u64, pause_ms: u64) -> Self {
+        self.sentence = Some((half_ms, pause_ms));
+        self
     }
 
     /// Publishes its track as any participant does, with DTX and RED, and pauses for a second after each.
@@ -106,6 +114,7 @@ impl Script {
             prepares,
             misbehaviour,
             pauses,
+            sentence,
         } = self;
         let seen = Arc::new(Seen::default());
         let specialist = builder(server, name)
@@ -119,6 +128,7 @@ impl Script {
                 tone: Tone::new(hz, TONE_DBFS, baton_specialist::SAMPLE_RATE_HZ).unwrap(),
                 prepares,
                 pauses,
+                sentence,
                 ungated: misbehaviour.ungated,
                 seen: shared.clone(),
             }
@@ -216,6 +226,7 @@ struct Actor {
     tone: Tone,
     prepares: Prepares,
     pauses: bool,
+    sentence: Option<(u64, u64)>,
     ungated: bool,
     seen: Arc<Seen>,
 }
@@ -237,6 +248,21 @@ impl Actor {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
+    }
+}
+
+/// Says sentences for as long as it may.
+async fn say_sentences(mut tone: Tone, call: &Call, half_ms: u64, pause_ms: u64) {
+    let samples = |ms: u64| vec![0_i16; ms as usize * 48];
+    loop {
+        let (mut first, mut second) = (samples(half_ms), samples(half_ms));
+        tone.fill(&mut first);
+        tone.fill(&mut second);
+        let sentence = [first, samples(pause_ms), second].concat();
+        if call.speaker().say(&sentence).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -281,7 +307,9 @@ impl Agent for Actor {
 
     async fn granted(&mut self, call: &Call, grant: Grant) {
         self.seen.grants.lock().unwrap().push(grant.epoch.0);
-        if !self.ungated {
+        if let Some((half_ms, pause_ms)) = self.sentence {
+            say_sentences(self.tone.clone(), call, half_ms, pause_ms).await;
+        } else if !self.ungated {
             Self::sound(self.tone.clone(), call.clone(), false, self.pauses).await;
         }
     }

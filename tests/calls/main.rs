@@ -31,6 +31,7 @@ mod resume;
 mod rogue;
 mod rollback;
 mod room_gone;
+mod splice;
 mod start;
 mod tls;
 mod who_is_the_caller;

@@ -64,12 +64,17 @@ impl Stage {
         Caller::dial(&self.server.url(), &token).await
     }
 
-    /// A call of a web client that sweeps.
+    /// The same with a caller that sweeps.
     pub(crate) async fn dial_sweeping(&self) -> Caller {
-        let token = JoinToken::sip_caller(ROOM, PHONE).dispatch("baton", "");
-        let caller = self.join(token).await;
+        let caller = self.dial_silent().await;
         caller.sweep().await;
         caller
+    }
+
+    /// The same with a caller that says nothing yet.
+    pub(crate) async fn dial_silent(&self) -> Caller {
+        let token = JoinToken::sip_caller(ROOM, PHONE).dispatch("baton", "");
+        self.join(token).await
     }
 
     /// Somebody else in the same room.

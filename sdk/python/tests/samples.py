@@ -45,6 +45,7 @@ from baton import (
     RefuseReason,
     Reject,
     Released,
+    Speech,
     RejectReason,
     RequestId,
     Revoke,
@@ -135,6 +136,8 @@ BODIES: dict[str, Body] = {
     "revoke-finish": Revoke(Epoch(5), Finish(1_500)),
     "revoke-cut": Revoke(Epoch(5), Cut()),
     "released": Released(Epoch(5)),
+    "speech": Speech(True),
+    "speech-ended": Speech(False),
     "leave": Leave(),
     "handoff_request": HandoffRequest(
         RequestId(3), ToSpecialist(SpecialistName("technical")), "router does not sync"

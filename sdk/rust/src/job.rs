@@ -166,6 +166,7 @@ async fn take_part<A: Agent>(
         finish_by: None,
         talk: Talk::new(memory),
         held: None,
+        speaking: false,
         ignores_revoke: misbehaviour.ignores_revoke,
     };
     info!(specialist = %job.hello.specialist, orchestrator = %Printed(&baton.orchestrator), "joined");
@@ -210,6 +211,8 @@ struct Job {
     talk: Talk,
     /// A hook that waits for the conversation.
     held: Option<Held>,
+    /// Whether Baton has been told that something is being said.
+    speaking: bool,
     ignores_revoke: bool,
 }
 
@@ -233,6 +236,7 @@ enum Wake {
     Write(Write),
     Time,
     Finished,
+    Speech,
     Stopping,
     AgentEnded,
 }
@@ -257,13 +261,14 @@ impl Job {
             let wake_at = self.wake_at(now, (!welcomed).then_some(welcome_by));
             let finishing = self.finish_by.is_some();
             let takes_writes = self.talk.takes_writes();
-            // All arms are cancel-safe: three channels, a timer, a condition that is asked for again, a token, a handle.
+            // All arms are cancel-safe: three channels, a timer, two conditions that are asked for again, a token, a handle.
             let wake = tokio::select! {
                 happening = self.connection.next() => Wake::Room(happening),
                 Some(wish) = wishes.recv() => Wake::Wish(wish),
                 Some(write) = writes.recv(), if takes_writes => Wake::Write(write),
                 () = sleep_until(wake_at.into()) => Wake::Time,
                 () = self.voice.finished(), if finishing => Wake::Finished,
+                () = self.voice.turns(self.speaking), if welcomed => Wake::Speech,
                 () = signals.stopping() => Wake::Stopping,
                 _ = &mut self.hooks.task => Wake::AgentEnded,
             };
@@ -276,6 +281,7 @@ impl Job {
                 }
                 Wake::Time => self.time_passed()?,
                 Wake::Finished => self.finished()?,
+                Wake::Speech => self.speech()?,
                 Wake::Stopping => false,
                 Wake::AgentEnded => return Err(JobError::Panicked),
             };
@@ -539,6 +545,14 @@ impl Job {
             self.send(&Body::Released { epoch })?;
         }
         self.finish_by = None;
+        Ok(true)
+    }
+
+    fn speech(&mut self) -> Result<bool, JobError> {
+        self.speaking = !self.speaking;
+        self.send(&Body::Speech {
+            speaking: self.speaking,
+        })?;
         Ok(true)
     }
 

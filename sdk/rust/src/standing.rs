@@ -167,6 +167,7 @@ impl Standing {
             | Body::Refuse { .. }
             | Body::Granted { .. }
             | Body::Released { .. }
+            | Body::Speech { .. }
             | Body::HandoffRequest(_)
             | Body::ContextAppend { .. }
             | Body::ContextChunk(_)

@@ -6,11 +6,15 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use crate::FRAME_SAMPLES;
 
+/// How long nothing has to be said until an utterance counts as over: who writes piece by piece is not done in between.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Samples that wait to be spoken, at most: 200 ms. Who writes more waits.
 const BUFFER_SAMPLES_MAX: usize = 20 * FRAME_SAMPLES;
 
@@ -73,6 +77,8 @@ struct State {
     samples: VecDeque<i16>,
     /// How often `say` is under way.
     utterances: u32,
+    /// Since when nothing has to be said; `None` while something has.
+    idle_since: Option<Instant>,
     /// The gate is ignored, for tests.
     ungated: bool,
 }
@@ -98,6 +104,7 @@ impl Voice {
             turn: 0,
             samples: VecDeque::with_capacity(BUFFER_SAMPLES_MAX),
             utterances: 0,
+            idle_since: Some(Instant::now()),
             ungated,
         };
         Self {
@@ -153,6 +160,20 @@ impl Voice {
             .await;
     }
 
+    /// Resolves when something has to be said that had not, or the other way round. Cancel-safe.
+    pub(crate) async fn turns(&self, speaking: bool) {
+        if !speaking {
+            return self.until(|state| state.is_busy().then_some(())).await;
+        }
+        loop {
+            let idle_since = self.until(State::idle_since).await;
+            sleep_until(idle_since + PAUSE).await;
+            if self.lock().idle_since() == Some(idle_since) {
+                return;
+            }
+        }
+    }
+
     /// The next 10 ms: what waits if `audible` and the gate lets it pass, else silence.
     pub(crate) fn next_frame(&self, audible: bool, frame: &mut [i16; FRAME_SAMPLES]) {
         let mut state = self.lock();
@@ -166,6 +187,7 @@ impl Voice {
             *place = sample;
         }
         frame[count..].fill(0);
+        state.idle_since();
         drop(state);
         if count > 0 {
             self.shared.changed.notify_waiters();
@@ -206,6 +228,7 @@ impl Voice {
             let (now, later) = samples.split_at(samples.len().min(room));
             state.samples.extend(now);
             samples = later;
+            state.idle_since();
             samples.is_empty().then_some(Ok(()))
         })
         .await
@@ -243,6 +266,20 @@ impl Voice {
 }
 
 impl State {
+    fn is_busy(&self) -> bool {
+        !self.samples.is_empty() || self.utterances > 0
+    }
+
+    /// Since when nothing has to be said, as far as anybody has asked.
+    fn idle_since(&mut self) -> Option<Instant> {
+        if self.is_busy() {
+            self.idle_since = None;
+        } else {
+            self.idle_since.get_or_insert_with(Instant::now);
+        }
+        self.idle_since
+    }
+
     /// Whether who began to speak in this turn may go on.
     fn lets_pass(&self, turn: u64) -> bool {
         self.gate != Gate::Closed && self.turn == turn
@@ -341,5 +378,30 @@ mod tests {
         voice.open();
         assert_eq!(writer.await.ok(), Some(Err(NoBaton)));
         assert_eq!(frame(&voice), [0; FRAME_SAMPLES]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_utterance_is_over_when_nothing_has_to_be_said_for_a_while() {
+        let voice = Voice::new(false);
+        voice.open();
+        let speaker = voice.speaker();
+        assert!(at_once(voice.turns(false)).await.is_none());
+        assert_eq!(speaker.write(&[7; FRAME_SAMPLES]).await, Ok(()));
+        assert!(at_once(voice.turns(false)).await.is_some());
+        frame(&voice);
+        assert!(at_once(voice.turns(true)).await.is_none(), "more may come");
+        assert_eq!(speaker.write(&[7; FRAME_SAMPLES]).await, Ok(()));
+        tokio::time::advance(PAUSE).await;
+        assert!(at_once(voice.turns(true)).await.is_none(), "more has come");
+        frame(&voice);
+        tokio::time::advance(PAUSE).await;
+        assert!(at_once(voice.turns(true)).await.is_some());
+    }
+
+    /// What a future gives within a millisecond.
+    async fn at_once(future: impl Future<Output = ()>) -> Option<()> {
+        tokio::time::timeout(Duration::from_millis(1), future)
+            .await
+            .ok()
     }
 }

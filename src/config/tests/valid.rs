@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
-use call::{After, Fallback, Lifetime, Names, Opening, SpecialistName, Splice};
+use call::{After, Fallback, Lifetime, Names, Opening, Rest, SpecialistName, Splice};
 
 use crate::{
     Config, load, options, parse,
@@ -114,7 +114,7 @@ specialists:
   it-support: {park_ms: 5}
 routes:
   - {from: triage, to: [billing, it-support], splice: now, opening: greet}
-  - {from: "*", to: triage, splice_wait_ms: 10, fade_ms: 0, opening: "say: Back again."}
+  - {from: "*", to: triage, splice: caller_silent, splice_wait_ms: 10, splice_rest: cut, fade_ms: 0, opening: "say: Back again."}
 hand_back: false
 fallbacks: [previous, it-support]
 timers: {hold_ms: 1}
@@ -174,7 +174,13 @@ limits: {handoffs_max: 0}
         (Splice::Now, 40, &Opening::Greet)
     );
     assert_eq!((&second.from, second.fade_ms), (&Names::Any, 0));
-    assert_eq!(second.splice, Splice::EndOfUtterance { max_wait_ms: 10 });
+    assert_eq!(
+        second.splice,
+        Splice::CallerSilent {
+            max_wait_ms: 10,
+            rest: Rest::Cut
+        }
+    );
     assert_eq!(second.opening, Opening::Say("Back again.".to_owned()));
 
     assert!(!config.call.hand_back);

@@ -198,6 +198,8 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
             }),
         ),
         ("released", Body::Released { epoch: Epoch(5) }),
+        ("speech", Body::Speech { speaking: true }),
+        ("speech-ended", Body::Speech { speaking: false }),
         ("leave", Body::Leave),
         (
             "handoff_request",

@@ -324,6 +324,18 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class Speech:
+    """Specialist: it has begun to say something, or has nothing more to say for now."""
+
+    NAME: ClassVar = "speech"
+    SENDERS: ClassVar = _SPECIALIST
+    SEQUENCED: ClassVar = True
+
+    speaking: bool
+    """Which of both."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """Baton: leave the room, the job is done."""
 
@@ -655,6 +667,7 @@ Body = (
     | Granted
     | Revoke
     | Released
+    | Speech
     | Leave
     | HandoffRequest
     | HandoffResult

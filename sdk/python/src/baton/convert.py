@@ -110,6 +110,8 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
                     assert_never(body.mode)
         case b.Released():
             envelope.released.epoch = body.epoch
+        case b.Speech():
+            envelope.speech.speaking = body.speaking
         case b.Leave():
             pass
         case b.HandoffRequest():
@@ -267,6 +269,8 @@ def read_body(envelope: envelope_pb2.Envelope) -> b.Body | None:
             return b.Revoke(Epoch(revoke.epoch), mode)
         case "released":
             return b.Released(Epoch(envelope.released.epoch))
+        case "speech":
+            return b.Speech(envelope.speech.speaking)
         case "leave":
             return b.Leave()
         case "handoff_request":

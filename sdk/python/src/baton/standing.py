@@ -221,6 +221,7 @@ class Standing:
                 | b.Refuse()
                 | b.Granted()
                 | b.Released()
+                | b.Speech()
                 | b.HandoffRequest()
                 | b.ContextAppend()
                 | b.ContextChunk()

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration is said in one sentence.
 
-use call::{CallConfig, ConfigError, Fallback, Names, Plan, Route, Splice};
+use call::{CallConfig, ConfigError, Fallback, Names, Plan, Rest, Route, Splice};
 
 use crate::harness::config;
 
@@ -17,7 +17,12 @@ fn a_wrong_configuration_is_refused_with_a_reason() {
         error(|config| config.routes[0].to = Names::Only(vec!["nobody".into()])),
         error(|config| config.fallbacks.push(Fallback::Specialist("suport".into()))),
         error(|config| config.routes[0].fade_ms = 2_001),
-        error(|config| config.routes[0].splice = Splice::EndOfUtterance { max_wait_ms: 0 }),
+        error(|config| {
+            config.routes[0].splice = Splice::EndOfUtterance {
+                max_wait_ms: 0,
+                rest: Rest::Finish,
+            };
+        }),
         error(|config| config.timers.hold_ms = u64::MAX),
         error(|config| config.limits.instances_max = 1),
         error(|config| config.routes = vec![Route::default(); 20_000]),

@@ -36,7 +36,8 @@ class _Granted:
 
 @dataclass(frozen=True, slots=True)
 class _Revoked:
-    pass
+    heard: asyncio.Future[None]
+    """Done when the agent has fallen silent."""
 
 
 _Cue = _Prepare | _Granted | _Revoked
@@ -77,10 +78,12 @@ class Hooks:
         """Tells it that the baton will go."""
         self._told(lambda: self._agent.finishing(self._call))
 
-    def revoked(self) -> None:
-        """Tells it that the baton is gone."""
+    def revoked(self) -> asyncio.Future[None]:
+        """Tells it that the baton is gone; done when it has fallen silent, and has said what was heard."""
         self._renew()
-        self._cue(_Revoked())
+        heard = asyncio.get_running_loop().create_future()
+        self._cue(_Revoked(heard))
+        return heard
 
     def digit(self, number: int, digit: str) -> None:
         """Tells it of a key of the caller's, once."""
@@ -137,8 +140,10 @@ class Hooks:
                         await self._prepare(preparation, reason)
                     case _Granted(grant):
                         await self._while_reason(self._agent.granted(self._call, grant), reason)
-                    case _Revoked():
+                    case _Revoked(heard):
                         await self._agent.revoked(self._call)
+                        if not heard.done():
+                            heard.set_result(None)
         except Exception as error:
             logger.exception("the agent failed")
             self._failed(error)

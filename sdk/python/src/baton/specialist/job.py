@@ -42,6 +42,7 @@ from baton.bodies import (
     Reject,
     Released,
     Side,
+    Speech,
     StateAccepted,
     StateConflict,
     StateDenied,
@@ -111,6 +112,11 @@ FAREWELL_MAX_SECS = 1.0
 """How long the last acks are waited for before the room is left."""
 REFUSAL_MAX_SECS = 0.5
 """How long a refusal may take: Baton refuses at once, and says nothing else before it is done or has failed."""
+LAST_WORDS_MAX_SECS = 0.4
+"""How long what was heard of an agent's last words is waited for before it says that it has let go. Baton waits for that
+for `revoke_timeout_ms`, a second by default."""
+SPEECH_PAUSE_SECS = 0.1
+"""How long nothing has to be said until an utterance counts as over."""
 LEFT_MAX_SECS = 2.0
 """How long an agent may take to put its things away."""
 TEXT_CHARS_MAX = 512
@@ -243,6 +249,7 @@ class Job:
         self._sid = ""
         self._timer: asyncio.TimerHandle | None = None
         self._finish: asyncio.Task[Any] | None = None
+        self._released: Released | None = None
         self._requests: dict[RequestId, _Request] = {}
         self._last_request = 0
         self._outcomes: list[Callable[[HandoffOutcome], None]] = []
@@ -266,6 +273,7 @@ class Job:
             self._say_hello()
             logger.info("joined as %s", self._hello.specialist)
             await self._wait_for_welcome()
+            self._tasks.start(self._tell_speech(), "baton: speech")
             await asyncio.shield(self._ended)
         finally:
             await self._leave(agent)
@@ -487,6 +495,7 @@ class Job:
                 self._apply_gate()
             case Take(epoch, opening, handoff):
                 logger.info("granted, epoch %d", epoch)
+                self._say_released()
                 self._stop_finishing()
                 self.voice.open()
                 self._apply_gate()
@@ -518,6 +527,7 @@ class Job:
     def _prepare_when_told(self, step: StartPreparing, prepare: Prepare) -> None:
         """Has the agent prepare when it has been told all that the packet promises."""
         logger.info("preparing for handoff %d", step.handoff)
+        self._say_released()
         if prepare.caller is not None:
             self.connection.pin_caller(prepare.caller)
         self._apply_gate()
@@ -613,15 +623,46 @@ class Job:
 
     def _give_up(self, released: Released) -> None:
         logger.info("revoked, epoch %d", released.epoch)
-        self._put_down()
-        self._send(released)
+        self._say_released()
+        heard = self._put_down()
+        self._released = released
+        self._tasks.start(self._release(released, heard), "baton: last words")
 
-    def _put_down(self) -> None:
-        """Silences and deafens the agent, and tells it."""
+    async def _release(self, released: Released, heard: "asyncio.Future[None] | None") -> None:
+        """Lets go once it is known what was heard of what the agent was saying."""
+        try:
+            async with asyncio.timeout(LAST_WORDS_MAX_SECS):
+                if heard is not None:
+                    await heard
+                while self._outlet.waiting:
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            logger.debug("what was heard of the last words is not known")
+        if self._released is released:
+            self._say_released()
+            self._pump()
+
+    def _say_released(self) -> None:
+        released, self._released = self._released, None
+        if released is not None:
+            self._send(released)
+
+    async def _tell_speech(self) -> None:
+        """Tells Baton when something is being said, and when not: it changes holders in between."""
+        while True:
+            await self.voice.begun()
+            self._send(Speech(True))
+            self._pump()
+            await self.voice.over(SPEECH_PAUSE_SECS)
+            self._send(Speech(False))
+            self._pump()
+
+    def _put_down(self) -> "asyncio.Future[None] | None":
+        """Silences and deafens the agent, and tells it. Gives when it has fallen silent."""
         self._stop_finishing()
         self.voice.close()
         self._apply_gate()
-        self._cue(lambda hooks: hooks.revoked())
+        return self._hooks.revoked() if self._hooks is not None else None
 
     def _stop_finishing(self) -> None:
         if self._finish is not None and self._finish is not asyncio.current_task():
@@ -733,6 +774,7 @@ class Job:
 
     async def _leave(self, agent: Agent) -> None:
         """Lets Baton's last words be acked, and leaves."""
+        self._say_released()
         self.voice.close()
         self.voice.set_audible(False)
         for request in self._requests.values():

@@ -5,6 +5,7 @@ which a revoke or the loss of the connection is seen.
 """
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -102,6 +103,7 @@ class Voice:
         if self._gate is not _Gate.OPEN:
             raise NoBatonError
         self._utterances += 1
+        self._wake()
         try:
             yield Utterance(self, self._turn)
         finally:
@@ -139,7 +141,27 @@ class Voice:
 
     async def finished(self) -> None:
         """Returns when nothing is left to be said."""
-        while self._utterances or self.queued_secs > 0:
+        while self.is_busy:
+            await self._changes()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something has to be said yet."""
+        return self._utterances > 0 or self.queued_secs > 0
+
+    async def begun(self) -> None:
+        """Returns when something has to be said."""
+        while not self.is_busy:
+            await self._changed.wait()
+
+    async def over(self, pause_secs: float) -> None:
+        """Returns when nothing has to be said for so long: who writes piece by piece is not done in between."""
+        idle_since: float | None = None
+        while idle_since is None or time.monotonic() - idle_since < pause_secs:
+            if self.is_busy:
+                idle_since = None
+            elif idle_since is None:
+                idle_since = time.monotonic()
             await self._changes()
 
     async def push(self, turn: int, samples: bytes) -> None:

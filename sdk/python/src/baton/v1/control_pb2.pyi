@@ -164,6 +164,12 @@ class Released(_message.Message):
     epoch: int
     def __init__(self, epoch: _Optional[int] = ...) -> None: ...
 
+class Speech(_message.Message):
+    __slots__ = ("speaking",)
+    SPEAKING_FIELD_NUMBER: _ClassVar[int]
+    speaking: bool
+    def __init__(self, speaking: bool = ...) -> None: ...
+
 class Leave(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
