@@ -1,6 +1,7 @@
 //! Tests of the configuration through its public face.
 
 mod broken;
+mod docs;
 mod examples;
 mod explain;
 mod odd;
