@@ -12,6 +12,7 @@ mod reload;
 pub mod resume;
 pub mod room;
 pub mod rtc;
+pub mod side;
 pub mod telemetry;
 
 pub use config;

@@ -116,6 +116,8 @@ pub struct Canary {
 /// One specialist: how it gets into the room and what becomes of it after a handoff.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecialistConfig {
+    /// What it is.
+    pub kind: SpecialistKind,
     /// The name its worker registered under.
     pub agent_name: AgentName,
     /// A newer deployment that takes a share of the calls.
@@ -132,6 +134,7 @@ impl SpecialistConfig {
     /// A specialist on demand that is parked for a minute after a handoff.
     pub fn new(agent_name: AgentName) -> Self {
         Self {
+            kind: SpecialistKind::Baton,
             agent_name,
             canary: None,
             lifetime: Lifetime::OnDemand,
@@ -139,6 +142,15 @@ impl SpecialistConfig {
             description: None,
         }
     }
+}
+
+/// What a specialist is. The core treats all alike: for one that does not speak the protocol, the shell does what an SDK would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpecialistKind {
+    /// An agent with Baton's SDK, in the room of the call.
+    Baton,
+    /// An agent of LiveKit Agents that knows nothing of Baton, in a side room.
+    LivekitAgent,
 }
 
 /// When a specialist is dispatched.

@@ -193,7 +193,7 @@ pub use command::{Command, Fact};
 pub use config::{
     After, Answer, CallConfig, Canary, ENTRY_RULES_MAX, EntryRule, FADE_MS_MAX, Fallback, Lifetime,
     Limits, Names, Opening, ROUTES_MAX, RULES_MAX, Rest, Route, RouteNumber, Rule, SPECIALISTS_MAX,
-    SpecialistConfig, Splice, TIMER_MS_MAX, Timers, Trigger,
+    SpecialistConfig, SpecialistKind, Splice, TIMER_MS_MAX, Timers, Trigger,
 };
 pub use event::{Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, Target};
 pub use ids::{

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use call::{
     After, AgentName, CallConfig, Canary, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX,
-    Rest, Route, SPECIALISTS_MAX, SpecialistConfig, SpecialistName, Splice, TIMER_MS_MAX, Target,
-    Timers,
+    Rest, Route, SPECIALISTS_MAX, SpecialistConfig, SpecialistKind, SpecialistName, Splice,
+    TIMER_MS_MAX, Target, Timers,
 };
 
 use ::context::Scopes;
@@ -156,7 +156,12 @@ fn read_specialist(
         ("leave", After::Leave),
         ("stay", After::Stay),
     ];
+    let kinds = [
+        ("baton", SpecialistKind::Baton),
+        ("livekit_agent", SpecialistKind::LivekitAgent),
+    ];
     let specialist = SpecialistConfig {
+        kind: section.choice("kind", &kinds, "baton"),
         agent_name: default.agent_name,
         canary: read_canary(section),
         lifetime: section.choice("lifetime", &lifetimes, "on_demand"),

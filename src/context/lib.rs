@@ -13,6 +13,9 @@
 //! those messages cannot carry. A [`Packet`] is all that a successor needs, as one JSON document or as protobuf; [`Packet::to_vcon`]
 //! is a finished call for an archive.
 //!
+//! A [`SessionMessage`] is what a session of LiveKit Agents says over its own remote protocol: items of an agent that writes to no
+//! conversation.
+//!
 //! # What this crate never does
 //! - It reads no clock, draws no random number and does no I/O: ids, times and texts come in.
 //! - It never panics on input, and holds nothing that a peer could grow without bound.
@@ -37,6 +40,7 @@ mod order;
 mod packet;
 mod packet_protobuf;
 mod realtime;
+mod remote_session;
 mod responses;
 mod schema;
 mod scope;
@@ -71,6 +75,7 @@ pub use packet::{
     PACKET_SCHEMA, PACKET_VERSION, Packet, PacketContext, PacketError, PacketOpening, PacketRoute,
     PacketState, PacketTelephony, PacketTurn,
 };
+pub use remote_session::{REMOTE_SESSION_TOPIC, SessionMessage, SessionRequest};
 pub use schema::{SchemaError, StateSchema, Violation};
 pub use scope::{Access, FieldPath, FieldPathError, ScopeError, Scopes};
 pub use state::{Change, Outcome, PatchError, ReplayError, SharedState, StateVersion, Writer};

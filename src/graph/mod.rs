@@ -17,7 +17,8 @@ use std::{
 };
 
 use call::{
-    After, CallConfig, Fallback, Lifetime, Names, Plan, Route, SpecialistConfig, SpecialistName,
+    After, CallConfig, Fallback, Lifetime, Names, Plan, Route, SpecialistConfig, SpecialistKind,
+    SpecialistName,
 };
 
 use crate::config::words;
@@ -289,12 +290,17 @@ fn pairs<'a>(
 
 fn node(name: &SpecialistName, specialist: &SpecialistConfig) -> Node {
     let SpecialistConfig {
+        kind,
         agent_name: _,
         canary: _,
         lifetime,
         after,
         description: _,
     } = specialist;
+    let kind = match kind {
+        SpecialistKind::Baton => "",
+        SpecialistKind::LivekitAgent => "in a side room, ",
+    };
     let lifetime = match lifetime {
         Lifetime::Resident => "resident",
         Lifetime::OnDemand => "on demand",
@@ -306,7 +312,7 @@ fn node(name: &SpecialistName, specialist: &SpecialistConfig) -> Node {
     };
     Node {
         title: name.as_str().to_owned(),
-        note: format!("{lifetime}, {after}"),
+        note: format!("{kind}{lifetime}, {after}"),
         kind: NodeKind::Specialist,
         distance: 0,
     }

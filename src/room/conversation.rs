@@ -136,7 +136,7 @@ impl Talk {
 impl Task {
     /// A specialist has been welcomed: it gets the state as it may see it.
     pub(super) fn talk_joined(&mut self, identity: &Identity) {
-        let Some(dispatch) = self.peers.dispatch_of(identity) else {
+        let Some(dispatch) = self.dispatch_of(identity) else {
             return;
         };
         let snapshot = self.call.snapshot();
@@ -170,7 +170,7 @@ impl Task {
         identity: &Identity,
         route: Option<RouteNumber>,
     ) -> Option<Packet> {
-        let dispatch = self.peers.dispatch_of(identity)?;
+        let dispatch = self.dispatch_of(identity)?;
         self.talk.under_way = (route, None);
         let filter = self.deps.context.route(route).filter;
         let prepared = self
@@ -182,7 +182,7 @@ impl Task {
 
     /// A target is ready, and says with which head.
     pub(super) fn talk_ready(&mut self, identity: &Identity, items: u64, hash: &[u8]) -> bool {
-        let Some(dispatch) = self.peers.dispatch_of(identity) else {
+        let Some(dispatch) = self.dispatch_of(identity) else {
             return false;
         };
         // Without a hash it takes no part in the conversation.
@@ -206,7 +206,7 @@ impl Task {
 
     /// Tells the core when a target has applied all of the conversation; at once, if it is so.
     pub(super) fn talk_await_tail(&mut self, handoff: HandoffId, identity: &Identity) {
-        let target = self.peers.dispatch_of(identity).map(author);
+        let target = self.dispatch_of(identity).map(author);
         // Of one that is not bound nothing is known, and nothing is waited for.
         self.talk.tail = Some((handoff, target.unwrap_or(Author(0))));
         self.talk_settle();
@@ -219,7 +219,7 @@ impl Task {
         identity: &Identity,
         epoch: Epoch,
     ) -> Option<Packet> {
-        let dispatch = self.peers.dispatch_of(identity)?;
+        let dispatch = self.dispatch_of(identity)?;
         let snapshot = self.call.snapshot();
         let specialist = &snapshot.specialists.get(&dispatch)?.specialist;
         let (route, except) = std::mem::take(&mut self.talk.under_way);
@@ -243,28 +243,28 @@ impl Task {
 
     /// A specialist has had the baton.
     pub(super) fn talk_parked(&mut self, identity: &Identity) {
-        if let Some(dispatch) = self.peers.dispatch_of(identity) {
+        if let Some(dispatch) = self.dispatch_of(identity) {
             self.talk.conversation.parked(author(dispatch));
         }
     }
 
     /// A specialist has let go of the baton.
     pub(super) fn talk_released(&mut self, identity: &Identity) {
-        if let Some(dispatch) = self.peers.dispatch_of(identity) {
+        if let Some(dispatch) = self.dispatch_of(identity) {
             self.talk.conversation.released(author(dispatch));
         }
     }
 
     /// A specialist is another process now.
     pub(super) fn talk_restarted(&mut self, identity: &Identity) {
-        if let Some(dispatch) = self.peers.dispatch_of(identity) {
+        if let Some(dispatch) = self.dispatch_of(identity) {
             self.talk.conversation.restarted(author(dispatch));
         }
     }
 
     /// Takes what a specialist has written.
     pub(super) fn talk_received(&mut self, identity: &Identity, epoch: Epoch, body: Body) {
-        let Some(dispatch) = self.peers.dispatch_of(identity) else {
+        let Some(dispatch) = self.dispatch_of(identity) else {
             return;
         };
         let (writer, mut effects) = (author(dispatch), Vec::new());

@@ -16,6 +16,7 @@ use super::stored::Stored;
 use super::task::{Done, Doubt, Task};
 use super::tickets::fresh_ticket;
 use crate::rtc::ParticipantKind;
+use crate::side;
 use crate::telemetry::Hash;
 
 impl Task {
@@ -26,11 +27,14 @@ impl Task {
                 dispatch,
                 specialist,
                 agent_name,
-            } => {
-                self.dispatch(dispatch, &specialist, agent_name.as_str());
-            }
+            } => match self.is_beside(&specialist) {
+                true => self.dispatch_beside(dispatch, &specialist, agent_name),
+                false => self.dispatch(dispatch, &specialist, agent_name.as_str()),
+            },
             Command::DeleteDispatch { dispatch } => {
-                self.withdraw(dispatch);
+                if !self.close_side(dispatch) {
+                    self.withdraw(dispatch);
+                }
                 self.talk_left(dispatch);
             }
             Command::Welcome {
@@ -38,9 +42,12 @@ impl Task {
                 epoch,
                 targets,
             } => {
-                self.peers.welcome(&identity, epoch, targets);
-                self.talk_joined(&identity);
-                self.open_program().await;
+                // One in a side room was not told of us, and knows nothing to be welcomed to.
+                if !self.sides.has(&identity) {
+                    self.peers.welcome(&identity, epoch, targets);
+                    self.talk_joined(&identity);
+                    self.open_program().await;
+                }
             }
             Command::Prepare {
                 identity,
@@ -52,6 +59,9 @@ impl Task {
                 route,
             } => {
                 let packet = self.talk_prepare(&identity, route);
+                if self.sides.order(&identity, side::Order::Prepare(handoff)) {
+                    return None;
+                }
                 let prepare = Prepare {
                     handoff,
                     from,
@@ -95,6 +105,10 @@ impl Task {
                 opening,
             } => {
                 let packet = self.talk_granted(now, &identity, epoch);
+                if self.sides.order(&identity, side::Order::Grant(epoch)) {
+                    return None;
+                }
+                self.sides.lead_to_nobody();
                 let grant = Body::Grant {
                     epoch,
                     opening,
@@ -104,6 +118,9 @@ impl Task {
                 self.peers.send(now, &identity, epoch, &grant);
             }
             Command::Supersede { identity, epoch } => {
+                if self.sides.order(&identity, side::Order::Supersede) {
+                    return None;
+                }
                 self.peers
                     .send(now, &identity, epoch, &Body::Supersede { epoch });
             }
@@ -113,6 +130,9 @@ impl Task {
                 number,
                 digit,
             } => {
+                if self.sides.order(&identity, side::Order::Press(digit)) {
+                    return None;
+                }
                 let dtmf = Dtmf { number, digit };
                 self.peers.send(now, &identity, epoch, &Body::Dtmf(dtmf));
             }
@@ -120,6 +140,9 @@ impl Task {
                 self.talk_parked(&identity);
                 let source = self.peers.source(&identity);
                 self.voices.forget(source);
+                if self.sides.order(&identity, side::Order::Revoke(epoch)) {
+                    return None;
+                }
                 self.peers.send(
                     now,
                     &identity,
@@ -131,11 +154,15 @@ impl Task {
                 );
             }
             Command::Release { identity, epoch } => {
-                self.peers.send(now, &identity, epoch, &Body::Leave)
+                if !self.leave_side(&identity) {
+                    self.peers.send(now, &identity, epoch, &Body::Leave);
+                }
             }
             Command::Remove { identity, reason } => {
                 warn!(identity = %Hash::of(identity.as_str()), %reason, "participant removed");
-                self.remove(&identity);
+                if !self.leave_side(&identity) {
+                    self.remove(&identity);
+                }
             }
             Command::Admit { identity, epoch } => {
                 let input = self.input(&identity, epoch);
@@ -165,7 +192,10 @@ impl Task {
                 self.program.order(Order::Drop { source }).await;
             }
             Command::CallerAudience { allowed, epoch: _ } => self.gates.set_audience(now, allowed),
-            Command::AskHolder { identity, epoch: _ } => self.ask_holder(now, identity),
+            Command::AskHolder { identity, epoch: _ } => {
+                self.sides.order(&identity, side::Order::Ask);
+                self.ask_holder(now, identity);
+            }
             Command::Shut {
                 identities,
                 epoch: _,

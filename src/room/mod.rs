@@ -23,6 +23,7 @@ mod past;
 mod peers;
 mod program;
 mod server_api;
+mod sides;
 mod stored;
 mod task;
 mod tickets;

@@ -25,6 +25,10 @@ enum Outgoing {
         reliable: bool,
     },
     Subscribers(BTreeSet<String>),
+    Digit {
+        identity: String,
+        digit: char,
+    },
 }
 
 /// The call's end of the outbox. Dropping it ends the task once it has sent what waits.
@@ -50,6 +54,17 @@ impl Outbox {
         };
         if self.outgoing.try_send(frame).is_err() {
             debug!("frame lost, the outbox is full");
+        }
+    }
+
+    /// Presses a key of a phone's pad for one participant.
+    pub(super) fn press(&self, identity: &str, digit: char) {
+        let press = Outgoing::Digit {
+            identity: identity.to_owned(),
+            digit,
+        };
+        if self.outgoing.try_send(press).is_err() {
+            warn!("a digit is lost, the outbox is full");
         }
     }
 
@@ -82,6 +97,9 @@ async fn run(sender: Sender, mut waiting: mpsc::Receiver<Outgoing>) {
             }
             Outgoing::Subscribers(identities) => {
                 timeout(SEND_TIMEOUT, sender.allow_subscribers(&identities)).await
+            }
+            Outgoing::Digit { identity, digit } => {
+                timeout(SEND_TIMEOUT, sender.press(&identity, digit)).await
             }
         };
         match sent {

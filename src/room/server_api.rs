@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use livekit_api::services::agent_dispatch::AgentDispatchClient;
 use livekit_api::services::room::RoomClient;
-use livekit_protocol::CreateAgentDispatchRequest;
+use livekit_protocol::{CreateAgentDispatchRequest, RoomAgentDispatch, RoomConfiguration};
 use livekit_token::{AccessToken, AccessTokenError, VideoGrants};
 use worker::Secret;
 
+use crate::rtc::{Participant, ParticipantKind};
+
 /// The longest one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a side room lives, in seconds, once Baton has left it without closing it.
+const SIDE_DEPARTURE_SECS: u32 = 10;
 /// How long a token of our own may be used to join; the server renews it while we are in the room.
 const TOKEN_TTL: Duration = Duration::from_secs(3_600);
 
@@ -74,6 +78,58 @@ impl ServerApi {
             .with_grants(grants)
             .to_jwt()
             .map(Secret::new)
+    }
+
+    /// A token to join `room` as the caller whose token it is like, which also makes the room and has `agent_name` dispatched into it.
+    ///
+    /// # Errors
+    /// When the key, the secret, the room or the identity is empty.
+    pub fn side_token(
+        &self,
+        room: &str,
+        caller: &Participant,
+        agent_name: &str,
+        metadata: String,
+    ) -> Result<Secret, AccessTokenError> {
+        let grants = VideoGrants {
+            room_join: true,
+            room: room.to_owned(),
+            ..VideoGrants::default()
+        };
+        // Nobody else is to be dispatched into it, whatever workers there are.
+        let config = RoomConfiguration {
+            departure_timeout: SIDE_DEPARTURE_SECS,
+            agents: vec![RoomAgentDispatch {
+                agent_name: agent_name.to_owned(),
+                metadata,
+                ..RoomAgentDispatch::default()
+            }],
+            ..RoomConfiguration::default()
+        };
+        let kind = match caller.kind {
+            ParticipantKind::Sip => "sip",
+            ParticipantKind::Standard | ParticipantKind::Agent | ParticipantKind::Other => {
+                "standard"
+            }
+        };
+        AccessToken::with_api_key(&self.api_key, self.api_secret.expose())
+            .with_ttl(TOKEN_TTL)
+            .with_identity(&caller.identity)
+            .with_kind(kind)
+            .with_attributes(&caller.attributes)
+            .with_grants(grants)
+            .with_room_config(config)
+            .to_jwt()
+            .map(Secret::new)
+    }
+
+    /// Closes a room, whoever is in it.
+    pub async fn delete_room(&self, room: &str) -> Result<(), ServerApiError> {
+        let deleted = self.rooms.delete_room(room).await;
+        deleted.map_err(|source| ServerApiError {
+            request: "DeleteRoom",
+            source,
+        })
     }
 
     /// Asks for `agent_name` in `room`; returns the dispatch's id. A room that is gone is created anew by this.

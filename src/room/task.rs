@@ -24,6 +24,7 @@ use super::journal::Journal;
 use super::outbox::Outbox;
 use super::peers::{Peers, Said};
 use super::program::{Order, Program, Report};
+use super::sides::Sides;
 use super::stored::{Opened, Rebuilt, Stored};
 use super::voices::Voices;
 use crate::clock;
@@ -74,6 +75,7 @@ pub(super) struct Task {
     pub(super) call: Call,
     pub(super) journal: Journal,
     pub(super) peers: Peers,
+    pub(super) sides: Sides,
     pub(super) talk: Talk,
     pub(super) gates: Gates,
     pub(super) program: Program,
@@ -92,7 +94,7 @@ pub(super) struct Task {
     /// The holder that is asked for a sign of life.
     pub(super) doubt: Option<Doubt>,
     /// The caller, while it is listened to.
-    overheard: Option<Identity>,
+    pub(super) overheard: Option<Identity>,
     /// Whether the program knows that somebody should be heard.
     voice_due: bool,
     /// To whom the program track is open.
@@ -177,18 +179,22 @@ impl Task {
             let specialist = memory.specialists.get(&holder)?;
             Some((holder, specialist.specialist.clone(), memory.epoch))
         });
-        let identities: Vec<_> = memory
+        let specialists: Vec<_> = memory
             .specialists
-            .values()
-            .filter_map(|specialist| specialist.identity.clone())
+            .iter()
+            .map(|(dispatch, specialist)| (*dispatch, specialist.clone()))
             .collect();
         let call = Call::resume(deps.plan.clone(), id, memory, clock::now(), &mut commands);
         let mut task = Self::new(deps, connection, program, signals, journal, call, commands);
         for (dispatch, ticket) in tickets {
             task.peers.expect(dispatch, ticket);
         }
-        for identity in identities {
-            task.peers.link_to(identity);
+        for (dispatch, remembered) in specialists {
+            if task.is_beside(&remembered.specialist) {
+                task.close_side_of(&remembered.specialist, dispatch);
+            } else if let Some(identity) = remembered.identity {
+                task.peers.link_to(identity);
+            }
         }
         let refused = task.talk.replay(said);
         if refused > 0 {
@@ -217,6 +223,7 @@ impl Task {
         Self {
             peers: Peers::new(call.id().clone(), deps.terms.clone()),
             program,
+            sides: Sides::default(),
             talk: Talk::new(&deps.context),
             outbox: Outbox::start(connection.sender()),
             deps,
@@ -275,6 +282,7 @@ impl Task {
                     None => self.tell(Event::Stop),
                 },
                 Some(done) = self.done_in.recv() => self.request_done(done),
+                Some((dispatch, said)) = self.sides.next() => self.side_said(dispatch, said).await,
                 Some(ask) = self.post.ask() => self.asked(ask),
                 // Nothing but a place in the set; what came of the request has been told.
                 Some(_) = self.requests.join_next() => {}
@@ -301,6 +309,7 @@ impl Task {
             self.unpublished = true;
         }
         self.carry_out_commands(now).await;
+        self.open_sides();
         self.direct_program().await;
         if self.gates.take_due(now) {
             self.apply_gates();
@@ -362,7 +371,7 @@ impl Task {
     }
 
     /// Something has come of a holder that was doubted.
-    fn heard(&mut self, identity: Identity) {
+    pub(super) fn heard(&mut self, identity: Identity) {
         self.doubt = None;
         self.tell(Event::Heard { identity });
     }
@@ -396,11 +405,15 @@ impl Task {
         if caller == self.overheard {
             return;
         }
-        if let Some(before) = &self.overheard {
-            self.connection.set_listening(before.as_str(), false);
+        if let Some(before) = self.overheard.clone() {
+            self.stop_overhearing(before.as_str()).await;
         }
         if let Some(caller) = &caller {
             self.connection.set_listening(caller.as_str(), true);
+            // What is read for a side room already is not subscribed to once more.
+            if self.sides.want_caller() {
+                self.overhear(caller).await;
+            }
         }
         self.voices.caller(caller.is_some());
         let source = caller.as_ref().map(|caller| self.peers.source(caller));
@@ -521,6 +534,9 @@ impl Task {
                 audio,
             } => {
                 debug!(identity = %Hash::of(&participant.identity), "audio subscribed");
+                let Some(audio) = self.caller_heard(&participant.identity, audio).await else {
+                    return;
+                };
                 let source = self.peers.source(&Identity::from(participant.identity));
                 self.program
                     .order(Order::Attach {
@@ -542,7 +558,7 @@ impl Task {
                 topic,
                 payload,
             } if topic == wire::TOPIC => self.frame(sender.as_ref(), &payload).await,
-            RoomEvent::Data { .. } => {}
+            RoomEvent::Data { .. } | RoomEvent::ByteStream { .. } => {}
             RoomEvent::Dtmf { sender, digit } => self.pressed(sender.as_ref(), digit),
             RoomEvent::AttributesChanged(participant) => {
                 self.know_caller(&participant);
@@ -657,6 +673,7 @@ impl Task {
             // Every agent's track is read, so that one that sounds without the baton is noticed.
             self.connection.set_listening(&participant.identity, true);
         }
+        self.hear_caller(&participant.identity);
         self.tell(Event::TrackPublished {
             identity: Identity::from(participant.identity.as_str()),
         });
@@ -777,7 +794,10 @@ impl Task {
                 }
             }
             Report::Intrusion(source) => {
-                if let Some(identity) = self.peers.identity(source) {
+                // One in a side room cannot be heard but through us, and knows of no baton.
+                if let Some(identity) = self.peers.identity(source)
+                    && !self.sides.has(&identity)
+                {
                     warn!(identity = %Hash::of(identity.as_str()), "an agent sounds without the baton");
                     self.tell(Event::Misbehaved {
                         identity,
@@ -856,6 +876,7 @@ impl Task {
         let reason = self.ended.unwrap_or(EndReason::Stopped);
         self.journal.end(self.call.epoch(), reason);
         self.last_frames(reason).await;
+        self.close_sides();
         let deadline = tokio::time::Instant::now() + FAREWELL_MAX;
         // A dispatch that is still being made is withdrawn as soon as it is there.
         let finished = tokio::time::timeout_at(deadline, async {

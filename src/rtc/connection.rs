@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use livekit::data_stream::api::SendByteOptions;
 use livekit::options::{AudioEncoding, TrackPublishOptions};
 use livekit::participant::{ParticipantKind as Kind, ParticipantTrackPermission};
 use livekit::prelude::{
     DataPacket, DisconnectReason, LocalParticipant, LocalTrack, RemoteParticipant, RemoteTrack,
-    Room, RoomEvent as Event, RoomOptions, TrackKind, TrackSource,
+    Room, RoomEvent as Event, RoomOptions, SipDTMF, TrackKind, TrackSource,
 };
 use livekit::webrtc::stats::RtcStats;
 use tokio::sync::mpsc;
 
 use super::{
-    Closed, IncomingAudio, Participant, ParticipantKind, ProgramTrack, RoomEvent, RtcError,
+    Closed, IncomingAudio, IncomingBytes, Participant, ParticipantKind, ProgramTrack, RoomEvent,
+    RtcError,
 };
 
 /// How to join.
@@ -46,6 +48,10 @@ pub struct Connection {
 
 /// How often it is looked whether a packet has come.
 const PULSE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The name under which the program track is published.
+const PROGRAM_NAME: &str = "program";
+
 /// How long it stays open whether a leave without a reason is the start of our own full reconnect.
 const DOUBT: Duration = Duration::from_millis(100);
 
@@ -89,9 +95,14 @@ impl Connection {
         self.room.maybe_sid().map(String::from)
     }
 
-    /// Publishes the program track, with DTX and RED off: it must never starve, and never skip.
+    /// Publishes the program track.
     pub async fn publish_program(&self) -> Result<ProgramTrack, RtcError> {
-        let program = ProgramTrack::new();
+        self.publish_track(PROGRAM_NAME).await
+    }
+
+    /// Publishes a track as a microphone, with DTX and RED off: it must never starve, and never skip.
+    pub async fn publish_track(&self, name: &str) -> Result<ProgramTrack, RtcError> {
+        let track = ProgramTrack::new(name);
         let options = TrackPublishOptions {
             audio_encoding: Some(AudioEncoding {
                 max_bitrate: self.options.program_bitrate_bps,
@@ -102,13 +113,12 @@ impl Connection {
             ..Default::default()
         };
         let participant = self.room.local_participant();
-        let publishing =
-            participant.publish_track(LocalTrack::Audio(program.track.clone()), options);
+        let publishing = participant.publish_track(LocalTrack::Audio(track.track.clone()), options);
         tokio::time::timeout(self.options.publish_timeout, publishing)
             .await
             .map_err(|_| RtcError::PublishTimeout(self.options.publish_timeout.as_secs()))?
             .map_err(RtcError::Publish)?;
-        Ok(program)
+        Ok(track)
     }
 
     /// Subscribes to, or unsubscribes from, every audio track of `identity`.
@@ -122,6 +132,24 @@ impl Connection {
                 publication.set_subscribed(listening);
             }
         }
+    }
+
+    /// The packets of every audio track of `identity` that we are subscribed to, from now on, with the track's sid; whoever else
+    /// reads them goes on.
+    pub fn read_audio(&self, identity: &str) -> Vec<(String, IncomingAudio)> {
+        let participants = self.room.remote_participants();
+        let Some(participant) = participants.get(&identity.to_owned().into()) else {
+            return Vec::new();
+        };
+        let publications = participant.track_publications().into_values();
+        publications
+            .filter_map(|publication| match publication.track() {
+                Some(RemoteTrack::Audio(track)) => {
+                    Some((publication.sid().to_string(), IncomingAudio::new(&track)))
+                }
+                Some(RemoteTrack::Video(_)) | None => None,
+            })
+            .collect()
     }
 
     /// A way to send that does not hold up whoever reads the events.
@@ -273,6 +301,19 @@ impl Connection {
                     topic,
                     payload,
                 });
+            }
+            Event::ByteStreamOpened {
+                reader,
+                topic,
+                participant_identity,
+            } => {
+                if let Some(reader) = reader.take() {
+                    self.pending.push_back(RoomEvent::ByteStream {
+                        sender: participant_identity.to_string(),
+                        topic,
+                        stream: IncomingBytes::new(reader),
+                    });
+                }
             }
             Event::SipDTMFReceived {
                 digit: Some(digit),
@@ -450,6 +491,39 @@ impl Sender {
         };
         self.participant
             .publish_data(packet)
+            .await
+            .map_err(RtcError::Send)
+    }
+
+    /// Sends a message to one participant as a byte stream.
+    pub async fn send_bytes(
+        &self,
+        identity: &str,
+        topic: &str,
+        message: Vec<u8>,
+    ) -> Result<(), RtcError> {
+        let mut options = SendByteOptions::new_with_topic(topic);
+        options.destination_identities = vec![identity.to_owned().into()];
+        let sent = self.participant.send_bytes(message, options).await;
+        sent.map(|_| ())
+            .map_err(|error| RtcError::SendBytes(error.to_string()))
+    }
+
+    /// Presses a key of a phone's pad for one participant.
+    pub async fn press(&self, identity: &str, digit: char) -> Result<(), RtcError> {
+        let code = match digit {
+            '*' => 10,
+            '#' => 11,
+            'A'..='D' => digit as u32 - 'A' as u32 + 12,
+            other => other.to_digit(10).unwrap_or_default(),
+        };
+        let pressed = SipDTMF {
+            code,
+            digit: digit.to_string(),
+            destination_identities: vec![identity.to_owned().into()],
+        };
+        self.participant
+            .publish_dtmf(pressed)
             .await
             .map_err(RtcError::Send)
     }

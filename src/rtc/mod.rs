@@ -2,11 +2,13 @@
 //!
 //! **Invariant**: this is the only module of the package that names the `livekit` crate. Nothing here decides anything about a call.
 
+mod bytes;
 mod connection;
 mod track;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::bytes::IncomingBytes;
 pub use self::connection::{ConnectOptions, Connection, Pulse, Sender};
 pub use self::track::{IncomingAudio, IncomingPacket, ProgramTrack};
 
@@ -86,6 +88,12 @@ pub enum RoomEvent {
         topic: String,
         payload: Vec<u8>,
     },
+    /// A message that may be larger than a packet has begun; `sender` is who it says it is.
+    ByteStream {
+        sender: String,
+        topic: String,
+        stream: IncomingBytes,
+    },
     /// A key of the phone's pad.
     Dtmf {
         sender: Option<Participant>,
@@ -123,6 +131,9 @@ pub enum RtcError {
     /// A data packet could not be sent.
     #[error("sending a data packet failed")]
     Send(#[source] livekit::RoomError),
+    /// A byte stream could not be sent.
+    #[error("sending a byte stream failed: {0}")]
+    SendBytes(String),
     /// The track permissions could not be set.
     #[error("setting the track permissions failed")]
     Permission(#[source] livekit::RoomError),

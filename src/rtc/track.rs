@@ -11,10 +11,8 @@ use livekit::webrtc::encoded::{EncodedAudioSource, EncodedAudioStream, OpusFrame
 
 use super::SAMPLE_RATE_HZ;
 
-/// The name under which the program track is published.
-const TRACK_NAME: &str = "program";
-
-/// The one track that the caller hears. Packets go out as they are handed in; the caller's clock is ours.
+/// A track of ours: above all the program track, the one that the caller hears. Packets go out as they are handed in; the
+/// clock is that of who hands them in.
 #[derive(Debug)]
 pub struct ProgramTrack {
     source: EncodedAudioSource,
@@ -22,7 +20,7 @@ pub struct ProgramTrack {
 }
 
 impl ProgramTrack {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let options = AudioSourceOptions {
             echo_cancellation: false,
             noise_suppression: false,
@@ -31,7 +29,7 @@ impl ProgramTrack {
         // No queue: whoever hands in packets has the clock.
         let native = NativeAudioSource::new(options, SAMPLE_RATE_HZ, 1, 0);
         let source = EncodedAudioSource::new(&native);
-        let track = LocalAudioTrack::create_audio_track(TRACK_NAME, RtcAudioSource::Native(native));
+        let track = LocalAudioTrack::create_audio_track(name, RtcAudioSource::Native(native));
         Self { source, track }
     }
 
@@ -42,8 +40,13 @@ impl ProgramTrack {
                 Some(level) => frame.with_level_dbov(level),
                 None => frame,
             }),
-            Err(error) => tracing::warn!(%error, "program packet refused"),
+            Err(error) => tracing::warn!(%error, "packet of ours refused"),
         }
+    }
+
+    /// Lets so much time pass for which there is no packet, such as one that was lost.
+    pub fn skip(&self, samples_48k: u32) {
+        self.source.skip(samples_48k);
     }
 }
 

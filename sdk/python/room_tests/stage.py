@@ -43,18 +43,24 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(specialists: list[str], fallback: str | None = None) -> AsyncIterator[Stage]:
+async def staged(
+    specialists: list[str], fallback: str | None = None, beside: list[str] | None = None, more: str = ""
+) -> AsyncIterator[Stage]:
     """Starts a server and Baton, which is registered then. The first specialist is the entry; `fallback` goes on when
-    another one fails."""
+    another one fails; those in `beside` know nothing of Baton; `more` is the rest of the configuration."""
     async with server() as livekit:
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder) / "baton.yaml"
             then = f"fallbacks: [{fallback}]\n" if fallback is not None else ""
-            names = "".join(f"  {name}: {{after_handoff: stay, description: Knows {name}}}\n" for name in specialists)
+            kinds = {name: "livekit_agent" if name in (beside or []) else "baton" for name in specialists}
+            names = "".join(
+                f"  {name}: {{kind: {kind}, after_handoff: stay, description: Knows {name}}}\n"
+                for name, kind in kinds.items()
+            )
             config.write_text(
                 "server: {health_bind: '127.0.0.1:0', drain_grace_secs: 60}\naudio: {fade_ms: 60}\n"
                 f"entry: {specialists[0]}\nroutes: [{{from: '*', to: '*', splice: now}}]\n{then}"
-                f"timers: {{caller_join_timeout_ms: 8000, caller_return_ms: 1500}}\nspecialists:\n{names}"
+                f"timers: {{caller_join_timeout_ms: 8000, caller_return_ms: 1500}}\nspecialists:\n{names}{more}"
             )
             program = os.environ.get("BATON_PROGRAM") or str(ROOT / "target/debug/baton")
             environment = {

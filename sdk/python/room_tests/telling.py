@@ -5,11 +5,13 @@ import json
 import logging
 import math
 from array import array
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from livekit.protocol.agent_pb import agent_session as pb
 
-from baton.specialist import Call
+if TYPE_CHECKING:
+    # An agent that knows nothing of Baton uses this, too.
+    from baton.specialist import Call
 
 MARK = "told "
 
@@ -35,7 +37,7 @@ def told(log: str, kind: str) -> list[dict[str, Any]]:
     return found
 
 
-async def tell_context(call: Call) -> None:
+async def tell_context(call: "Call") -> None:
     """Says what is known of the conversation and the state whenever the baton comes, and whenever something is new."""
     before: tuple[Any, ...] = ()
     while True:
