@@ -8,6 +8,9 @@ use tracing_subscriber::filter::Targets;
 /// Our own crates. Others follow the level down to WARN only, since the SDK's lines carry names of rooms and identities.
 const OURS: &[&str] = &["audio", "baton", "call", "libwebrtc", "wire", "worker"];
 
+/// What the targets of the SDK's crates begin with.
+const SDK: &str = "livekit";
+
 /// How much is logged: a level, or directives such as `info,worker=debug,livekit=info`.
 #[derive(Clone, Debug)]
 pub struct LogLevel(Box<Targets>);
@@ -55,9 +58,19 @@ impl FromStr for LogLevel {
             .then(|| directives.parse().ok())
             .flatten();
         parsed
-            .map(|targets| Self(Box::new(targets)))
+            .map(|targets| Self(Box::new(without_names(targets))))
             .ok_or_else(|| LogLevelError {
                 given: given.to_owned(),
             })
     }
+}
+
+/// Directives for ours do not open the SDK's lines as well: those that are to come name it, as `info,livekit=info`.
+fn without_names(targets: Targets) -> Targets {
+    let sdk_is_named = targets.iter().any(|(target, _)| target.starts_with(SDK));
+    if sdk_is_named {
+        return targets;
+    }
+    let others = targets.default_level().unwrap_or(LevelFilter::OFF);
+    targets.with_target(SDK, others.min(LevelFilter::WARN))
 }

@@ -186,6 +186,23 @@ fn levels_are_those_of_livekit_s_workers_or_directives() {
 }
 
 #[test]
+fn directives_for_ours_do_not_open_the_sdk_s_lines() {
+    let lines = |level| {
+        logged(level, LogFormat::Json, || {
+            info!(target: "livekit::room", "left call-_+15550199_x");
+            warn!(target: "livekit::room", "is slow");
+        })
+    };
+    for level in ["info", "info,worker=debug", "trace,worker=info"] {
+        let lines = lines(level);
+        assert!(!lines.contains("15550199"), "{level}: {lines}");
+        assert!(lines.contains("is slow"), "{level}: {lines}");
+    }
+    assert!(lines("info,livekit=info").contains("15550199"));
+    assert_eq!(lines("worker=debug"), "");
+}
+
+#[test]
 fn a_hash_hides_the_name_and_is_the_same_for_the_same_name() {
     let room = "call-_+15550199_x";
     assert_eq!(Hash::of(room), Hash::of(room));
