@@ -18,6 +18,8 @@ mod serve;
 mod steer;
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
