@@ -42,7 +42,7 @@ use crate::{
     config::{
         self, Audio, Config, Connection, Filler, FillerSound, Loaded, Question, Report, Sdk, Store,
     },
-    graph,
+    doctor, graph,
     http::{self, ApiServer, Guard},
     lookup::Lookup,
     mcp,
@@ -84,6 +84,8 @@ pub enum Exit {
     Refused = 5,
     /// A conversion that must lose nothing would have lost something.
     Lossy = 6,
+    /// Something keeps calls from going as they should.
+    Ill = 7,
 }
 
 impl From<Exit> for ExitCode {
@@ -173,6 +175,39 @@ pub fn packet(command: &PacketCommand) -> Exit {
             };
             tell(format_args!("error: {:#}\n", anyhow::Error::from(failure)));
             exit
+        }
+    }
+}
+
+/// `baton doctor`: says why a call does not reach Baton, or a specialist.
+pub fn doctor(path: &Path, room: Option<&str>) -> Exit {
+    let loaded = match config::load(path) {
+        Ok(loaded) => loaded,
+        Err(report) => return refuse(&report),
+    };
+    tell(&loaded.report);
+    let connection = match loaded.config.server.connection(|name| env::var(name).ok()) {
+        Ok(connection) => connection,
+        Err(errors) => {
+            for error in errors {
+                tell(format_args!("error: {:#}\n", anyhow::Error::from(error)));
+            }
+            return Exit::Failure;
+        }
+    };
+    // The HTTP client has no cryptography of its own; if another is installed already, that one is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let examined = runtime().and_then(|runtime| {
+        Ok(runtime.block_on(doctor::examine(&loaded.config, &connection, room))?)
+    });
+    match examined {
+        Ok(diagnosis) => match (print(&diagnosis.to_string()), diagnosis.is_ill()) {
+            (Exit::Success, true) => Exit::Ill,
+            (exit, _) => exit,
+        },
+        Err(error) => {
+            tell(format_args!("error: {error:#}\n"));
+            Exit::Failure
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod app;
 pub mod clock;
+pub mod doctor;
 pub mod graph;
 pub mod http;
 mod lookup;

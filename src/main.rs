@@ -30,7 +30,8 @@ Exit codes:
   3  could not start, or not go on
   4  stopped while calls were running
   5  the handoff that `check --explain` asks about would be refused
-  6  `packet --strict` would have lost something";
+  6  `packet --strict` would have lost something
+  7  `doctor` has found something wrong";
 
 const ENVIRONMENT: &str = "\
 Environment:
@@ -102,6 +103,18 @@ enum Command {
     /// over, with state, route and the caller's line.
     #[command(subcommand)]
     Packet(PacketCommand),
+    /// Say why a call does not reach Baton, or a specialist
+    ///
+    /// Looks at the server and the key, the clocks, the Baton on this machine, the SIP dispatch rules and, if it is named, one room;
+    /// changes nothing. Exits with 7 if anything is wrong.
+    #[command(after_help = ENVIRONMENT)]
+    Doctor {
+        #[command(flatten)]
+        configuration: Configuration,
+        /// A room to look into, while its call is there
+        #[arg(long, value_name = "ROOM")]
+        room: Option<String>,
+    },
     /// Serve the Model Context Protocol on standard input and output, for agents
     ///
     /// Carries every message to a running Baton's /mcp and back. The token says what the agent may see and do: the operator's
@@ -162,6 +175,10 @@ fn main() -> ExitCode {
             format,
         } => app::graph(&path.unwrap_or(configuration.config), format),
         Command::Packet(command) => app::packet(&command),
+        Command::Doctor {
+            configuration,
+            room,
+        } => app::doctor(&configuration.config, room.as_deref()),
         Command::Mcp { url, token_file } => app::mcp(&url, token_file.as_deref()),
         Command::Schema => app::schema(),
     };

@@ -16,6 +16,7 @@ mod stage;
 mod agents;
 mod caller_side;
 mod dispatch;
+mod doctor;
 mod drain;
 mod entry;
 mod frames;
