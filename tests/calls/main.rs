@@ -26,6 +26,7 @@ mod killed;
 mod load;
 mod operator;
 mod page;
+mod personal_data;
 mod program;
 mod reconnect;
 mod resume;
@@ -34,6 +35,7 @@ mod rollback;
 mod room_gone;
 mod splice;
 mod start;
+mod telephony;
 mod tls;
 mod who_is_the_caller;
 

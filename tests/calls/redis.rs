@@ -1,6 +1,6 @@
 //! A Redis server of a test's own.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -26,6 +26,10 @@ impl RedisServer {
             port,
             folder,
         }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
     /// The YAML of a `store` section on it, with leases of this length.
