@@ -566,7 +566,10 @@ fn call_deps(
         sdk,
         time_zone,
     } = config;
-    let Sdk { preroll_ms } = sdk;
+    let Sdk {
+        preroll_ms,
+        orchestrator_timeout_ms,
+    } = sdk;
     // `fade_ms` is in every route already.
     let Audio {
         fade_ms: _,
@@ -607,8 +610,7 @@ fn call_deps(
         journals,
         terms: Terms {
             preroll_ms: Some(*preroll_ms),
-            // No SDK opens its track by itself yet.
-            orchestrator_timeout_ms: None,
+            orchestrator_timeout_ms: Some(*orchestrator_timeout_ms),
         },
         time_zone: time_zone.clone(),
         lookup: lookup.as_ref().map(caller_lookup).transpose()?,

@@ -7,11 +7,17 @@ use super::reader::Section;
 pub struct Sdk {
     /// How much of the caller is kept while a specialist prepares, in milliseconds, to be heard first at its grant.
     pub preroll_ms: u32,
+    /// How long Baton and its track have to be away before the holder reaches the caller by itself, in milliseconds; 0 for
+    /// never.
+    pub orchestrator_timeout_ms: u32,
 }
 
 impl Default for Sdk {
     fn default() -> Self {
-        Self { preroll_ms: 400 }
+        Self {
+            preroll_ms: 400,
+            orchestrator_timeout_ms: 1_000,
+        }
     }
 }
 
@@ -19,5 +25,10 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Sdk {
     let default = Sdk::default();
     Sdk {
         preroll_ms: section.integer("preroll_ms", 0..=2_000, default.preroll_ms),
+        orchestrator_timeout_ms: section.integer(
+            "orchestrator_timeout_ms",
+            0..=60_000,
+            default.orchestrator_timeout_ms,
+        ),
     }
 }

@@ -64,6 +64,12 @@ pub(super) enum Said {
     },
     /// That it has begun to say something, or has nothing more to say.
     Speech { identity: Identity, speaking: bool },
+    /// That the caller hears this track of it without us, until we read the fresh one. Its Hello follows.
+    Open {
+        identity: Identity,
+        track_sid: String,
+        fresh_sid: String,
+    },
     /// That it is another process than before.
     Restarted { identity: Identity },
 }
@@ -236,7 +242,18 @@ impl Peers {
                 LinkEvent::Received { epoch, body } => {
                     peer.garbage = 0;
                     match peer.whole(identity, body) {
-                        Ok(Some(body)) => out.extend(meaning(identity, epoch, body)),
+                        Ok(Some(body)) => {
+                            if let Body::Hello(hello) = &body
+                                && !hello.open_track_sid.is_empty()
+                            {
+                                out.push(Said::Open {
+                                    identity: identity.clone(),
+                                    track_sid: hello.open_track_sid.clone(),
+                                    fresh_sid: hello.track_sid.clone(),
+                                });
+                            }
+                            out.extend(meaning(identity, epoch, body));
+                        }
                         Ok(None) => {}
                         Err(error) => refused.push(error),
                     }
@@ -568,6 +585,7 @@ mod tests {
                 sdk_version: "1".to_owned(),
                 versions: vec![wire::VERSION],
                 track_sid: String::new(),
+                open_track_sid: String::new(),
                 seen: None,
                 oldest: wire::Seq(1),
             },

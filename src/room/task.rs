@@ -33,12 +33,15 @@ use crate::telemetry::{Hash, Redacted};
 
 /// Results of requests to the server that may wait for the loop; each request waits for its place.
 const DONE_MAX: usize = 64;
-/// How often the specialists hear that Baton lives.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often the specialists hear that Baton lives, at most and at least.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+const HEARTBEAT_MAX: Duration = Duration::from_secs(1);
 /// The longest that the last requests and frames of a call may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
 /// How long the acks of a call's last frames are waited for.
 const LAST_FRAMES_MAX: Duration = Duration::from_millis(500);
+/// The longest that a specialist which the caller hears without us is kept waiting: less than its time to return.
+const HOMECOMING_MAX: Duration = Duration::from_secs(1);
 /// How often a quiet holder is asked for a sign of life: on the lossy channel, where one question in a row may be lost.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 /// The attribute by which the SIP bridge says how far a phone call is.
@@ -65,6 +68,12 @@ pub(super) struct Doubt {
     pub(super) identity: Identity,
     pub(super) ask_at: Instant,
     pub(super) until: Instant,
+}
+
+/// A specialist that the caller hears without us. As soon as it is welcomed its voice goes by its fresh track.
+struct Homecoming {
+    fresh_sid: String,
+    until: Instant,
 }
 
 /// Everything that belongs to one call.
@@ -95,6 +104,12 @@ pub(super) struct Task {
     pub(super) doubt: Option<Doubt>,
     /// The caller, while it is listened to.
     pub(super) overheard: Option<Identity>,
+    /// Tracks that the caller hears without us, one of each specialist at most: they are not read.
+    direct: BTreeMap<Identity, String>,
+    /// Tracks that are read.
+    read: BTreeSet<String>,
+    /// Specialists whose Hello waits until their voice can go by us again.
+    homecoming: BTreeMap<Identity, Homecoming>,
     /// Whether the program knows that somebody should be heard.
     voice_due: bool,
     /// To whom the program track is open.
@@ -241,6 +256,9 @@ impl Task {
             watched: None,
             doubt: None,
             overheard: None,
+            direct: BTreeMap::new(),
+            read: BTreeSet::new(),
+            homecoming: BTreeMap::new(),
             voice_due: false,
             listeners: BTreeSet::new(),
             answered: true,
@@ -304,6 +322,7 @@ impl Task {
     /// Brings everything up to now: timers, commands, gates, frames.
     async fn settle(&mut self) {
         let now = clock::now();
+        self.come_home(now);
         while self.call.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.call.handle_timeout(now, &mut self.commands);
             self.unpublished = true;
@@ -317,7 +336,7 @@ impl Task {
         self.journal
             .handle_timeout(now, self.call.epoch(), || self.talk.stored());
         if self.heartbeat_at <= now {
-            self.heartbeat_at = now + HEARTBEAT;
+            self.heartbeat_at = now + self.heartbeat_interval();
             self.tell_time();
             let holder = self
                 .call
@@ -332,6 +351,14 @@ impl Task {
         self.carry_out_commands(now).await;
         if std::mem::take(&mut self.unpublished) {
             self.post.publish(self.call.snapshot());
+        }
+    }
+
+    /// Twice in the time after which a holder reaches the caller without us.
+    fn heartbeat_interval(&self) -> Duration {
+        match self.deps.terms.orchestrator_timeout_ms {
+            Some(0) | None => HEARTBEAT_MAX,
+            Some(ms) => (Duration::from_millis(ms.into()) / 2).clamp(HEARTBEAT_MIN, HEARTBEAT_MAX),
         }
     }
 
@@ -428,6 +455,7 @@ impl Task {
             self.journal.poll_timeout(),
             self.peers.poll_timeout(),
             self.doubt.as_ref().map(|doubt| doubt.ask_at),
+            self.homecoming.values().map(|home| home.until).min(),
         ];
         timers
             .into_iter()
@@ -527,16 +555,23 @@ impl Task {
             RoomEvent::Joined(participant) => self.joined(participant).await,
             RoomEvent::Left(participant) => self.left(&participant),
             RoomEvent::AudioPublished { participant, .. } => self.published(&participant),
-            RoomEvent::Unpublished { .. } => {}
+            RoomEvent::Unpublished {
+                participant: _,
+                track_sid,
+            } => self.direct.retain(|_, direct| *direct != track_sid),
             RoomEvent::AudioSubscribed {
                 participant,
                 track_sid,
                 audio,
             } => {
                 debug!(identity = %Hash::of(&participant.identity), "audio subscribed");
+                if self.direct.values().any(|direct| *direct == track_sid) {
+                    return;
+                }
                 let Some(audio) = self.caller_heard(&participant.identity, audio).await else {
                     return;
                 };
+                self.read.insert(track_sid.clone());
                 let source = self.peers.source(&Identity::from(participant.identity));
                 self.program
                     .order(Order::Attach {
@@ -551,6 +586,7 @@ impl Task {
                 track_sid,
             } => {
                 debug!(identity = %Hash::of(&participant.identity), "audio unsubscribed");
+                self.read.remove(&track_sid);
                 self.program.order(Order::Detach { track_sid }).await;
             }
             RoomEvent::Data {
@@ -665,6 +701,8 @@ impl Task {
             identity: identity.clone(),
             departure,
         });
+        self.direct.remove(&identity);
+        self.homecoming.remove(&identity);
         self.peers.left(&identity);
     }
 
@@ -690,6 +728,7 @@ impl Task {
         }
         for said in self.peers.receive(now, sender, payload) {
             match said {
+                Said::Event(Event::Hello { identity }) if self.is_coming_home(&identity) => {}
                 Said::Event(event) => {
                     if let Event::Released { identity, .. } = &event {
                         self.talk_released(identity);
@@ -725,7 +764,49 @@ impl Task {
                     self.voices.says(source, false);
                     self.talk_restarted(&identity);
                 }
+                Said::Open {
+                    identity,
+                    track_sid,
+                    fresh_sid,
+                } => self.leave_unread(now, identity, track_sid, fresh_sid).await,
+                Said::Restarted { identity } => self.talk_restarted(&identity),
             }
+        }
+    }
+
+    /// A specialist has reached the caller by itself while we were away: what the caller hears from it is not played too.
+    async fn leave_unread(
+        &mut self,
+        now: Instant,
+        identity: Identity,
+        track_sid: String,
+        fresh_sid: String,
+    ) {
+        let its = self.connection.audio_tracks(identity.as_str());
+        if !its.contains(&track_sid) {
+            return;
+        }
+        info!(identity = %Hash::of(identity.as_str()), "the caller hears it without baton, until it says otherwise");
+        self.direct.insert(identity.clone(), track_sid.clone());
+        let until = now + HOMECOMING_MAX;
+        self.homecoming
+            .insert(identity, Homecoming { fresh_sid, until });
+        self.program.order(Order::Detach { track_sid }).await;
+    }
+
+    fn is_coming_home(&self, identity: &Identity) -> bool {
+        self.homecoming.contains_key(identity)
+    }
+
+    /// Lets a specialist come back whose voice can go by us again: we read its fresh track, and the caller hears ours.
+    fn come_home(&mut self, now: Instant) {
+        let (read, heard) = (&self.read, self.program_subscribed);
+        let stands = |_: &Identity, Homecoming { fresh_sid, until }: &mut Homecoming| {
+            (heard && read.contains(fresh_sid)) || *until <= now
+        };
+        let home: Vec<_> = self.homecoming.extract_if(.., stands).collect();
+        for (identity, _) in home {
+            self.tell(Event::Hello { identity });
         }
     }
 
@@ -794,9 +875,13 @@ impl Task {
                 }
             }
             Report::Intrusion(source) => {
-                // One in a side room cannot be heard but through us, and knows of no baton.
+                // One in a side room cannot be heard but through us, and knows of no baton. A holder that is to be granted anew,
+                // after a restart of ours, may have reached the caller by itself.
+                let holder = self.call.phase().holder();
+                let holder = holder.map(|holder| holder.identity.clone());
                 if let Some(identity) = self.peers.identity(source)
                     && !self.sides.has(&identity)
+                    && Some(&identity) != holder.as_ref()
                 {
                     warn!(identity = %Hash::of(identity.as_str()), "an agent sounds without the baton");
                     self.tell(Event::Misbehaved {

@@ -176,6 +176,8 @@ pub struct Hello {
     pub versions: Vec<Version>,
     /// The sid of the audio track that it has published; empty if it has none.
     pub track_sid: String,
+    /// The sid of the track that the caller hears without Baton at this moment; empty if there is none.
+    pub open_track_sid: String,
     /// What it has seen of Baton's stream; set by [`Link::hello`](crate::Link::hello).
     pub seen: Option<Position>,
     /// The oldest frame of its own stream that it can still send; set by [`Link::hello`](crate::Link::hello).

@@ -227,6 +227,7 @@ fn hello(body: Hello) -> pb::Hello {
         track_sid,
         seen,
         oldest,
+        open_track_sid,
     } = body;
     pb::Hello {
         attempt,
@@ -238,6 +239,7 @@ fn hello(body: Hello) -> pb::Hello {
         track_sid,
         seen: seen.map(Into::into),
         oldest_seq: oldest.0,
+        open_track_sid,
     }
 }
 
@@ -252,6 +254,7 @@ fn read_hello(body: pb::Hello) -> Hello {
         track_sid,
         seen,
         oldest_seq,
+        open_track_sid,
     } = body;
     Hello {
         attempt,
@@ -263,6 +266,7 @@ fn read_hello(body: pb::Hello) -> Hello {
         track_sid,
         seen: seen.map(Position::from),
         oldest: Seq(oldest_seq),
+        open_track_sid,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use kit::bridge::{BridgeMixer, TICK_MS, TICK_SAMPLES};
@@ -30,6 +30,8 @@ use crate::{BILLING_HZ, CALLER_HZ, ROGUE_HZ, TONE_DBFS, TRIAGE_HZ, until};
 const SAMPLE_RATE_HZ: u32 = 48_000;
 /// All tones that a caller may hear.
 const TONES_HZ: [u32; 4] = [TRIAGE_HZ, BILLING_HZ, ROGUE_HZ, CALLER_HZ];
+/// How long a decoder may go on without packets where nothing is to be concealed: what the jitter buffer holds.
+const CONCEALED_MAX: Duration = Duration::from_millis(60);
 /// How long somebody has to be heard alone to count as heard.
 const LOOK_MS: usize = 300;
 
@@ -54,9 +56,15 @@ struct Ear {
     subscriptions: BTreeMap<String, Heard>,
     /// Everything that was ever subscribed to.
     history: Vec<Heard>,
+    /// Ticks in which more than one track sounded, by the end of the recording before each.
+    doubled: Vec<usize>,
     /// Sequence number and RTP time of every packet of the first track.
     packets: Vec<(u64, u64)>,
     reconnects: u32,
+    /// Whether what no packet brings is left out, and not invented by the decoder.
+    conceals_nothing: bool,
+    /// When the last packet of each track came.
+    packet_at: BTreeMap<String, Instant>,
 }
 
 impl Caller {
@@ -83,6 +91,11 @@ impl Caller {
             tokio::spawn(listening.run(events)),
         ];
         Self { room, ear, tasks }
+    }
+
+    /// From here on a track whose packets stop is silent, as it is on the bridge: no decoder goes on with it by itself.
+    pub(crate) fn conceal_nothing(&self) {
+        lock(&self.ear).conceals_nothing = true;
     }
 
     pub(crate) fn identity(&self) -> String {
@@ -173,6 +186,27 @@ impl Caller {
         let mut heard = verdict.heard.iter();
         let first = heard.find(|run| TONES_HZ[run.voice] == hz && run.end_ms - run.start_ms >= 100);
         first.expect("it is heard").start_ms
+    }
+
+    /// How long more than one track sounded since a mark, in milliseconds.
+    pub(crate) fn doubled_ms(&self, mark: usize) -> u64 {
+        let ear = lock(&self.ear);
+        let since = ear.doubled.iter().filter(|at| **at >= mark);
+        since.count() as u64 * TICK_MS
+    }
+
+    /// Every time without this tone since a mark, in milliseconds from it: from and to.
+    pub(crate) fn holes(&self, mark: usize, hz: u32) -> Vec<(u64, u64)> {
+        let verdict = self.judge_since(mark, &[hz]);
+        let heard = verdict.heard.iter().filter(|run| TONES_HZ[run.voice] == hz);
+        let (mut holes, mut end_ms) = (Vec::new(), 0);
+        for run in heard {
+            if run.start_ms > end_ms {
+                holes.push((end_ms, run.start_ms));
+            }
+            end_ms = run.end_ms;
+        }
+        holes
     }
 
     /// The longest time without this tone since a mark, in milliseconds.
@@ -287,6 +321,10 @@ async fn tick(ear: Arc<Mutex<Ear>>) {
         ticks.tick().await;
         let mut ear = lock(&ear);
         ear.mixer.tick(&mut out);
+        if ear.mixer.sounding() > 1 {
+            let at = ear.samples.len();
+            ear.doubled.push(at);
+        }
         ear.samples.extend_from_slice(&out);
     }
 }
@@ -350,10 +388,10 @@ impl Listening {
         };
         let tapped = track.clone();
         let reader = tokio::spawn(read(self.ear.clone(), sid.clone(), track));
-        self.readers.insert(sid, reader);
+        self.readers.insert(sid.clone(), reader);
+        let taps = EncodedAudioStream::with_capacity(tapped.rtc_track(), 3_000);
+        tokio::spawn(tap(self.ear.clone(), sid.clone(), first, taps));
         if first {
-            let taps = EncodedAudioStream::with_capacity(tapped.rtc_track(), 3_000);
-            tokio::spawn(tap(self.ear.clone(), taps));
             // The phone is answered.
             let status = HashMap::from([("sip.callStatus".to_owned(), "active".to_owned())]);
             let participant = self.room.local_participant();
@@ -367,6 +405,7 @@ impl Listening {
         }
         let mut ear = lock(&self.ear);
         ear.mixer.remove(sid);
+        ear.packet_at.remove(sid);
         ear.subscriptions.remove(sid);
     }
 }
@@ -386,14 +425,23 @@ fn subscribe(publication: &RemoteTrackPublication) {
 async fn read(ear: Arc<Mutex<Ear>>, sid: String, track: RemoteAudioTrack) {
     let mut stream = NativeAudioStream::new(track.rtc_track(), SAMPLE_RATE_HZ as i32, 1);
     while let Some(frame) = stream.next().await {
-        lock(&ear).mixer.push(&sid, &frame.data);
+        let mut ear = lock(&ear);
+        let last = ear.packet_at.get(&sid);
+        let fed = last.is_some_and(|at| at.elapsed() < CONCEALED_MAX);
+        if fed || !ear.conceals_nothing {
+            ear.mixer.push(&sid, &frame.data);
+        }
     }
 }
 
-async fn tap(ear: Arc<Mutex<Ear>>, mut packets: EncodedAudioStream) {
+async fn tap(ear: Arc<Mutex<Ear>>, sid: String, first: bool, mut packets: EncodedAudioStream) {
     while let Some(packet) = packets.next().await {
         let place = (packet.sequence, packet.rtp_time_48k);
-        lock(&ear).packets.push(place);
+        let mut ear = lock(&ear);
+        ear.packet_at.insert(sid.clone(), Instant::now());
+        if first {
+            ear.packets.push(place);
+        }
     }
 }
 

@@ -157,6 +157,7 @@ fn hello(specialist: &str, ticket: &str) -> Hello {
         sdk_version: String::new(),
         versions: vec![VERSION],
         track_sid: String::new(),
+        open_track_sid: String::new(),
         seen: None,
         oldest: Seq(1),
     }

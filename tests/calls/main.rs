@@ -19,6 +19,7 @@ mod dispatch;
 mod doctor;
 mod drain;
 mod entry;
+mod failopen;
 mod frames;
 mod handoff;
 mod journal_faults;

@@ -12,6 +12,8 @@ pub const TICK_MS: u64 = 20;
 
 const START_FRAMES: usize = 3;
 const HELD_FRAMES: usize = 5;
+/// Above this a sample is somebody's voice: -24 dBFS. A decoder that is given silence after a voice was torn off makes less.
+const SOUNDING_MIN: u16 = 2_000;
 /// More tracks than this in one room are not heard.
 const INPUTS_MAX: usize = 32;
 
@@ -21,6 +23,7 @@ pub struct BridgeMixer {
     inputs: BTreeMap<String, BridgeInput>,
     starved: u64,
     overrun_samples: u64,
+    sounding: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +70,7 @@ impl BridgeMixer {
     /// Writes the next 20 ms.
     pub fn tick(&mut self, out: &mut [i16; TICK_SAMPLES]) {
         let mut sum = [0_i32; TICK_SAMPLES];
+        self.sounding = 0;
         for input in self.inputs.values_mut() {
             if input.buffering && input.samples.len() < START_FRAMES * TICK_SAMPLES {
                 continue;
@@ -78,6 +82,8 @@ impl BridgeMixer {
                 continue;
             }
             let taken = input.samples.len().min(TICK_SAMPLES);
+            let mut heard = input.samples.iter().take(taken);
+            self.sounding += usize::from(heard.any(|sample| sample.unsigned_abs() > SOUNDING_MIN));
             for (sum, sample) in sum.iter_mut().zip(input.samples.drain(..taken)) {
                 *sum += i32::from(sample);
             }
@@ -85,6 +91,11 @@ impl BridgeMixer {
         for (out, sum) in out.iter_mut().zip(sum) {
             *out = sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;
         }
+    }
+
+    /// How many inputs sounded in the last tick.
+    pub fn sounding(&self) -> usize {
+        self.sounding
     }
 
     /// Times an input has run dry.

@@ -80,6 +80,7 @@ HELLO = Hello(
     sdk_version="0.1.0",
     versions=(VERSION,),
     track_sid="TR_AMx4",
+    open_track_sid="TR_AMw9",
     seen=SEEN,
     oldest=Seq(7),
 )

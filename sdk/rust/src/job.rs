@@ -21,13 +21,20 @@ use crate::hooks::{Hooks, Stuck};
 use crate::keys::Keys;
 use crate::listener::CallerAudio;
 use crate::memory::{Shared, Write};
-use crate::room::{Connection, ConnectionError, Ending, Happening};
+use crate::room::{Connection, ConnectionError, Ending, Happening, Permission};
 use crate::standing::{Standing, Step};
 use crate::talk::{TAIL_MAX, Talk};
+use crate::vigil::{Change, Vigil};
 use crate::voice::Voice;
 
 /// How much of the caller is kept before the baton comes, if Baton does not say, in milliseconds.
 const PREROLL_MS: u32 = 400;
+/// How long Baton and its track have to be away before the holder reaches the caller by itself, if Baton does not say.
+const ORCHESTRATOR_TIMEOUT_MS: u32 = 1_000;
+/// The longest that the voice waits for Baton to subscribe to the track that it moves to.
+const HOME_MAX: Duration = Duration::from_secs(2);
+/// How long a track that the voice has left stays, for what was said last to reach the caller.
+const TAIL_OF_VOICE: Duration = Duration::from_millis(300);
 /// Wishes of an agent that may wait.
 const WISHES_MAX: usize = 16;
 /// Handoffs that an agent may ask for at the same time.
@@ -142,6 +149,7 @@ async fn take_part<A: Agent>(
         sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
         versions: vec![VERSION],
         track_sid: String::new(),
+        open_track_sid: String::new(),
         seen: None,
         oldest: Seq(1),
     };
@@ -168,6 +176,9 @@ async fn take_part<A: Agent>(
         held: None,
         speaking: false,
         ignores_revoke: misbehaviour.ignores_revoke,
+        vigil: Vigil::new(Instant::now(), timeout_of(ORCHESTRATOR_TIMEOUT_MS)),
+        sample_at: None,
+        direct: Direct::No,
     };
     info!(specialist = %job.hello.specialist, orchestrator = %Printed(&baton.orchestrator), "joined");
     let ended = job.run(signals, wanted, written).await;
@@ -214,6 +225,30 @@ struct Job {
     /// Whether Baton has been told that something is being said.
     speaking: bool,
     ignores_revoke: bool,
+    vigil: Vigil,
+    /// When packets are counted next.
+    sample_at: Option<Instant>,
+    direct: Direct,
+}
+
+/// Whether the caller hears our track without Baton.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direct {
+    No,
+    /// It does.
+    Open,
+    /// It may, until the voice moves to the fresh track.
+    Home {
+        /// Whether Baton reads that one.
+        taken: bool,
+        /// When the voice moves anyway.
+        by: Instant,
+    },
+    /// The voice goes by Baton again; what was said last is still on its way to the caller.
+    Left {
+        /// When the former track is taken away.
+        at: Instant,
+    },
 }
 
 /// A hook that is called when so many items of the conversation are here.
@@ -288,6 +323,9 @@ impl Job {
             if !goes_on {
                 return Ok(());
             }
+            if let Err(error) = self.keep_vigil().await {
+                warn!(%error, "the caller is not reached as it should be");
+            }
         }
     }
 
@@ -315,6 +353,7 @@ impl Job {
                 Ok(Happening::Ended(_)) => break,
                 Ok(
                     Happening::NewBaton
+                    | Happening::FreshTaken
                     | Happening::Caller(_)
                     | Happening::Reconnecting
                     | Happening::Reconnected,
@@ -331,6 +370,8 @@ impl Job {
             self.connected.then(|| self.link.poll_timeout()).flatten(),
             self.finish_by,
             self.held.as_ref().and_then(|held| held.until),
+            self.sample_at.filter(|_| self.connected),
+            self.left_at(),
             welcome_by,
         ]
         .into_iter()
@@ -339,9 +380,21 @@ impl Job {
         .unwrap_or(now + IDLE)
     }
 
+    fn left_at(&self) -> Option<Instant> {
+        match self.direct {
+            Direct::Left { at } => Some(at),
+            Direct::No | Direct::Open | Direct::Home { .. } => None,
+        }
+    }
+
     fn say_hello(&mut self) {
         self.sid = self.connection.sid();
-        self.hello.track_sid = self.connection.track_sid();
+        let (voice, fresh) = (self.connection.track_sid(), self.connection.fresh_sid());
+        (self.hello.track_sid, self.hello.open_track_sid) = match self.direct {
+            Direct::No | Direct::Left { .. } => (voice, String::new()),
+            Direct::Open => (String::new(), voice),
+            Direct::Home { .. } => (fresh, voice),
+        };
         self.link.hello(Instant::now(), self.hello.clone());
     }
 
@@ -363,8 +416,11 @@ impl Job {
     async fn happened(&mut self, happening: Happening) -> Result<bool, JobError> {
         match happening {
             Happening::Packet(packet) => {
-                let mut said = Vec::new();
-                self.link.handle_frame(Instant::now(), &packet, &mut said);
+                let (mut said, now) = (Vec::new(), Instant::now());
+                self.link.handle_frame(now, &packet, &mut said);
+                if self.link.is_established() {
+                    self.vigil.frame(now);
+                }
                 for event in said {
                     if !self.said(event)? {
                         return Ok(false);
@@ -377,8 +433,16 @@ impl Job {
             Happening::NewBaton if !self.connected => {}
             Happening::NewBaton => {
                 info!("baton is another participant, saying hello");
+                if self.direct == Direct::Open {
+                    self.go_home().await?;
+                }
                 self.say_hello();
                 self.apply_gate();
+            }
+            Happening::FreshTaken => {
+                if let Direct::Home { taken, .. } = &mut self.direct {
+                    *taken = true;
+                }
             }
             Happening::Caller(track) => {
                 let caller = self.caller.clone();
@@ -406,6 +470,10 @@ impl Job {
         // After a full reconnect the track was published anew, and the server may not have been told yet who may
         // subscribe. Only silence has left since.
         self.connection.close_permission().await?;
+        self.connection.move_voice();
+        self.connection.take_former_away().await?;
+        self.direct = Direct::No;
+        self.vigil.restart(Instant::now());
         let anew = self.connection.sid() != self.sid;
         info!(anew, "reconnected");
         if anew && self.standing.lose() {
@@ -429,6 +497,9 @@ impl Job {
                     self.targets.send_replace(targets.clone());
                     self.talk.welcomed(&self.link);
                     self.caller.keep(terms.preroll_ms.unwrap_or(PREROLL_MS));
+                    let timeout_ms = terms.orchestrator_timeout_ms;
+                    self.vigil
+                        .set_timeout(timeout_of(timeout_ms.unwrap_or(ORCHESTRATOR_TIMEOUT_MS)));
                 }
                 let items = items_of(&body);
                 debug!(body = body.name(), "received");
@@ -573,17 +644,96 @@ impl Job {
     /// Sound passes, either way, only while the connection stands and Baton has greeted us on it. A subscription takes
     /// longer than a grant may, so it is made while the agent prepares.
     fn apply_gate(&mut self) {
-        let stands = self.connected && self.link.is_established();
+        let reached = self.link.is_established() || self.direct != Direct::No;
+        let stands = self.connected && reached;
         self.audible.store(stands, Ordering::Release);
         let hears = stands && self.standing.hears();
         self.hears.store(hears, Ordering::Release);
         let wants_caller = self.standing.wants_caller();
         self.connection.want_caller(wants_caller);
+        // Not sooner: Baton takes the first subscription of all for the caller's.
+        let keeps_vigil = self.standing.holds() && self.vigil.interval().is_some();
+        self.connection.want_program(keeps_vigil);
+        if keeps_vigil {
+            self.sample_at.get_or_insert_with(Instant::now);
+        } else {
+            self.sample_at = None;
+        }
         if wants_caller {
             self.caller.expect(self.connection.caller_has_audio());
         } else {
             self.caller.forget();
         }
+    }
+
+    /// Looks whether Baton is gone or back, and reaches the caller without it meanwhile.
+    async fn keep_vigil(&mut self) -> Result<(), ConnectionError> {
+        let now = Instant::now();
+        if self.connected && self.sample_at.is_some_and(|at| at <= now) {
+            self.sample_at = self.vigil.interval().map(|interval| now + interval);
+            self.connection.want_program(self.sample_at.is_some());
+            if let Some(sample) = self.connection.sample().await {
+                self.vigil.sample(Instant::now(), sample);
+            }
+        }
+        let now = Instant::now();
+        let may_open = self.connected && self.standing.hears() && self.connection.has_caller();
+        match self.vigil.poll(now, may_open) {
+            Some(Change::Open) if self.direct == Direct::No => {
+                warn!("baton is gone, the caller is reached without it");
+                self.direct = Direct::Open;
+                self.connection.permit(Permission::Caller).await?;
+                self.apply_gate();
+            }
+            // It plays our track again: what the caller hears directly ends at once.
+            Some(Change::Close) if self.direct == Direct::Open => {
+                info!("baton is back");
+                self.connection.permit(Permission::Baton).await?;
+                self.go_home().await?;
+            }
+            Some(Change::Open | Change::Close) | None => {}
+        }
+        if let Direct::Left { at } = self.direct
+            && at <= now
+        {
+            self.direct = Direct::No;
+            self.connection.take_former_away().await?;
+            self.connection.permit(Permission::Baton).await?;
+        }
+        let moves = match self.direct {
+            Direct::No | Direct::Left { .. } => false,
+            Direct::Open => !self.standing.holds(),
+            Direct::Home { taken, by } => {
+                (taken && self.link.is_established()) || by <= now || !self.standing.holds()
+            }
+        };
+        if moves {
+            self.arrive().await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes a closed track for the voice to move to: one that was open cannot be closed and opened again in time.
+    async fn go_home(&mut self) -> Result<(), ConnectionError> {
+        self.connection.publish_fresh().await?;
+        self.direct = Direct::Home {
+            taken: false,
+            by: Instant::now() + HOME_MAX,
+        };
+        Ok(())
+    }
+
+    /// From here on the caller hears us by way of Baton alone.
+    async fn arrive(&mut self) -> Result<(), ConnectionError> {
+        self.connection.publish_fresh().await?;
+        self.connection.move_voice();
+        info!("the voice goes by baton again");
+        self.direct = Direct::Left {
+            at: Instant::now() + TAIL_OF_VOICE,
+        };
+        self.vigil.closed();
+        self.apply_gate();
+        Ok(())
     }
 
     async fn wish(&mut self, wish: Wish) -> Result<bool, JobError> {
@@ -705,6 +855,10 @@ impl Job {
         self.link.send(Instant::now(), epoch, body)?;
         Ok(())
     }
+}
+
+fn timeout_of(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
 }
 
 /// How much of the conversation goes with the body.

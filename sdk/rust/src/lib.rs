@@ -57,6 +57,7 @@ mod memory;
 mod room;
 mod standing;
 mod talk;
+mod vigil;
 mod voice;
 
 pub use agent::{Agent, Call, Grant, HandoffDone, HandoffError, Preparation, Refusal};

@@ -1,8 +1,8 @@
 //! The room as LiveKit presents it: the only module that names the `livekit` crate.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -11,12 +11,14 @@ use livekit::options::TrackPublishOptions;
 use livekit::participant::{ParticipantKind, ParticipantTrackPermission};
 use livekit::prelude::{
     DataPacket, LocalAudioTrack, LocalParticipant, LocalTrack, RemoteAudioTrack, RemoteParticipant,
-    RemoteTrack, Room, RoomError, RoomEvent, RoomOptions, TrackKind, TrackSource,
+    RemoteTrack, RemoteTrackPublication, Room, RoomError, RoomEvent, RoomOptions, TrackKind,
+    TrackSource,
 };
 use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use livekit::webrtc::stats::RtcStats;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -24,9 +26,12 @@ use tracing::debug;
 
 use crate::builder::Misbehaviour;
 use crate::listener::CallerAudio;
+use crate::vigil::Sample;
 use crate::voice::Voice;
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
+/// The name of our first track.
+const VOICE: &str = "voice";
 /// The longest that joining may take.
 const JOIN_MAX: Duration = Duration::from_secs(15);
 /// The longest that publishing may take.
@@ -37,21 +42,55 @@ const SEND_MAX: Duration = Duration::from_secs(5);
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// Packets that may wait to be sent; beyond them one is lost, as in the network, and sent again by the link.
 const PACKETS_MAX: usize = 256;
+/// The longest that counting packets may take.
+const SAMPLE_MAX: Duration = Duration::from_millis(500);
+/// How long nothing is said when the voice moves from one track to another, in frames: a caller who hears the one directly and
+/// the other by way of Baton, each through a buffer of its own, does not hear both.
+const MOVE_FRAMES: u32 = 6;
 
-/// Our participant in a room, with one audio track.
+/// Our participant in a room, with one audio track, or two while the voice moves from one to the other.
 pub(crate) struct Connection {
     room: Room,
     events: mpsc::UnboundedReceiver<RoomEvent>,
     orchestrator: String,
     misbehaviour: Misbehaviour,
-    source: NativeAudioSource,
-    track: LocalAudioTrack,
+    outlets: Arc<Mutex<Outlets>>,
+    /// Tracks made so far: each has a name of its own.
+    tracks: u32,
     /// Of the caller, once known; it stays when the caller is away.
     caller: Option<String>,
     wants_caller: bool,
     ears: BTreeMap<String, DropGuard>,
     /// Tracks of the caller that were subscribed before they were wanted: no event will tell of them again.
     subscribed: Vec<CallerTrack>,
+}
+
+/// A track of ours, and what it is fed from.
+#[derive(Debug, Clone)]
+struct Outlet {
+    source: NativeAudioSource,
+    track: LocalAudioTrack,
+}
+
+/// Where the voice goes.
+#[derive(Debug)]
+struct Outlets {
+    voice: Outlet,
+    /// Published beside it, and silent so far.
+    fresh: Option<Outlet>,
+    /// Where the voice has been, silent until it is taken away.
+    former: Option<Outlet>,
+    /// Frames for which nothing is said.
+    pause: u32,
+}
+
+/// To whom our tracks are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Permission {
+    /// To Baton.
+    Baton,
+    /// The voice's track to the caller as well.
+    Caller,
 }
 
 /// Something that happened in the room, as far as it matters to a specialist.
@@ -61,6 +100,8 @@ pub(crate) enum Happening {
     Packet(Arc<Vec<u8>>),
     /// Baton's participant is another one: after its own full reconnect, or in another process.
     NewBaton,
+    /// Somebody has subscribed to the fresh track, which is open to Baton alone.
+    FreshTaken,
     /// A track of the caller's can be heard.
     Caller(CallerTrack),
     /// The connection is being restored.
@@ -120,22 +161,19 @@ impl Connection {
         options.auto_subscribe = false;
         let joining = Room::connect(url, access_token, options);
         let (room, events) = within("joining the room", JOIN_MAX, joining).await?;
-        let processing = AudioSourceOptions {
-            echo_cancellation: false,
-            noise_suppression: false,
-            auto_gain_control: false,
+        let outlets = Outlets {
+            voice: Outlet::new(VOICE),
+            fresh: None,
+            former: None,
+            pause: 0,
         };
-        // No queue: the voice has its own, which can be emptied at once.
-        let source = NativeAudioSource::new(processing, SAMPLE_RATE_HZ, 1, 0);
-        let track =
-            LocalAudioTrack::create_audio_track("voice", RtcAudioSource::Native(source.clone()));
         Ok(Self {
             room,
             events,
             orchestrator: orchestrator.to_owned(),
             misbehaviour,
-            source,
-            track,
+            outlets: Arc::new(Mutex::new(outlets)),
+            tracks: 1,
             caller: None,
             wants_caller: false,
             ears: BTreeMap::new(),
@@ -145,20 +183,88 @@ impl Connection {
 
     /// Closes our tracks to everybody but Baton. To be done before anything is published, and after each reconnect.
     pub(crate) async fn close_permission(&self) -> Result<(), ConnectionError> {
-        let allowed = ParticipantTrackPermission {
+        self.permit(Permission::Baton).await
+    }
+
+    /// Says to whom our tracks are open. Whoever is not named and was subscribed is so no longer.
+    pub(crate) async fn permit(&self, permission: Permission) -> Result<(), ConnectionError> {
+        let baton = ParticipantTrackPermission {
             participant_identity: self.orchestrator.clone().into(),
             allow_all: true,
             allowed_track_sids: Vec::new(),
         };
+        let caller = self
+            .caller
+            .clone()
+            .filter(|_| permission == Permission::Caller);
+        let caller = caller.map(|caller| ParticipantTrackPermission {
+            participant_identity: caller.into(),
+            allow_all: false,
+            allowed_track_sids: self.track_sid().try_into().into_iter().collect(),
+        });
+        let allowed = std::iter::once(baton).chain(caller).collect();
         let participant = self.room.local_participant();
-        let closing = participant
-            .set_track_subscription_permissions(self.misbehaviour.open_to_all, vec![allowed]);
-        within("closing the track permission", SEND_MAX, closing).await
+        let changing =
+            participant.set_track_subscription_permissions(self.misbehaviour.open_to_all, allowed);
+        within("changing the track permission", SEND_MAX, changing).await
+    }
+
+    /// Whether there is a caller to open a track to.
+    pub(crate) fn has_caller(&self) -> bool {
+        self.caller.is_some()
     }
 
     /// Publishes the voice, and returns the track's sid. DTX is off, so that Baton's buffers are filled before the
     /// first word.
-    pub(crate) async fn publish(&self) -> Result<String, ConnectionError> {
+    pub(crate) async fn publish(&self) -> Result<(), ConnectionError> {
+        let outlet = self.outlets().voice.clone();
+        self.publish_outlet(&outlet).await
+    }
+
+    /// Publishes a fresh track beside the voice's, for the voice to move to; does nothing if there is one.
+    pub(crate) async fn publish_fresh(&mut self) -> Result<(), ConnectionError> {
+        if self.outlets().fresh.is_some() {
+            return Ok(());
+        }
+        self.tracks += 1;
+        let outlet = Outlet::new(&format!("{VOICE}-{}", self.tracks));
+        self.publish_outlet(&outlet).await?;
+        // Fed with silence from here on: the server makes nothing of a track without packets.
+        self.outlets().fresh = Some(outlet);
+        Ok(())
+    }
+
+    /// Moves the voice to the fresh track, after a pause; the former one is silent from here on, until it is
+    /// [taken away](Connection::take_former_away).
+    pub(crate) fn move_voice(&self) {
+        let mut outlets = self.outlets();
+        if let Some(fresh) = outlets.fresh.take() {
+            let former = std::mem::replace(&mut outlets.voice, fresh);
+            outlets.former = Some(former);
+            outlets.pause = MOVE_FRAMES;
+        }
+    }
+
+    /// Takes the track away on which the voice was before, if it is still there.
+    pub(crate) async fn take_former_away(&self) -> Result<(), ConnectionError> {
+        let former = self.outlets().former.take();
+        let sid = former.map(|former| self.sid_of(&former.track.name()));
+        let Some(Ok(sid)) = sid.map(TryInto::try_into) else {
+            return Ok(());
+        };
+        let participant = self.room.local_participant();
+        let unpublishing = participant.unpublish_track(&sid);
+        within("taking a track away", PUBLISH_MAX, unpublishing)
+            .await
+            .map(drop)
+    }
+
+    fn outlets(&self) -> std::sync::MutexGuard<'_, Outlets> {
+        // Nothing panics while it is held.
+        self.outlets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn publish_outlet(&self, outlet: &Outlet) -> Result<(), ConnectionError> {
         let options = TrackPublishOptions {
             dtx: self.misbehaviour.stock_track,
             red: self.misbehaviour.stock_track,
@@ -166,9 +272,10 @@ impl Connection {
             ..TrackPublishOptions::default()
         };
         let participant = self.room.local_participant();
-        let publishing = participant.publish_track(LocalTrack::Audio(self.track.clone()), options);
-        let publication = within("publishing the audio track", PUBLISH_MAX, publishing).await?;
-        Ok(publication.sid().to_string())
+        let track = LocalTrack::Audio(outlet.track.clone());
+        let publishing = participant.publish_track(track, options);
+        within("publishing the audio track", PUBLISH_MAX, publishing).await?;
+        Ok(())
     }
 
     /// The sid of the room, if the server has told it: a room that was closed and made anew has another.
@@ -181,23 +288,85 @@ impl Connection {
         self.room.local_participant().sid().to_string()
     }
 
-    /// The sid of our track, as published last.
+    /// The sid of the voice's track, as published last.
     pub(crate) fn track_sid(&self) -> String {
+        let name = self.outlets().voice.track.name();
+        self.sid_of(&name)
+    }
+
+    /// The sid of the fresh track; empty if there is none.
+    pub(crate) fn fresh_sid(&self) -> String {
+        let name = self
+            .outlets()
+            .fresh
+            .as_ref()
+            .map(|fresh| fresh.track.name());
+        name.map_or_else(String::new, |name| self.sid_of(&name))
+    }
+
+    fn sid_of(&self, name: &str) -> String {
         let publications = self.room.local_participant().track_publications();
-        publications
-            .into_keys()
-            .next()
-            .map_or_else(String::new, String::from)
+        let mut named = publications.into_iter();
+        named
+            .find(|(_, publication)| publication.name() == name)
+            .map_or_else(String::new, |(sid, _)| sid.into())
+    }
+
+    /// Subscribes to Baton's program track, to see that its packets come. What is in them is not looked at.
+    pub(crate) fn want_program(&self, wanted: bool) {
+        for publication in self.program() {
+            if publication.is_desired() != wanted {
+                publication.set_subscribed(wanted);
+            }
+        }
+    }
+
+    fn program(&self) -> Vec<RemoteTrackPublication> {
+        let participants = self.room.remote_participants();
+        let baton = participants.get(&self.orchestrator.clone().into());
+        let tracks = baton.map(RemoteParticipant::track_publications);
+        let tracks = tracks.unwrap_or_default().into_values();
+        tracks
+            .filter(|publication| publication.kind() == TrackKind::Audio)
+            .collect()
+    }
+
+    /// Counts the packets that have come; `None` if that cannot be done just now.
+    pub(crate) async fn sample(&self) -> Option<Sample> {
+        let counting = async {
+            let mut program = None;
+            for publication in self.program() {
+                let Some(RemoteTrack::Audio(track)) = publication.track() else {
+                    continue;
+                };
+                for stats in track.get_stats().await.ok()? {
+                    if let RtcStats::InboundRtp(inbound) = stats {
+                        *program.get_or_insert(0) += inbound.received.packets_received;
+                    }
+                }
+            }
+            let stats = self.room.get_stats().await.ok()?;
+            let both = stats.publisher_stats.iter().chain(&stats.subscriber_stats);
+            let counts = both.filter_map(|stats| match stats {
+                RtcStats::CandidatePair(pair) => Some(pair.candidate_pair.packets_received),
+                _ => None,
+            });
+            Some(Sample {
+                program,
+                all: counts.sum(),
+            })
+        };
+        timeout(SAMPLE_MAX, counting).await.ok()?
     }
 
     /// Sends the voice, 10 ms after 10 ms, until the guard is dropped.
     pub(crate) fn start_voice(&self, voice: Voice, audible: Arc<AtomicBool>) -> DropGuard {
         let stop = CancellationToken::new();
-        let source = self.source.clone();
+        let outlets = self.outlets.clone();
         let speaking = stop.clone();
         tokio::spawn(async move {
             let _ = speaking
-                .run_until_cancelled(speak(source, voice, audible))
+                .run_until_cancelled(speak(outlets, voice, audible))
                 .await;
         });
         stop.drop_guard()
@@ -322,6 +491,12 @@ impl Connection {
                 }
                 None
             }
+            RoomEvent::LocalTrackSubscribed { track } => {
+                let outlets = self.outlets();
+                let fresh = outlets.fresh.as_ref();
+                let is_fresh = fresh.is_some_and(|fresh| fresh.track.name() == track.name());
+                is_fresh.then_some(Happening::FreshTaken)
+            }
             RoomEvent::Reconnecting => Some(Happening::Reconnecting),
             RoomEvent::Reconnected => {
                 self.apply_wish();
@@ -436,22 +611,52 @@ async fn within<T>(
         .map_err(|source| ConnectionError::Failed { what, source })
 }
 
-async fn speak(source: NativeAudioSource, voice: Voice, audible: Arc<AtomicBool>) {
+impl Outlet {
+    fn new(name: &str) -> Self {
+        let processing = AudioSourceOptions {
+            echo_cancellation: false,
+            noise_suppression: false,
+            auto_gain_control: false,
+        };
+        // No queue: the voice has its own, which can be emptied at once.
+        let source = NativeAudioSource::new(processing, SAMPLE_RATE_HZ, 1, 0);
+        let track =
+            LocalAudioTrack::create_audio_track(name, RtcAudioSource::Native(source.clone()));
+        Self { source, track }
+    }
+}
+
+async fn speak(outlets: Arc<Mutex<Outlets>>, voice: Voice, audible: Arc<AtomicBool>) {
     let mut ticks = interval(Duration::from_millis(10));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut samples = [0; FRAME_SAMPLES];
     loop {
         ticks.tick().await;
-        voice.next_frame(audible.load(Ordering::Acquire), &mut samples);
-        let frame = AudioFrame {
-            data: samples.as_slice().into(),
-            sample_rate: SAMPLE_RATE_HZ,
-            num_channels: 1,
-            samples_per_channel: FRAME_SAMPLES as u32,
+        let (speaks, silent, pauses) = {
+            let mut outlets = outlets.lock().unwrap_or_else(PoisonError::into_inner);
+            let pauses = outlets.pause > 0;
+            outlets.pause = outlets.pause.saturating_sub(1);
+            let silent = outlets.fresh.as_ref().or(outlets.former.as_ref());
+            let silent = silent.map(|outlet| outlet.source.clone());
+            (outlets.voice.source.clone(), silent, pauses)
         };
-        if let Err(error) = source.capture_frame(&frame).await {
-            tracing::trace!(%error, "frame refused");
+        voice.next_frame(audible.load(Ordering::Acquire) && !pauses, &mut samples);
+        feed(&speaks, &samples).await;
+        if let Some(silent) = silent {
+            feed(&silent, &[0; FRAME_SAMPLES]).await;
         }
+    }
+}
+
+async fn feed(source: &NativeAudioSource, samples: &[i16; FRAME_SAMPLES]) {
+    let frame = AudioFrame {
+        data: samples.as_slice().into(),
+        sample_rate: SAMPLE_RATE_HZ,
+        num_channels: 1,
+        samples_per_channel: FRAME_SAMPLES as u32,
+    };
+    if let Err(error) = source.capture_frame(&frame).await {
+        tracing::trace!(%error, "frame refused");
     }
 }
 

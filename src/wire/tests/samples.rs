@@ -20,6 +20,7 @@ pub(crate) fn hello() -> Hello {
         sdk_version: "0.1.0".to_owned(),
         versions: vec![VERSION],
         track_sid: "TR_AMx4".to_owned(),
+        open_track_sid: "TR_AMw9".to_owned(),
         seen: Some(Position {
             stream: StreamId(0x0123_4567_89ab_cdef),
             seq: Seq(41),

@@ -96,6 +96,8 @@ class Hello:
     """The newest minor version of each major that it speaks."""
     track_sid: str = ""
     """The sid of the audio track that it has published; empty if it has none."""
+    open_track_sid: str = ""
+    """The sid of the track that the caller hears without Baton at this moment; empty if there is none."""
     attempt: int = 0
     """Grows with every connect of the process."""
     seen: Position | None = None

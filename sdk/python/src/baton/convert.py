@@ -37,6 +37,7 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
             if body.seen is not None:
                 hello.seen.CopyFrom(position_message(body.seen))
             hello.oldest_seq = body.oldest
+            hello.open_track_sid = body.open_track_sid
         case b.Welcome():
             welcome = envelope.welcome
             welcome.attempt = body.attempt
@@ -205,6 +206,7 @@ def read_body(envelope: envelope_pb2.Envelope) -> b.Body | None:
                 attempt=hello.attempt,
                 seen=read_position(hello.seen) if hello.HasField("seen") else None,
                 oldest=Seq(hello.oldest_seq),
+                open_track_sid=hello.open_track_sid,
             )
         case "welcome":
             welcome = envelope.welcome

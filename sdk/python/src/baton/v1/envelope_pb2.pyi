@@ -150,7 +150,7 @@ class Envelope(_message.Message):
     def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., call_id: _Optional[str] = ..., epoch: _Optional[int] = ..., stream: _Optional[int] = ..., seq: _Optional[int] = ..., ack: _Optional[_Union[Position, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reject: _Optional[_Union[Reject, _Mapping]] = ..., prepare: _Optional[_Union[_control_pb2.Prepare, _Mapping]] = ..., cancel_prepare: _Optional[_Union[_control_pb2.CancelPrepare, _Mapping]] = ..., ready: _Optional[_Union[_control_pb2.Ready, _Mapping]] = ..., refuse: _Optional[_Union[_control_pb2.Refuse, _Mapping]] = ..., grant: _Optional[_Union[_control_pb2.Grant, _Mapping]] = ..., granted: _Optional[_Union[_control_pb2.Granted, _Mapping]] = ..., revoke: _Optional[_Union[_control_pb2.Revoke, _Mapping]] = ..., released: _Optional[_Union[_control_pb2.Released, _Mapping]] = ..., leave: _Optional[_Union[_control_pb2.Leave, _Mapping]] = ..., handoff_request: _Optional[_Union[_control_pb2.HandoffRequest, _Mapping]] = ..., handoff_result: _Optional[_Union[_control_pb2.HandoffResult, _Mapping]] = ..., context_append: _Optional[_Union[_context_pb2.ContextAppend, _Mapping]] = ..., context_chunk: _Optional[_Union[_context_pb2.ContextChunk, _Mapping]] = ..., state_patch: _Optional[_Union[_context_pb2.StatePatch, _Mapping]] = ..., state_result: _Optional[_Union[_context_pb2.StateResult, _Mapping]] = ..., context_applied: _Optional[_Union[_context_pb2.ContextApplied, _Mapping]] = ..., context_result: _Optional[_Union[_context_pb2.ContextResult, _Mapping]] = ..., summary_request: _Optional[_Union[_context_pb2.SummaryRequest, _Mapping]] = ..., summary_result: _Optional[_Union[_context_pb2.SummaryResult, _Mapping]] = ..., delegation_result: _Optional[_Union[_control_pb2.DelegationResult, _Mapping]] = ..., speech: _Optional[_Union[_control_pb2.Speech, _Mapping]] = ..., dtmf: _Optional[_Union[_control_pb2.Dtmf, _Mapping]] = ..., supersede: _Optional[_Union[_control_pb2.Supersede, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("attempt", "ticket", "specialist", "sdk_name", "sdk_version", "versions", "track_sid", "seen", "oldest_seq")
+    __slots__ = ("attempt", "ticket", "specialist", "sdk_name", "sdk_version", "versions", "track_sid", "seen", "oldest_seq", "open_track_sid")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
     SPECIALIST_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +160,7 @@ class Hello(_message.Message):
     TRACK_SID_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
     OLDEST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    OPEN_TRACK_SID_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     ticket: str
     specialist: str
@@ -169,7 +170,8 @@ class Hello(_message.Message):
     track_sid: str
     seen: Position
     oldest_seq: int
-    def __init__(self, attempt: _Optional[int] = ..., ticket: _Optional[str] = ..., specialist: _Optional[str] = ..., sdk_name: _Optional[str] = ..., sdk_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[Version, _Mapping]]] = ..., track_sid: _Optional[str] = ..., seen: _Optional[_Union[Position, _Mapping]] = ..., oldest_seq: _Optional[int] = ...) -> None: ...
+    open_track_sid: str
+    def __init__(self, attempt: _Optional[int] = ..., ticket: _Optional[str] = ..., specialist: _Optional[str] = ..., sdk_name: _Optional[str] = ..., sdk_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[Version, _Mapping]]] = ..., track_sid: _Optional[str] = ..., seen: _Optional[_Union[Position, _Mapping]] = ..., oldest_seq: _Optional[int] = ..., open_track_sid: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("attempt", "version", "seen", "oldest_seq", "preroll_ms", "orchestrator_timeout_ms", "targets", "previous")
