@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use audio::{Curve, Epoch, Fade, Input};
 use call::{
-    Asker, Command, DispatchId, EndReason, Event, Fact, HandoffId, Identity, SpecialistName, Splice,
+    Asker, Cause, Command, DispatchId, EndReason, Event, Fact, Handoff, HandoffId, Identity,
+    SpecialistName, Splice,
 };
 use tracing::{debug, error, info, warn};
 use wire::{Body, Dtmf, HandoffOutcome, HandoffResult, Prepare, Revoke, RevokeMode};
@@ -244,6 +245,9 @@ impl Task {
                 if matches!(fact, Fact::HandoffFailed { .. }) {
                     self.talk_called_off();
                 }
+                if let Fact::HandoffStarted { handoff, from: _ } = &fact {
+                    self.accept(now, handoff);
+                }
                 self.note(now, &fact);
                 self.journal.fact(self.call.epoch(), &fact);
                 if let Fact::Granted { epoch, .. } = fact
@@ -351,6 +355,26 @@ impl Task {
             // The loop is gone only when the call is over and its farewell took too long.
             let _ = done.send(Done::Dispatched { dispatch, made }).await;
         });
+    }
+
+    /// Tells a specialist that asked that its handoff is under way; what becomes of it follows.
+    fn accept(&mut self, now: Instant, handoff: &Handoff) {
+        let Cause::Request {
+            asker: Asker::Specialist { identity, epoch: _ },
+            request,
+        } = &handoff.cause
+        else {
+            return;
+        };
+        let accepted = HandoffResult {
+            request: *request,
+            outcome: HandoffOutcome::Accepted {
+                handoff: handoff.id,
+            },
+        };
+        let epoch = self.call.epoch();
+        self.peers
+            .send(now, identity, epoch, &Body::HandoffResult(accepted));
     }
 
     /// Asks a quiet holder for a sign of life, and the server too: nobody is dead because our own network is.

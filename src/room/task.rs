@@ -769,7 +769,6 @@ impl Task {
                     track_sid,
                     fresh_sid,
                 } => self.leave_unread(now, identity, track_sid, fresh_sid).await,
-                Said::Restarted { identity } => self.talk_restarted(&identity),
             }
         }
     }

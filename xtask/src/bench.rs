@@ -11,7 +11,7 @@ use crate::process::{Progress, shown_whole};
 use crate::setup::Setup;
 use crate::tools::{self, Need};
 
-const NAMES: &str = "`audio`, `context`, `engine` and `handoff`";
+const NAMES: &str = "`audio`, `context`, `engine`, `failopen` and `handoff`";
 
 /// `cargo xtask bench NAME [ARGUMENTS]`; returns only if the bench could not be started.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -22,6 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         "audio" => audio(rest),
         "context" => context(rest),
         "engine" => engine(rest),
+        "failopen" => failopen(rest),
         "handoff" => handoff(rest),
         _ => bail!("no bench {name:?}; there are {NAMES}"),
     }
@@ -79,6 +80,41 @@ fn engine(arguments: &[String]) -> Result<ExitCode> {
         .current_dir(paths::root())
         .exec();
     Err(error).context("the bench cannot be started")
+}
+
+/// What a caller hears when Baton is killed, again and again: a test in its long form.
+fn failopen(arguments: &[String]) -> Result<ExitCode> {
+    const TEST: &str = "failopen::the_holder_is_heard_while_baton_is_dead_and_by_one_way_at_a_time";
+    let (mut kills, mut out) = ("200", paths::target().join("bench/failopen.json"));
+    let mut rest = arguments.iter();
+    while let Some(option) = rest.next() {
+        let value = rest
+            .next()
+            .with_context(|| format!("{option} wants a value"))?;
+        match option.as_str() {
+            "--kills" => kills = value,
+            "--out" => out = value.into(),
+            _ => bail!("no option {option:?}; there are `--kills` and `--out`"),
+        }
+    }
+    if !kills.parse().is_ok_and(|kills: u32| kills > 0) {
+        bail!("{kills:?} is no number of kills");
+    }
+    tools::check(&[Need::Build, Need::Server])?;
+    let (environment, ready) = Setup::start(None, Progress::Silent).finish();
+    ready?;
+    if let Some(folder) = out.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let error = Command::new(paths::cargo())
+        .args(["test", "--quiet", "--package", "baton", "--test", "calls"])
+        .args(["--", "--exact", TEST, "--nocapture"])
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .env("BATON_FAILOPEN_KILLS", kills)
+        .env("BATON_FAILOPEN_OUT", std::path::absolute(&out)?)
+        .current_dir(paths::root())
+        .exec();
+    Err(error).context("cargo cannot be started")
 }
 
 /// What a caller hears at a handoff, beside LiveKit's own means.

@@ -48,6 +48,9 @@ cargo xtask COMMAND
                      fails is kept in src/wire/tests/seeds.txt
   sim audio [--switches N] [--seed N] [--threads N]
                      switch between voices over a bad network in virtual time and check every slot of the program track
+  bench failopen [--kills N] [--out FILE]
+                     kill Baton 200 times in a call and judge by what the caller received how long nobody was heard, on both
+                     ways, and whether two ways were heard at once; target/bench/failopen.json
   bench context [--items N] [--out FILE]
                      what conversation and state cost: from grant to context applied on a simulated line, processor time
                      and memory of appends, 5,000 patches; a table, and target/bench/context.json

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use call::{HandoffId, Identity, RequestId, Target, Targets};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 use wire::{
@@ -24,7 +25,7 @@ use crate::memory::{Shared, Write};
 use crate::room::{Connection, ConnectionError, Ending, Happening, Permission};
 use crate::standing::{Standing, Step};
 use crate::talk::{TAIL_MAX, Talk};
-use crate::vigil::{Change, Vigil};
+use crate::vigil::{Change, Sample, Vigil};
 use crate::voice::Voice;
 
 /// How much of the caller is kept before the baton comes, if Baton does not say, in milliseconds.
@@ -178,6 +179,7 @@ async fn take_part<A: Agent>(
         ignores_revoke: misbehaviour.ignores_revoke,
         vigil: Vigil::new(Instant::now(), timeout_of(ORCHESTRATOR_TIMEOUT_MS)),
         sample_at: None,
+        sampling: None,
         direct: Direct::No,
     };
     info!(specialist = %job.hello.specialist, orchestrator = %Printed(&baton.orchestrator), "joined");
@@ -228,6 +230,8 @@ struct Job {
     vigil: Vigil,
     /// When packets are counted next.
     sample_at: Option<Instant>,
+    /// The count that is being made.
+    sampling: Option<JoinHandle<Option<Sample>>>,
     direct: Direct,
 }
 
@@ -274,6 +278,7 @@ enum Wake {
     Speech,
     Stopping,
     AgentEnded,
+    Counted(Option<Sample>),
 }
 
 impl Job {
@@ -296,7 +301,7 @@ impl Job {
             let wake_at = self.wake_at(now, (!welcomed).then_some(welcome_by));
             let finishing = self.finish_by.is_some();
             let takes_writes = self.talk.takes_writes();
-            // All arms are cancel-safe: three channels, a timer, two conditions that are asked for again, a token, a handle.
+            // All arms are cancel-safe: three channels, a timer, two conditions that are asked for again, a token, two handles.
             let wake = tokio::select! {
                 happening = self.connection.next() => Wake::Room(happening),
                 Some(wish) = wishes.recv() => Wake::Wish(wish),
@@ -306,6 +311,7 @@ impl Job {
                 () = self.voice.turns(self.speaking), if welcomed => Wake::Speech,
                 () = signals.stopping() => Wake::Stopping,
                 _ = &mut self.hooks.task => Wake::AgentEnded,
+                sample = counted(&mut self.sampling) => Wake::Counted(sample),
             };
             let goes_on = match wake {
                 Wake::Room(happening) => self.happened(happening).await?,
@@ -319,6 +325,12 @@ impl Job {
                 Wake::Speech => self.speech()?,
                 Wake::Stopping => false,
                 Wake::AgentEnded => return Err(JobError::Panicked),
+                Wake::Counted(sample) => {
+                    if let Some(sample) = sample {
+                        self.vigil.sample(Instant::now(), sample);
+                    }
+                    true
+                }
             };
             if !goes_on {
                 return Ok(());
@@ -672,8 +684,8 @@ impl Job {
         if self.connected && self.sample_at.is_some_and(|at| at <= now) {
             self.sample_at = self.vigil.interval().map(|interval| now + interval);
             self.connection.want_program(self.sample_at.is_some());
-            if let Some(sample) = self.connection.sample().await {
-                self.vigil.sample(Instant::now(), sample);
+            if self.sampling.is_none() {
+                self.sampling = Some(tokio::spawn(self.connection.sample()));
             }
         }
         let now = Instant::now();
@@ -855,6 +867,16 @@ impl Job {
         self.link.send(Instant::now(), epoch, body)?;
         Ok(())
     }
+}
+
+/// What was counted, once it is. Cancel-safe.
+async fn counted(sampling: &mut Option<JoinHandle<Option<Sample>>>) -> Option<Sample> {
+    let Some(counting) = sampling else {
+        return std::future::pending().await;
+    };
+    let sample = counting.await.ok().flatten();
+    *sampling = None;
+    sample
 }
 
 fn timeout_of(ms: u32) -> Duration {

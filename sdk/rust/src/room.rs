@@ -50,7 +50,7 @@ const MOVE_FRAMES: u32 = 6;
 
 /// Our participant in a room, with one audio track, or two while the voice moves from one to the other.
 pub(crate) struct Connection {
-    room: Room,
+    room: Arc<Room>,
     events: mpsc::UnboundedReceiver<RoomEvent>,
     orchestrator: String,
     misbehaviour: Misbehaviour,
@@ -168,7 +168,7 @@ impl Connection {
             pause: 0,
         };
         Ok(Self {
-            room,
+            room: Arc::new(room),
             events,
             orchestrator: orchestrator.to_owned(),
             misbehaviour,
@@ -322,20 +322,17 @@ impl Connection {
     }
 
     fn program(&self) -> Vec<RemoteTrackPublication> {
-        let participants = self.room.remote_participants();
-        let baton = participants.get(&self.orchestrator.clone().into());
-        let tracks = baton.map(RemoteParticipant::track_publications);
-        let tracks = tracks.unwrap_or_default().into_values();
-        tracks
-            .filter(|publication| publication.kind() == TrackKind::Audio)
-            .collect()
+        audio_of(&self.room, &self.orchestrator)
     }
 
     /// Counts the packets that have come; `None` if that cannot be done just now.
-    pub(crate) async fn sample(&self) -> Option<Sample> {
-        let counting = async {
+    /// It is a future of its own, so that nothing else waits for it.
+    pub(crate) fn sample(&self) -> impl Future<Output = Option<Sample>> + Send + use<> {
+        let (room, program) = (self.room.clone(), self.program());
+        let counting = async move {
+            let tracks = program;
             let mut program = None;
-            for publication in self.program() {
+            for publication in tracks {
                 let Some(RemoteTrack::Audio(track)) = publication.track() else {
                     continue;
                 };
@@ -345,7 +342,7 @@ impl Connection {
                     }
                 }
             }
-            let stats = self.room.get_stats().await.ok()?;
+            let stats = room.get_stats().await.ok()?;
             let both = stats.publisher_stats.iter().chain(&stats.subscriber_stats);
             let counts = both.filter_map(|stats| match stats {
                 RtcStats::CandidatePair(pair) => Some(pair.candidate_pair.packets_received),
@@ -356,7 +353,7 @@ impl Connection {
                 all: counts.sum(),
             })
         };
-        timeout(SAMPLE_MAX, counting).await.ok()?
+        async move { timeout(SAMPLE_MAX, counting).await.ok()? }
     }
 
     /// Sends the voice, 10 ms after 10 ms, until the guard is dropped.
@@ -562,6 +559,16 @@ impl Connection {
             }
         }
     }
+}
+
+fn audio_of(room: &Room, identity: &str) -> Vec<RemoteTrackPublication> {
+    let participants = room.remote_participants();
+    let participant = participants.get(&identity.to_owned().into());
+    let tracks = participant.map(RemoteParticipant::track_publications);
+    let tracks = tracks.unwrap_or_default().into_values();
+    tracks
+        .filter(|publication| publication.kind() == TrackKind::Audio)
+        .collect()
 }
 
 /// The caller: the phone that has been here longest, else the web client.

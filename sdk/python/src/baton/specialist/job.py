@@ -101,6 +101,7 @@ from baton.standing import (
     StopListening,
     Take,
 )
+from baton.vigil import TIMEOUT_MS, Change, Vigil
 
 REQUESTS_MAX = 8
 """Handoffs that an agent may ask for at the same time."""
@@ -111,7 +112,7 @@ WELCOME_MAX_SECS = 60.0
 FAREWELL_MAX_SECS = 1.0
 """How long the last acks are waited for before the room is left."""
 REFUSAL_MAX_SECS = 0.5
-"""How long a refusal may take: Baton refuses at once, and says nothing else before it is done or has failed."""
+"""How long it may take to learn that a handoff is under way, or refused: Baton says either at once."""
 LAST_WORDS_MAX_SECS = 0.4
 """How long what was heard of an agent's last words is waited for before it says that it has let go. Baton waits for that
 for `revoke_timeout_ms`, a second by default."""
@@ -257,6 +258,8 @@ class Job:
         self._tasks = Tasks()
         self._hooks: Hooks | None = None
         self._welcomed = asyncio.Event()
+        self._vigil = Vigil(time.monotonic())
+        self._open = False
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def join(self) -> None:
@@ -274,6 +277,7 @@ class Job:
             logger.info("joined as %s", self._hello.specialist)
             await self._wait_for_welcome()
             self._tasks.start(self._tell_speech(), "baton: speech")
+            self._tasks.start(self._keep_vigil(), "baton: vigil")
             await asyncio.shield(self._ended)
         finally:
             await self._leave(agent)
@@ -362,6 +366,9 @@ class Job:
     # What the room tells.
 
     def packet(self, data: bytes) -> None:
+        if self._link.is_established:
+            self._vigil.frame(time.monotonic())
+            self._close()
         followed = self._link.seen
         for event in self._link.handle_frame(time.monotonic(), data):
             self._said(event)
@@ -396,6 +403,7 @@ class Job:
         # Another process of Baton's knows nothing of us before a Hello. What has the baton goes on meanwhile.
         if self._connected and self._welcomed.is_set():
             logger.info("Baton is back")
+            self._close()
             self._greets_again = True
             self._say_hello()
 
@@ -413,6 +421,8 @@ class Job:
         except ConnectionLostError as error:
             self._end(error)
             return
+        self._open = False
+        self._vigil.restart(time.monotonic())
         anew = self.connection.sid != self._sid
         logger.info("reconnected, %s", "as a new participant" if anew else "as before")
         if anew and self._standing.lose():
@@ -476,6 +486,8 @@ class Job:
             self.call.targets = {target.name: target.description for target in body.targets}
             self.call.may_hand_back = body.previous
             self.caller.keep(body.terms.preroll_ms or 0)
+            timeout_ms = body.terms.orchestrator_timeout_ms
+            self._vigil.timeout_secs = (TIMEOUT_MS if timeout_ms is None else timeout_ms) / 1_000
             self._apply_gate()
             self.connection.repeat_wish()
         if step is not None:
@@ -687,6 +699,39 @@ class Job:
                     track.unmute()
                 else:
                     track.mute()
+
+    async def _keep_vigil(self) -> None:
+        """Looks whether Baton is gone or back, and reaches the caller without it meanwhile."""
+        while True:
+            interval_secs = self._vigil.interval_secs
+            await asyncio.sleep(interval_secs or 1.0)
+            keeps = interval_secs is not None and self._connected and self._standing.holds
+            # Not sooner: Baton takes the first subscription of all for the caller's.
+            self.connection.want_program(keeps)
+            if keeps:
+                sample = await self.connection.sample()
+                if sample is not None:
+                    self._vigil.sample(time.monotonic(), sample)
+            caller = self.connection.caller
+            may_open = self._connected and self._standing.hears and caller is not None
+            match self._vigil.poll(time.monotonic(), may_open):
+                case Change.OPEN:
+                    logger.warning("Baton is gone, the caller is reached without it")
+                    self._open = True
+                    self.connection.permit(caller)
+                case Change.CLOSE:
+                    self._close()
+                case None:
+                    if not self._standing.holds:
+                        self._close()
+
+    def _close(self) -> None:
+        """From here on the caller hears us by way of Baton alone."""
+        self._vigil.closed()
+        if self._open:
+            self._open = False
+            logger.info("the caller is left to Baton")
+            self.connection.permit(None)
 
     def _prepared(self, handoff: HandoffId, refusal: str | None) -> None:
         if refusal is None and self._standing.ready(handoff):

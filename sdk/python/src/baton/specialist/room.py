@@ -16,6 +16,7 @@ from baton.errors import BatonError
 from baton.frame import TOPIC
 from baton.ids import Identity
 from baton.specialist.tasks import Tasks
+from baton.vigil import Sample
 
 JOIN_MAX_SECS = 15.0
 """The longest that joining may take."""
@@ -23,6 +24,8 @@ SEND_MAX_SECS = 5.0
 """The longest that one packet, or one request to the server, may take."""
 CLOSE_MAX_SECS = 2.0
 """The longest that leaving may take."""
+SAMPLE_MAX_SECS = 0.5
+"""The longest that counting packets may take."""
 PACKETS_MAX = 256
 """Packets that may wait to be sent; beyond them one is lost, as in the network, and sent again by the link."""
 
@@ -118,13 +121,45 @@ class Connection:
 
     async def close_permission(self) -> None:
         """Closes our tracks to everybody but Baton. To be done before anything is published, and after each reconnect."""
-        permission = rtc.ParticipantTrackPermission(participant_identity=self._orchestrator, allow_all=True)
-        self._room.local_participant.set_track_subscription_permissions(
-            allow_all_participants=False, participant_permissions=[permission]
-        )
+        self.permit(None)
         # LiveKit does not answer this request. One behind it that it does answer says that both have been taken.
         behind = self._room.local_participant.set_attributes({"baton.orchestrator": self._orchestrator})
         await _within("closing the track permission", SEND_MAX_SECS, behind)
+
+    def permit(self, caller: str | None) -> None:
+        """Opens our voice to the caller, or to Baton alone. Who was subscribed and is not named is so no longer."""
+        permissions = [rtc.ParticipantTrackPermission(participant_identity=self._orchestrator, allow_all=True)]
+        if caller is not None:
+            voice = rtc.ParticipantTrackPermission(participant_identity=caller, allowed_track_sids=[self.track_sid])
+            permissions.append(voice)
+        self._room.local_participant.set_track_subscription_permissions(
+            allow_all_participants=False, participant_permissions=permissions
+        )
+
+    def want_program(self, wanted: bool) -> None:
+        """Subscribes to Baton's program track, to see that its packets come. What is in them is not looked at."""
+        for publication in self._program_tracks():
+            if publication.subscribed != wanted:
+                publication.set_subscribed(wanted)
+
+    async def sample(self) -> Sample | None:
+        """Counts the packets that have come; None if that cannot be done just now."""
+        try:
+            async with asyncio.timeout(SAMPLE_MAX_SECS):
+                program: int | None = None
+                for publication in self._program_tracks():
+                    if publication.track is None:
+                        continue
+                    for each in await publication.track.get_stats():
+                        if each.HasField("inbound_rtp"):
+                            program = (program or 0) + each.inbound_rtp.received.packets_received
+                stats = await self._room.get_rtc_stats()
+        except Exception as error:  # LiveKit raises no type of its own.
+            logger.debug("packets are not counted: %s", error)
+            return None
+        both = [*stats.publisher_stats, *stats.subscriber_stats]
+        pairs = [each.candidate_pair.candidate_pair for each in both if each.HasField("candidate_pair")]
+        return Sample(program, sum(pair.packets_received for pair in pairs))
 
     async def publish(self, source: rtc.AudioSource) -> None:
         """Publishes the voice. DTX is off, so that Baton's buffers are filled before the first word."""
@@ -216,12 +251,16 @@ class Connection:
                 publication.set_subscribed(self._wants_caller)
 
     def _caller_tracks(self) -> list[rtc.RemoteTrackPublication]:
-        if self._caller is None:
+        return [] if self._caller is None else self._audio_of(self._caller)
+
+    def _program_tracks(self) -> list[rtc.RemoteTrackPublication]:
+        return self._audio_of(self._orchestrator)
+
+    def _audio_of(self, identity: str) -> list[rtc.RemoteTrackPublication]:
+        participant = self._room.remote_participants.get(identity)
+        if participant is None:
             return []
-        caller = self._room.remote_participants.get(self._caller)
-        if caller is None:
-            return []
-        return [each for each in caller.track_publications.values() if each.kind == rtc.TrackKind.KIND_AUDIO]
+        return [each for each in participant.track_publications.values() if each.kind == rtc.TrackKind.KIND_AUDIO]
 
     def _on_data(self, packet: rtc.DataPacket) -> None:
         sender = packet.participant
