@@ -14,6 +14,7 @@ mod said;
 mod steer;
 mod timeline;
 mod view;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +94,7 @@ pub struct CallList {
 #[serde(deny_unknown_fields)]
 pub struct HandoffWish {
     /// The name of a specialist, or `previous`.
+    #[schema(min_length = 1)]
     pub to: String,
     /// Why, for the log and for the one who takes over; at most 512 characters.
     #[serde(default)]
@@ -102,7 +104,7 @@ pub struct HandoffWish {
     #[serde(default)]
     pub now: bool,
     /// How long to wait for the outcome, in milliseconds, 60,000 at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::optional")]
     #[schema(maximum = 60_000)]
     pub wait_ms: Option<u64>,
 }
@@ -240,7 +242,7 @@ impl Admin {
             wait_ms,
         } = wish;
         let id = self.steered(access, id)?;
-        let target = match to.trim() {
+        let target = match to.as_str() {
             "" => return Err(invalid("`to` is empty: name a specialist, or `previous`")),
             "previous" => Target::Previous,
             name => Target::Specialist(SpecialistName::from(name)),

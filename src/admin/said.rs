@@ -58,6 +58,7 @@ pub struct StateView {
 #[serde(deny_unknown_fields)]
 pub struct PatchWish {
     /// The version that the patch was made against.
+    #[serde(deserialize_with = "super::whole::number")]
     pub base_version: u64,
     /// A JSON merge patch (RFC 7396).
     #[schema(value_type = Object)]
@@ -157,6 +158,17 @@ impl Admin {
                 version: version.0,
                 current,
             }),
+            // A version that is still to come is none that the patch could have been made against.
+            Ok(Ok(PatchOutcome::Denied { .. }))
+                if self.state(access, id.as_str())?.version < base =>
+            {
+                let StateView { version, document } = self.state(access, id.as_str())?;
+                Err(AdminError::Conflict {
+                    base,
+                    version,
+                    current: document,
+                })
+            }
             Ok(Ok(PatchOutcome::Denied { path, reason })) => {
                 let at = if path.is_empty() {
                     String::new()

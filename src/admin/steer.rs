@@ -20,7 +20,7 @@ const HOLD_MS: u64 = 5_000;
 #[serde(deny_unknown_fields)]
 pub struct ResumeWish {
     /// How long to wait for the outcome, in milliseconds, 60,000 at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::whole::optional")]
     #[schema(maximum = 60_000)]
     pub wait_ms: Option<u64>,
 }
@@ -37,7 +37,7 @@ pub struct EscalationWish {
     #[serde(default)]
     pub now: bool,
     /// How long to wait for the outcome, in milliseconds, 60,000 at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::whole::optional")]
     #[schema(maximum = 60_000)]
     pub wait_ms: Option<u64>,
 }

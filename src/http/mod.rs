@@ -95,7 +95,7 @@ impl FromRef<Agents> for App {
         said::context, said::state, said::patch, said::packet, said::timeline,
         past::list, past::one, past::timeline, past::packet, past::vcon,
     ),
-    components(schemas(CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish, HoldAnswer, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage, WorkerView, Problem)),
+    components(schemas(CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish, HoldAnswer, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage, WorkerView, calls::PhaseWord, Problem)),
     security(("bearer" = [])),
 )]
 struct Document;

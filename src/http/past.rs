@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use super::App;
 use super::problem::Problem;
-use super::said::TimelineQuery;
+use super::said::{TimelineQuery, at_most, place};
 use crate::admin::{Access, PAGE_MAX, PastCall, PastList, TimelinePage};
 
 /// Which ended calls to list.
@@ -46,10 +46,7 @@ pub(super) async fn list(
 ) -> Result<Json<PastList>, Problem> {
     let Query(PastQuery { text, limit }) =
         query.map_err(|error| Problem::invalid(StatusCode::BAD_REQUEST, error.body_text()))?;
-    if limit.is_some_and(|limit| !(1..=PAGE_MAX).contains(&limit)) {
-        let what = format!("`limit` is a number from 1 to {PAGE_MAX}");
-        return Err(Problem::invalid(StatusCode::UNPROCESSABLE_ENTITY, what));
-    }
+    let limit = at_most(limit, PAGE_MAX)?;
     let found = app.admin.past(&access, text.as_deref(), limit).await?;
     Ok(Json(found))
 }
@@ -79,6 +76,7 @@ pub(super) async fn one(
     responses(
         (status = 200, body = TimelinePage),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter is wrong"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "A parameter is out of bounds"),
         (status = 401, body = Problem, content_type = "application/problem+json", description = "No valid credential"),
         (status = 403, body = Problem, content_type = "application/problem+json", description = "The credential does not show this"),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such ended call, or the credential does not show it"),
@@ -94,6 +92,7 @@ pub(super) async fn timeline(
 ) -> Result<Json<TimelinePage>, Problem> {
     let Query(TimelineQuery { after, limit }) =
         query.map_err(|error| Problem::invalid(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let (after, limit) = (place(after)?, at_most(limit, 1_000)?);
     let found = app.admin.past_timeline(&access, &id, after, limit).await?;
     Ok(Json(found))
 }

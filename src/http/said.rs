@@ -12,6 +12,9 @@ use super::App;
 use super::problem::Problem;
 use crate::admin::{Access, ContextPage, PatchAnswer, PatchWish, StateView, TimelinePage};
 
+/// The largest whole number that every JSON reader keeps as it is.
+const PLACE_MAX: u64 = 9_007_199_254_740_991;
+
 /// Which items.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -19,7 +22,7 @@ use crate::admin::{Access, ContextPage, PatchAnswer, PatchWish, StateView, Timel
 pub(super) struct ContextQuery {
     /// Only items after this position: `next` of an earlier page.
     #[serde(default)]
-    #[param(required = false)]
+    #[param(required = false, maximum = 9_007_199_254_740_991_i64)]
     after: u64,
     /// At most so many, 500 at most.
     #[param(minimum = 1, maximum = 500)]
@@ -32,6 +35,7 @@ pub(super) struct ContextQuery {
     responses(
         (status = 200, body = ContextPage),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter is wrong"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "A parameter is out of bounds"),
         (status = 401, body = Problem, content_type = "application/problem+json", description = "No valid credential"),
         (status = 403, body = Problem, content_type = "application/problem+json", description = "The credential does not steer this call"),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such call, or the credential does not show it"),
@@ -45,6 +49,7 @@ pub(super) async fn context(
 ) -> Result<Json<ContextPage>, Problem> {
     let Query(ContextQuery { after, limit }) =
         query.map_err(|error| Problem::invalid(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let (after, limit) = (place(after)?, at_most(limit, 500)?);
     Ok(Json(app.admin.context(&access, &id, after, limit)?))
 }
 
@@ -121,7 +126,7 @@ pub(super) async fn packet(
 pub(super) struct TimelineQuery {
     /// Only entries after this number: `next` of an earlier page.
     #[serde(default)]
-    #[param(required = false)]
+    #[param(required = false, maximum = 9_007_199_254_740_991_i64)]
     pub(super) after: u64,
     /// At most so many, 1,000 at most.
     #[param(minimum = 1, maximum = 1_000)]
@@ -134,6 +139,7 @@ pub(super) struct TimelineQuery {
     responses(
         (status = 200, body = TimelinePage),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter is wrong"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "A parameter is out of bounds"),
         (status = 401, body = Problem, content_type = "application/problem+json", description = "No valid credential"),
         (status = 403, body = Problem, content_type = "application/problem+json", description = "The credential does not steer this call"),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such call, or the credential does not show it"),
@@ -147,5 +153,24 @@ pub(super) async fn timeline(
 ) -> Result<Json<TimelinePage>, Problem> {
     let Query(TimelineQuery { after, limit }) =
         query.map_err(|error| Problem::invalid(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let (after, limit) = (place(after)?, at_most(limit, 1_000)?);
     Ok(Json(app.admin.timeline(&access, &id, after, limit)?))
+}
+
+/// Checks a place to go on from: no call has so many.
+pub(super) fn place(after: u64) -> Result<u64, Problem> {
+    if after > PLACE_MAX {
+        let what = format!("`after` is a number from 0 to {PLACE_MAX}");
+        return Err(Problem::invalid(StatusCode::UNPROCESSABLE_ENTITY, what));
+    }
+    Ok(after)
+}
+
+/// Checks a limit that is given.
+pub(super) fn at_most(limit: Option<usize>, max: usize) -> Result<Option<usize>, Problem> {
+    if limit.is_some_and(|limit| !(1..=max).contains(&limit)) {
+        let what = format!("`limit` is a number from 1 to {max}");
+        return Err(Problem::invalid(StatusCode::UNPROCESSABLE_ENTITY, what));
+    }
+    Ok(limit)
 }

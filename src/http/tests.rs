@@ -370,7 +370,7 @@ async fn wrong_bodies_are_refused_with_a_reason() {
             "missing field `to`",
         ),
         (
-            json!({"to": " "}),
+            json!({"to": ""}),
             StatusCode::UNPROCESSABLE_ENTITY,
             "`to` is empty",
         ),
@@ -400,6 +400,19 @@ async fn wrong_bodies_are_refused_with_a_reason() {
         assert_eq!(found, status);
         let detail = problem["detail"].as_str().expect("a problem has a detail");
         assert!(detail.contains(said), "{detail}");
+    }
+    for query in [
+        "context?limit=0",
+        "timeline?limit=1001",
+        "timeline?after=9007199254740992",
+    ] {
+        let (status, _) = get(
+            &process.router,
+            &format!("/calls/c1/{query}"),
+            Some(OPERATOR),
+        )
+        .await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
     }
     let (status, problem) = get(&process.router, "/nothing", Some(OPERATOR)).await;
     assert_eq!(
@@ -684,7 +697,8 @@ async fn a_state_is_changed_by_compare_and_set() {
     let (status, problem) = send(&process.router, "PATCH", path, Some(OPERATOR), Some(early)).await;
     assert_eq!(
         (status, &problem["code"]),
-        (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid"))
+        (StatusCode::CONFLICT, &json!("conflict"))
     );
+    assert_eq!(problem["version"], 1, "a version that is still to come");
     drop(task.await.expect("the call goes on"));
 }

@@ -12,9 +12,10 @@ mod demo;
 mod deploy;
 mod engine_sources;
 mod engine_tests;
+mod operator;
 mod outcome;
 mod packages;
-mod page;
+
 mod paths;
 mod probe;
 mod process;
@@ -57,6 +58,7 @@ cargo xtask COMMAND
   packages [--record] [GROUP ...]
                      check the converters and the vCon with the real packages of livekit, pipecat, crewai, vcon; each
                      group is installed when it is asked for; `--record` records their conversations anew
+  api [--examples N] the operators' interface against its own document, with Schemathesis, on a real call
   page               the live page in a real browser (Chromium), on a real call: every view and button; screenshots in
                      target/page
   deploy-check       check Dockerfile, compose file, Helm chart, alert rules and dashboard, and say what could not be checked
@@ -90,8 +92,9 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "sim" => sim::run(rest),
         "bench" => bench::run(rest),
         "packages" => packages::run(rest),
-        "page" => no_more(rest).and_then(|()| page::run()),
         "deploy-check" => no_more(rest).and_then(|()| deploy::run()),
+        "api" => operator::api(rest),
+        "page" => no_more(rest).and_then(|()| operator::run()),
         "setup" => no_more(rest).and_then(|()| setup::run()),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

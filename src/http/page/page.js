@@ -420,13 +420,17 @@ async function show(past) {
   }
 }
 
+async function worker() {
+  const worker = await ask("/worker");
+  $("worker").textContent = `${worker.agent_name}: ${worker.calls} of ${worker.calls_max} calls${worker.registered ? "" : ", not registered"}${worker.draining ? ", draining" : ""}`;
+}
+
 async function open(token) {
   page.token = token;
   page.stop?.abort();
   try {
-    const worker = await ask("/worker");
+    await worker();
     sessionStorage.setItem("token", token);
-    $("worker").textContent = `${worker.agent_name}: ${worker.calls} of ${worker.calls_max} calls${worker.registered ? "" : ", not registered"}${worker.draining ? ", draining" : ""}`;
     $("login").hidden = true;
     $("logout").hidden = false;
     $("main").hidden = false;
@@ -486,6 +490,7 @@ addEventListener("keydown", (event) => {
   }
 });
 // What moves by itself: bars that are not over, and words that came without a change of the call.
+setInterval(() => { if (page.stop && !document.hidden) worker().catch((error) => { $("worker").textContent = error.message; }); }, 5000);
 setInterval(() => { if (page.chosen && !page.past && !document.hidden) { draw(); more(); } }, 1000);
 
 const kept = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessionStorage.getItem("token");
