@@ -383,4 +383,42 @@ mod tests {
         );
         assert!(text.contains("to=\"other\""));
     }
+
+    /// Names of ours and of LiveKit's workers in a text.
+    fn names_in(text: &str) -> BTreeSet<&str> {
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with("baton_") || word.starts_with("lk_agents_"))
+            .collect()
+    }
+
+    #[test]
+    fn dashboard_and_alert_rules_ask_for_metrics_that_there_are() {
+        let metrics = Metrics::default();
+        // What has labels is there when it was counted.
+        metrics.handoff(&figures("billing"));
+        metrics.call_ended("caller_gone");
+        let text = metrics.text(WORKER);
+        let mut there = BTreeSet::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            let endings: &[&str] = match kind {
+                "counter" => &["_total"],
+                "histogram" => &["_bucket", "_count", "_sum"],
+                _ => &[""],
+            };
+            there.extend(endings.iter().map(|ending| format!("{name}{ending}")));
+        }
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+        for file in ["grafana/baton.json", "prometheus/alerts.yaml"] {
+            let text = std::fs::read_to_string(format!("{root}/{file}")).unwrap();
+            let asked = names_in(&text);
+            assert!(!asked.is_empty(), "{file}");
+            for name in asked {
+                let known = there.contains(name)
+                    // A description may name a whole family.
+                    || there.contains(&format!("{name}_bucket"));
+                assert!(known, "{file} asks for {name}");
+            }
+        }
+    }
 }
