@@ -469,6 +469,7 @@ fn hello() -> Hello {
         sdk_version: "1".to_owned(),
         versions: vec![VERSION],
         track_sid: String::new(),
+        open_track_sid: String::new(),
         seen: None,
         oldest: Seq(1),
     }
