@@ -17,6 +17,9 @@ use crate::{TONE_DBFS, until};
 /// Samples that are written at a time: 20 ms.
 const CHUNK_SAMPLES: usize = 960;
 
+/// The longest that a handoff may take, on a busy machine.
+const ANSWER_MAX: Duration = Duration::from_secs(90);
+
 /// What a specialist does when it is asked to prepare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Prepares {
@@ -170,7 +173,10 @@ impl Cast {
 
     /// Asks for a handoff in its newest call.
     pub(crate) async fn hand_off(&self, to: &str) -> Result<HandoffDone, HandoffError> {
-        self.call().await.handoff(to, "a test moves on").await
+        let call = self.call().await;
+        let asking = call.handoff(to, "a test moves on");
+        let answered = tokio::time::timeout(ANSWER_MAX, asking).await;
+        answered.unwrap_or_else(|_| panic!("{} was never answered", self.name))
     }
 
     /// The epochs of its grants.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use call::{HandoffId, Identity, RequestId, Target, Targets};
+use call::{Epoch, HandoffId, Identity, RequestId, Target, Targets};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout_at};
@@ -217,7 +217,7 @@ struct Job {
     /// What the agent sees of [`Call::targets`].
     targets: watch::Sender<Targets>,
     hooks: Hooks,
-    requests: BTreeMap<RequestId, oneshot::Sender<Result<HandoffDone, HandoffError>>>,
+    requests: BTreeMap<RequestId, Asked>,
     last_request: RequestId,
     /// When an utterance is cut that was to be finished.
     finish_by: Option<Instant>,
@@ -253,6 +253,14 @@ enum Direct {
         /// When the former track is taken away.
         at: Instant,
     },
+}
+
+/// A handoff that was asked for.
+struct Asked {
+    asking: HandoffRequest,
+    /// Under which epoch it was asked for last.
+    epoch: Epoch,
+    reply: oneshot::Sender<Result<HandoffDone, HandoffError>>,
 }
 
 /// A hook that is called when so many items of the conversation are here.
@@ -573,6 +581,7 @@ impl Job {
             Step::GoOn(epoch) => {
                 self.apply_gate();
                 self.send(&Body::Granted { epoch })?;
+                self.ask_again(epoch)?;
             }
             Step::StopListening => self.apply_gate(),
             Step::Pressed(key) => self.keys.push(key),
@@ -789,7 +798,7 @@ impl Job {
         reason: String,
         reply: oneshot::Sender<Result<HandoffDone, HandoffError>>,
     ) {
-        self.requests.retain(|_, reply| !reply.is_closed());
+        self.requests.retain(|_, asked| !asked.reply.is_closed());
         let refused = if !self.standing.may_hand_off() {
             Some(HandoffError::NoBaton)
         } else if self.requests.len() >= REQUESTS_MAX {
@@ -805,25 +814,45 @@ impl Job {
             return;
         }
         let request = self.last_request.next();
-        let body = Body::HandoffRequest(HandoffRequest {
+        let asking = HandoffRequest {
             request,
             target,
             reason: shortened(reason),
             tool_call: None,
             delegation_input: None,
             delegation_result: None,
-        });
-        let sent = self.link.send(Instant::now(), self.standing.epoch(), &body);
+        };
+        let epoch = self.standing.epoch();
+        let body = Body::HandoffRequest(asking.clone());
+        let sent = self.link.send(Instant::now(), epoch, &body);
         match sent {
             Ok(_) => {
                 self.last_request = request;
-                self.requests.insert(request, reply);
+                let asked = Asked {
+                    asking,
+                    epoch,
+                    reply,
+                };
+                self.requests.insert(request, asked);
             }
             Err(error) => {
                 let detail = error.to_string();
                 let _ = reply.send(Err(HandoffError::NotSent { detail }));
             }
         }
+    }
+
+    /// The baton was granted anew, as by a Baton that was started again: what was asked for before is not answered under the
+    /// epoch that was, and is asked for under the new one.
+    fn ask_again(&mut self, epoch: Epoch) -> Result<(), JobError> {
+        let mut again = Vec::new();
+        for asked in self.requests.values_mut() {
+            if asked.epoch != epoch && !asked.reply.is_closed() {
+                asked.epoch = epoch;
+                again.push(Body::HandoffRequest(asked.asking.clone()));
+            }
+        }
+        again.iter().try_for_each(|body| self.send(body))
     }
 
     fn answered(&mut self, request: RequestId, outcome: HandoffOutcome) {
@@ -847,8 +876,8 @@ impl Job {
                 epoch,
             }),
         };
-        if let Some(reply) = self.requests.remove(&request) {
-            let _ = reply.send(answer);
+        if let Some(asked) = self.requests.remove(&request) {
+            let _ = asked.reply.send(answer);
         }
     }
 

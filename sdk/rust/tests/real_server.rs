@@ -400,7 +400,10 @@ impl Baton {
                             if matches!(body, Body::Hello(_)) {
                                 self.link.welcome(Epoch(0), targets());
                             }
-                            self.inbox.push(body);
+                            // When it speaks is not what these tests are about.
+                            if !matches!(body, Body::Speech { .. }) {
+                                self.inbox.push(body);
+                            }
                         }
                         LinkEvent::Rejected { .. } | LinkEvent::Unresponsive => panic!("{event:?}"),
                     }

@@ -56,7 +56,7 @@ from baton.bodies import (
 from baton.chunks import ChunkLimits
 from baton.errors import BatonError
 from baton.frame import VERSION
-from baton.ids import HandoffId, RequestId, StreamId
+from baton.ids import Epoch, HandoffId, RequestId, StreamId
 from baton.link import Link, LinkConfig, LinkEvent, Received, Rejected, SendError, Unresponsive
 from baton.memory import Memory, MemoryMismatchError
 from baton.metadata import DispatchMetadata
@@ -154,9 +154,12 @@ class AgentFailedError(BatonError):
 class _Request:
     """A handoff that was asked for."""
 
-    def __init__(self, number: RequestId) -> None:
+    def __init__(self, asking: HandoffRequest, epoch: Epoch) -> None:
         loop = asyncio.get_running_loop()
-        self.number = number
+        self.asking = asking
+        self.number = asking.request
+        self.epoch = epoch
+        """Under which it was asked for last."""
         self.first: asyncio.Future[HandoffAccepted] = loop.create_future()
         self.last: asyncio.Future[HandoffDone] = loop.create_future()
         for future in (self.first, self.last):
@@ -306,21 +309,20 @@ class Job:
         if len(self._requests) >= REQUESTS_MAX:
             raise TooManyRequestsError(REQUESTS_MAX)
         number = RequestId(self._last_request + 1)
+        asking = HandoffRequest(
+            number,
+            target,
+            reason[:TEXT_CHARS_MAX],
+            tool_call,
+            None if delegation is None else _encoded("the task", delegation),
+            None if result is None else _encoded("the result", result),
+        )
         try:
-            self._send(
-                HandoffRequest(
-                    number,
-                    target,
-                    reason[:TEXT_CHARS_MAX],
-                    tool_call,
-                    None if delegation is None else _encoded("the task", delegation),
-                    None if result is None else _encoded("the result", result),
-                )
-            )
+            self._send(asking)
         except SendError as error:
             raise NotSentError(str(error)) from error
         self._last_request = number
-        request = self._requests[number] = _Request(number)
+        request = self._requests[number] = _Request(asking, self._standing.epoch)
         self._pump()
         return request
 
@@ -517,6 +519,7 @@ class Job:
             case GoOn(epoch):
                 self._apply_gate()
                 self._send(Granted(epoch))
+                self._ask_again(epoch)
             case StopListening():
                 self._apply_gate()
             case FinishUtterance(deadline_ms):
@@ -748,6 +751,14 @@ class Job:
         failed = AgentFailedError(f"the agent failed: {error!r}")
         failed.__cause__ = error
         self._end(failed)
+
+    def _ask_again(self, epoch: Epoch) -> None:
+        """The baton was granted anew, as by a Baton that was started again: what was asked for before is not answered under
+        the epoch that was, and is asked for under the new one."""
+        for request in self._requests.values():
+            if request.epoch != epoch:
+                request.epoch = epoch
+                self._send(request.asking)
 
     def _answered(self, result: HandoffResult) -> None:
         request = self._requests.get(result.request)
