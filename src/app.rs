@@ -49,7 +49,10 @@ use crate::{
     packet::{self, Done, PacketCommand},
     reload,
     resume::Resumer,
-    room::{self, CallDeps, ContextRules, Desk, Faults, Journals, RouteContext, ServerApi},
+    room::{
+        self, CallDeps, ContextRules, Desk, Faults, Journals, RouteContext, ServerApi, Summarizer,
+        Webhooks,
+    },
     telemetry::{self, Hash, LogFormat, LogLevel, METRICS_CONTENT_TYPE, Metrics, WorkerFigures},
 };
 
@@ -542,6 +545,12 @@ fn config_hash(config: &Config) -> String {
 fn route_context(route: &config::RouteContext) -> RouteContext {
     RouteContext {
         filter: route.filter(),
+        summarizer: match &route.summary {
+            Some(config::SummaryRule {
+                webhook: Some(url), ..
+            }) => Summarizer::Webhook(url.clone()),
+            Some(config::SummaryRule { webhook: None, .. }) | None => Summarizer::Leaving,
+        },
         tools: route.tools.clone(),
     }
 }
@@ -596,6 +605,7 @@ fn call_deps(
             routes: contexts.iter().map(route_context).collect(),
             scopes: scopes.collect(),
         },
+        webhooks: Webhooks::new()?,
         server: ServerApi::new(
             &connection.url,
             &connection.api_key,

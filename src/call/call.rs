@@ -256,6 +256,7 @@ impl Call {
                 reason,
                 splice,
             } => self.escalation_requested(turn, request, reason, splice),
+            Event::SummarySettled { handoff } => self.summary_settled(turn, handoff),
             Event::ToolsSettled { handoff } => self.has_come(turn, handoff, Awaited::Tools),
             Event::TailApplied { handoff } => self.has_come(turn, handoff, Awaited::Tail),
             Event::JournalSettled { handoff } => self.has_come(turn, handoff, Awaited::Journal),
@@ -307,6 +308,7 @@ impl Call {
             Timer::Ring => self.answer_phone(turn),
             Timer::CallerListen => self.caller_listens(turn),
             Timer::CallerReturn => self.end(turn, EndReason::CallerGone),
+            Timer::Summary => self.summary_timed_out(turn),
             Timer::Tools => self.await_no_longer(turn, &[Awaited::Tools]),
             Timer::Splice => self.await_no_longer(turn, &[Awaited::Splice]),
             Timer::Journal => self.await_no_longer(turn, &[Awaited::Journal]),
@@ -344,7 +346,8 @@ impl Call {
                 step: SwitchStep::Fading { until },
                 ..
             } => Some((*until, Timer::Fade)),
-            Phase::Preparing { .. } | Phase::Active { .. } => None,
+            Phase::Preparing { summary, .. } => summary.map(|until| (until, Timer::Summary)),
+            Phase::Active { .. } => None,
         }
     }
 

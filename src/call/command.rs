@@ -63,6 +63,28 @@ pub enum Command {
         /// By which route, if a route was asked.
         route: Option<RouteNumber>,
     },
+    /// Have a summary of the conversation made for the target, and report
+    /// [`Event::SummarySettled`](crate::Event::SummarySettled) when it has it, or what its route gives it in place of one. It is
+    /// said when the handoff begins, so that it is made while the target prepares.
+    AwaitSummary {
+        /// The holder, whose part of the call is to be summed up.
+        identity: Identity,
+        /// For whom.
+        target: DispatchId,
+        /// The call's epoch.
+        epoch: Epoch,
+        /// For which handoff.
+        handoff: HandoffId,
+        /// By which route.
+        route: Option<RouteNumber>,
+        /// How long it is awaited, in milliseconds.
+        wait_ms: u64,
+    },
+    /// The summary is awaited no longer: the target gets what its route gives it in place of one.
+    ForgoSummary {
+        /// For which handoff.
+        handoff: HandoffId,
+    },
     /// Report [`Event::ToolsSettled`](crate::Event::ToolsSettled) when no tool call of the holder runs that is to be
     /// waited for on this route. The call bounds the wait itself; what still runs at the grant is cancelled or adopted.
     AwaitTools {

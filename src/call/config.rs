@@ -206,6 +206,9 @@ pub struct Route {
     pub opening: Opening,
     /// How long a ready target waits for the holder's tools, in milliseconds; 0 does not wait.
     pub tools_wait_ms: u64,
+    /// How long a summary of the conversation may take to be made, in milliseconds from the start of the handoff; 0 has none
+    /// made. See [`Command::AwaitSummary`](crate::Command::AwaitSummary).
+    pub summary_wait_ms: u64,
     /// When to take it, in a line, for the holder; in place of the target's own description.
     pub description: Option<String>,
 }
@@ -225,6 +228,7 @@ impl Default for Route {
             fade_ms: 120,
             opening: Opening::Continue,
             tools_wait_ms: 5_000,
+            summary_wait_ms: 0,
             description: None,
         }
     }

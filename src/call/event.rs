@@ -119,6 +119,12 @@ pub enum Event {
         /// Overrides the route's splice point.
         splice: Option<Splice>,
     },
+    /// The target has the summary, or what it gets without one; see
+    /// [`Command::AwaitSummary`](crate::Command::AwaitSummary).
+    SummarySettled {
+        /// For which handoff.
+        handoff: HandoffId,
+    },
     /// The holder's tools are done, see [`Command::AwaitTools`](crate::Command::AwaitTools).
     ToolsSettled {
         /// For which handoff.

@@ -43,6 +43,7 @@ impl Call {
             fade_ms,
             opening,
             tools_wait_ms,
+            summary_wait_ms,
             description: _,
         } = route;
         self.newest_handoff = self.newest_handoff.next();
@@ -70,12 +71,15 @@ impl Call {
                     dispatch: target,
                 });
                 self.end_hold(turn, target);
+                let summary =
+                    self.await_summary(turn, from.as_ref(), target, &handoff, summary_wait_ms);
                 self.enter(
                     turn,
                     Phase::Preparing {
                         from,
                         target,
                         handoff,
+                        summary,
                     },
                 );
                 self.prepare_if_target(turn, target);

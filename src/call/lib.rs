@@ -40,10 +40,14 @@
 //! | step | what is awaited | until | bound |
 //! |---|---|---|---|
 //! | work | from nobody: a caller that hears | the caller hears | `Timer::CallerListen` |
+//! | | the summary that the route wants for the target, made since the handoff began | `SummarySettled` | `Timer::Summary`, since then |
 //! | | the holder's tools, if the route waits for any | `ToolsSettled`, the holder away or lost | `Timer::Tools` |
 //! | moment | a splice point in the holder's speech, or the caller's | `SpliceReached`, the holder away or lost | `Timer::Splice` |
 //! | tail | the target has applied all of the conversation | `TailApplied` | `Timer::Tail` |
 //! | | the grant's record, made with the first step, is durable | `JournalSettled` | `Timer::Journal` |
+//!
+//! Whoever makes the summary, it takes nothing from the caller's time as long as it takes no longer than the target needs to get
+//! ready. Without one in time the target gets what its route says in its place ([`Command::ForgoSummary`]).
 //!
 //! `Ready` itself counts only from a target that has applied the conversation up to where it was when it was prepared;
 //! so the tail is what has been said since.

@@ -9,6 +9,7 @@ use crate::event::Departure;
 use crate::ids::{DispatchId, Epoch, Identity, SpecialistName};
 use crate::outcome::{FailReason, LossReason, RejectReason, RemoveReason};
 use crate::phase::Phase;
+use crate::ready::Awaited;
 use crate::roster::Instance;
 use crate::snapshot::{Stage, WasAt};
 
@@ -280,16 +281,18 @@ impl Call {
             from,
             target,
             handoff,
-            wait: _,
+            wait,
         } = &self.phase
         {
             let (from, target, handoff) = (from.clone(), *target, handoff.clone());
+            let summary = wait.until(Awaited::Summary);
             self.enter(
                 turn,
                 Phase::Preparing {
                     from,
                     target,
                     handoff,
+                    summary,
                 },
             );
         }

@@ -25,6 +25,8 @@ pub enum Phase {
         target: DispatchId,
         /// How.
         handoff: Handoff,
+        /// Until when the summary that is being made is awaited; `None` if none is.
+        summary: Option<Instant>,
     },
     /// The target is ready; what else the switch needs is awaited.
     Ready {

@@ -1,7 +1,7 @@
 //! A target that is ready: what is still waited for before the switch, each with a bound of its own.
 //!
 //! It goes in steps, and each begins when nothing of the one before is left: first what takes long and happens out of
-//! the caller's sight (a caller that hears, running tools), then the moment (the splice point), then the end of the
+//! the caller's sight (a caller that hears, a summary, running tools), then the moment (the splice point), then the end of the
 //! conversation, which is a round trip at most and does not depend on how long the call has been. The grant is recorded
 //! with the first step and must be durable with the last: as a rule it has been for long.
 
@@ -13,7 +13,7 @@ use crate::command::{Command, Fact};
 use crate::config::TIMER_MS_MAX;
 use crate::ids::{DispatchId, HandoffId, Identity};
 use crate::outcome::RejectReason;
-use crate::phase::{Handoff, Phase};
+use crate::phase::{Handoff, Holder, Phase};
 use crate::timer::Timer;
 
 /// The longest wait for the journal, in milliseconds. It is no option: a store that needs a part of this for a record is in
@@ -25,6 +25,8 @@ const JOURNAL_WAIT_MS: u64 = 1_000;
 pub enum Awaited {
     /// A caller that hears; the caller's timers bound it.
     Caller,
+    /// A summary of the conversation, which has been in the making since the handoff began.
+    Summary,
     /// The results of the holder's tool calls.
     Tools,
     /// A splice point in the old voice.
@@ -58,6 +60,7 @@ impl Awaited {
     pub(crate) fn timer(self) -> Option<Timer> {
         match self {
             Self::Caller => None,
+            Self::Summary => Some(Timer::Summary),
             Self::Tools => Some(Timer::Tools),
             Self::Splice => Some(Timer::Splice),
             Self::Tail => Some(Timer::Tail),
@@ -92,6 +95,11 @@ impl ReadyWait {
         self.open.contains_key(&what)
     }
 
+    /// Until when this is waited for, if it is and has a bound.
+    pub(crate) fn until(&self, what: Awaited) -> Option<Instant> {
+        self.open.get(&what).copied().flatten()
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         let bounded = self.open.iter();
         bounded
@@ -107,17 +115,19 @@ impl Call {
             from,
             target,
             handoff,
+            summary,
         } = &self.phase
         else {
             return;
         };
+        let summary = summary.map(|until| (Awaited::Summary, Some(until)));
         let ready = Phase::Ready {
             from: from.clone(),
             target: *target,
             handoff: handoff.clone(),
             wait: ReadyWait {
                 step: ReadyStep::Work,
-                open: BTreeMap::new(),
+                open: summary.into_iter().collect(),
             },
         };
         self.enter(turn, ready);
@@ -147,6 +157,57 @@ impl Call {
             wait.open.retain(|open, _| !what.contains(open));
             self.advance(turn);
         }
+    }
+
+    /// Has a summary made for a target, if its route wants one and somebody has the baton; until when it is awaited.
+    pub(crate) fn await_summary(
+        &self,
+        turn: &mut Turn<'_>,
+        from: Option<&Holder>,
+        target: DispatchId,
+        handoff: &Handoff,
+        wait_ms: u64,
+    ) -> Option<Instant> {
+        let identity = from?.identity.clone();
+        let wait_ms = wait_ms.min(TIMER_MS_MAX);
+        if wait_ms == 0 {
+            return None;
+        }
+        turn.push(Command::AwaitSummary {
+            identity,
+            target,
+            epoch: self.epoch,
+            handoff: handoff.id,
+            route: handoff.route,
+            wait_ms,
+        });
+        Some(turn.after(wait_ms))
+    }
+
+    pub(crate) fn summary_settled(&mut self, turn: &mut Turn<'_>, got: HandoffId) {
+        match &mut self.phase {
+            Phase::Preparing {
+                handoff,
+                summary: summary @ Some(_),
+                ..
+            } if handoff.id == got => *summary = None,
+            Phase::Idle { .. }
+            | Phase::Preparing { .. }
+            | Phase::Ready { .. }
+            | Phase::Switching { .. }
+            | Phase::Active { .. } => self.has_come(turn, got, Awaited::Summary),
+        }
+    }
+
+    pub(crate) fn summary_timed_out(&mut self, turn: &mut Turn<'_>) {
+        let Some(handoff) = self.phase.handoff().map(|handoff| handoff.id) else {
+            return;
+        };
+        turn.push(Command::ForgoSummary { handoff });
+        if let Phase::Preparing { summary, .. } = &mut self.phase {
+            *summary = None;
+        }
+        self.await_no_longer(turn, &[Awaited::Summary]);
     }
 
     /// The holder no longer sounds: neither its tools nor a splice point in its speech are waited for.

@@ -219,6 +219,8 @@ impl Call {
                         from,
                         target,
                         handoff,
+                        // What was asked for one went with the process.
+                        summary: None,
                     },
                 ),
                 None => {

@@ -15,6 +15,8 @@ pub enum Timer {
     CallerListen,
     /// The caller did not come back: the call ends.
     CallerReturn,
+    /// The summary of the conversation is not made: the target goes without.
+    Summary,
     /// The holder's tools are not done: they are waited for no longer.
     Tools,
     /// No splice point came: the old voice is cut.

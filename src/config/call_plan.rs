@@ -227,6 +227,8 @@ fn read_routes(
         let splice = read_splice(section);
         let route_fade_ms = section.integer("fade_ms", FADE_MS, fade_ms);
         warn_of_long_fade(section, splice, route_fade_ms);
+        let context = context::read_route(section);
+        let summary = context.summary.as_ref();
         let route = Route {
             from: names(from),
             to: names(to),
@@ -246,9 +248,10 @@ fn read_routes(
                 0..=TIMER_MS_MAX,
                 Route::default().tools_wait_ms,
             ),
+            summary_wait_ms: summary.map_or(0, |summary| summary.timeout_ms),
             description: read_description(section),
         };
-        (route, context::read_route(section))
+        (route, context)
     });
     read.map(|routes| routes.into_iter().unzip())
 }

@@ -12,8 +12,11 @@ use serde_json::Value as Json;
 use super::{option::Refusal, reader::Section, rule::Conditions};
 
 pub(super) const WINDOW_FORM: &str =
+    "one of: all, none, messages_only, since_last_handoff, last:<number of items>, summary";
+const FALLBACK_FORM: &str =
     "one of: all, none, messages_only, since_last_handoff, last:<number of items>";
-const MASK_FORM: &str = "`drop` or `redact`, and what: card_numbers, spoken_numbers, tool:<name>, field:<path>, pattern:<regular expression>";
+const WEBHOOK_FORM: &str = "a URL, as https://summaries.example.com/baton";
+const MASK_FORM: &str = "`drop` or `redact`, and what: card_numbers, spoken_numbers, tool:<name>, field:<path>, field:<path> of <tool>, pattern:<regular expression>";
 const TOOL_FORM: &str = "a tool's name, `=`, and one of: wait, cancel, adopt";
 const FIELD_FORM: &str = "`write`, `read` or `none`, and the path of a field, as customer.card";
 const WINDOWS: &[&str] = &[
@@ -22,7 +25,14 @@ const WINDOWS: &[&str] = &[
     "messages_only",
     "since_last_handoff",
     "last:",
+    SUMMARY,
 ];
+/// The word for a window that is a summary.
+const SUMMARY: &str = "summary";
+/// The most items that may follow a summary.
+const SUMMARY_ITEMS_MAX: usize = 10_000;
+/// The longest a summary may take, in milliseconds.
+const SUMMARY_MS_MAX: u64 = 60_000;
 /// How many masks, tools or fields may be listed in one place.
 const LISTED_MAX: usize = 256;
 /// The largest state that can be configured, in bytes: it has to travel as one body.
@@ -39,6 +49,17 @@ pub struct RouteContext {
     pub masks: Vec<MaskRule>,
     /// What becomes of the holder's running tools.
     pub tools: ToolPolicies,
+    /// How the summary is made, if the window is one.
+    pub summary: Option<SummaryRule>,
+}
+
+/// How a summary is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SummaryRule {
+    /// Who makes it; the leaving specialist if nobody is named.
+    pub webhook: Option<String>,
+    /// How long that may take, in milliseconds.
+    pub timeout_ms: u64,
 }
 
 /// One mask, as it is written.
@@ -51,7 +72,10 @@ pub struct MaskRule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum MaskedRule {
     Tool(String),
-    Field(FieldPath),
+    Field {
+        tool: Option<String>,
+        path: FieldPath,
+    },
     /// A regular expression that was compiled once to check it.
     Pattern(String),
 }
@@ -106,6 +130,7 @@ impl Default for RouteContext {
             instructions,
             masks: Vec::new(),
             tools: ToolPolicies::default(),
+            summary: None,
         }
     }
 }
@@ -127,8 +152,8 @@ impl MaskRule {
             action: self.action,
             what: match &self.what {
                 MaskedRule::Tool(tool) => Masked::Tool(tool.clone()),
-                MaskedRule::Field(path) => Masked::Field {
-                    tool: None,
+                MaskedRule::Field { tool, path } => Masked::Field {
+                    tool: tool.clone(),
                     path: path.clone(),
                 },
                 MaskedRule::Pattern(pattern) => Masked::Pattern(
@@ -184,7 +209,21 @@ fn schema_of(path: &Path, json: &Json) -> Result<StateSchema, StateSchemaError> 
 /// The options of a route.
 pub(super) fn read_route(section: &mut Section<'_, '_>) -> RouteContext {
     let default = RouteContext::default();
-    let window = section.parsed("context", WINDOW_FORM, Some("all".to_owned()), parse_window);
+    let window = section.parsed(
+        "context",
+        WINDOW_FORM,
+        Some("all".to_owned()),
+        |text| match text {
+            SUMMARY => Ok(None),
+            other => parse_window(WINDOW_FORM, other).map(Some),
+        },
+    );
+    let (summary, summarized) = section.part("summary", read_summary);
+    let (window, summary) = match window {
+        Some(Some(window)) => (window, None),
+        Some(None) => (summarized, Some(summary)),
+        None => (default.window, None),
+    };
     let instructions = section.boolean("instructions", default.instructions);
     let masks = section.texts("masks", MASK_FORM, LISTED_MAX, parse_mask);
     let policies = [
@@ -203,7 +242,8 @@ pub(super) fn read_route(section: &mut Section<'_, '_>) -> RouteContext {
         }
     });
     RouteContext {
-        window: window.unwrap_or(default.window),
+        window,
+        summary,
         instructions,
         masks,
         tools: ToolPolicies {
@@ -211,6 +251,34 @@ pub(super) fn read_route(section: &mut Section<'_, '_>) -> RouteContext {
             by_tool: by_tool.into_iter().collect(),
         },
     }
+}
+
+/// How the summary of a route is made, and what goes along with it.
+fn read_summary(section: &mut Section<'_, '_>) -> (SummaryRule, Window) {
+    let rule = SummaryRule {
+        webhook: section.parsed("webhook", WEBHOOK_FORM, None, |text| {
+            let url = url::Url::parse(text).ok();
+            let fits =
+                url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            match fits {
+                true => Ok(text.to_owned()),
+                false => Err(wrong(WEBHOOK_FORM, text)),
+            }
+        }),
+        timeout_ms: section.integer("timeout_ms", 1..=SUMMARY_MS_MAX, 3_000),
+    };
+    let last_items = section.integer("last_items", 0..=SUMMARY_ITEMS_MAX, 6);
+    let fallback = section.parsed(
+        "fallback",
+        FALLBACK_FORM,
+        Some("last:20".to_owned()),
+        |text| parse_window(FALLBACK_FORM, text),
+    );
+    let window = Window::Summary {
+        last_items,
+        fallback: Box::new(fallback.unwrap_or(Window::All)),
+    };
+    (rule, window)
 }
 
 /// The options of a specialist: what it may see and write of the state.
@@ -288,11 +356,11 @@ pub(super) fn read_state(section: &mut Section<'_, '_>) -> (StateRules, Conditio
     (rules, Conditions::new(sample))
 }
 
-fn parse_window(text: &str) -> Result<Window, Refusal> {
+fn parse_window(form: &str, text: &str) -> Result<Window, Refusal> {
     if let Some(count) = text.strip_prefix("last:") {
         return match count.trim().parse() {
             Ok(count) if count > 0 => Ok(Window::LastItems(count)),
-            Ok(_) | Err(_) => Err(wrong(WINDOW_FORM, text).help("write it as \"last:20\"")),
+            Ok(_) | Err(_) => Err(wrong(form, text).help("write it as \"last:20\"")),
         };
     }
     match text {
@@ -300,7 +368,7 @@ fn parse_window(text: &str) -> Result<Window, Refusal> {
         "none" => Ok(Window::None),
         "messages_only" => Ok(Window::MessagesOnly),
         "since_last_handoff" => Ok(Window::SinceLastHandoff),
-        other => Err(wrong(WINDOW_FORM, other).did_you_mean(other, WINDOWS)),
+        other => Err(wrong(form, other).did_you_mean(other, WINDOWS)),
     }
 }
 
@@ -318,10 +386,17 @@ fn parse_mask(text: &str) -> Result<MaskRule, Refusal> {
         None if what.trim() == "card_numbers" => MaskedRule::Pattern(CARD_NUMBER.to_owned()),
         None if what.trim() == "spoken_numbers" => MaskedRule::Pattern(SPOKEN_NUMBER.to_owned()),
         Some(("tool", tool)) if !tool.is_empty() => MaskedRule::Tool(tool.to_owned()),
-        Some(("field", path)) => MaskedRule::Field(
-            path.parse()
-                .map_err(|error| wrong(MASK_FORM, text).help(format!("{error}")))?,
-        ),
+        Some(("field", field)) => {
+            let (path, tool) = match field.rsplit_once(" of ") {
+                Some((path, tool)) => (path, Some(tool.trim().to_owned())),
+                None => (field, None),
+            };
+            let path = path.trim().parse();
+            MaskedRule::Field {
+                tool,
+                path: path.map_err(|error| wrong(MASK_FORM, text).help(format!("{error}")))?,
+            }
+        }
         Some(("pattern", pattern)) if !pattern.is_empty() => {
             Regex::new(pattern).map_err(|error| {
                 let why = error.to_string();

@@ -39,7 +39,7 @@ pub use self::{
     api::{Api, TokenError},
     audio::{Audio, Filler, FillerSound},
     call_plan::SpecialistNotes,
-    context::{MaskRule, RouteContext, StateRules, StateSchemaError},
+    context::{MaskRule, RouteContext, StateRules, StateSchemaError, SummaryRule},
     entry::{Lookup, LookupTokenError},
     explain::{Explanation, Question, QuestionError, UnknownSpecialist, explain},
     files::FILE_BYTES_MAX,

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Map, Value};
 
-use crate::feed::{Feed, FilterPlan};
+use crate::feed::{Feed, FilterPlan, Window};
 use crate::item::{ID_BYTES_MAX, Item, ItemError, ItemId, Kind, Native, Role};
 use crate::log::{AppendError, Appended, Author, ContextLog, Head, LogLimits, Position};
 use crate::made::{self, UnixMillis};
@@ -50,6 +50,17 @@ pub struct Conversation {
     /// Who has given the baton away and may still add what it has said.
     leaving: Option<Author>,
     readers: BTreeMap<Author, Reader>,
+    summing: Option<Summing>,
+}
+
+/// A summary that is being made, or was, for an instance that is to be prepared.
+#[derive(Debug)]
+struct Summing {
+    author: Author,
+    /// What it sums up ends here.
+    start: Position,
+    /// `None` while it is being made; in it, whether there is one.
+    made: Option<Option<Item>>,
 }
 
 /// Who has the baton.
@@ -67,6 +78,8 @@ struct Holding {
 struct Reader {
     scopes: Scopes,
     feed: Option<Feed>,
+    /// By which plan it gets a feed, once the summary for it is made or given up.
+    awaits: Option<FilterPlan>,
     /// Whether what comes now is for it: while it is prepared, and while it has the baton.
     live: bool,
     /// Whether it takes the conversation at all; one that does not is never behind.
@@ -293,6 +306,7 @@ impl Conversation {
             holder: None,
             leaving: None,
             readers: BTreeMap::new(),
+            summing: None,
         }
     }
 
@@ -361,6 +375,7 @@ impl Conversation {
         let mut reader = Reader {
             scopes,
             feed: None,
+            awaits: None,
             live: false,
             takes_part: true,
             prepared: Position(0),
@@ -394,27 +409,65 @@ impl Conversation {
     }
 
     /// An instance is to be prepared: it gets the conversation so far, and from here on what comes. One that had it before
-    /// gets what it has missed. Gives what it must have applied before it is ready.
-    pub fn prepare(
-        &mut self,
-        author: Author,
-        plan: FilterPlan,
-        summary: Option<&Item>,
-    ) -> Option<Handed> {
+    /// gets what it has missed. Gives what it must have applied before it is ready: nothing while a [summary is
+    /// made](Conversation::summing) for it.
+    pub fn prepare(&mut self, author: Author, plan: FilterPlan) -> Option<Handed> {
         let reader = self.readers.get_mut(&author)?;
         reader.live = true;
+        reader.prepared = Position(0);
         match &mut reader.feed {
             Some(feed) => {
                 feed.replan(plan);
                 feed.pump(&self.log);
             }
-            None => reader.feed = Some(Feed::new(plan, Some(author), &self.log, summary)),
+            None => {
+                reader.awaits = Some(plan);
+                if !self.is_summing(author) {
+                    self.begin_feed(author);
+                }
+            }
         }
         let handed = self.handed(author)?;
         if let Some(reader) = self.readers.get_mut(&author) {
             reader.prepared = handed.head.position;
         }
         Some(handed)
+    }
+
+    /// A summary of the conversation so far is about to be made for this instance, which is to be prepared or is already; false
+    /// if it has the conversation and needs none.
+    pub fn summing(&mut self, author: Author) -> bool {
+        let reader = self.readers.get(&author);
+        if reader.is_some_and(|reader| reader.feed.is_some()) {
+            return false;
+        }
+        self.summing = Some(Summing {
+            author,
+            start: self.log.head().position,
+            made: None,
+        });
+        true
+    }
+
+    /// The summary for this instance is made; `None` if there is none to be had. An instance that waits for it gets the
+    /// conversation now.
+    pub fn summed(&mut self, author: Author, summary: Option<Item>) {
+        let Some(summing) = self.summing.as_mut().filter(|one| one.author == author) else {
+            return;
+        };
+        summing.made = Some(summary);
+        self.begin_feed(author);
+    }
+
+    /// What is to be summed up for somebody who gets the conversation by this plan: all of it, behind its masks.
+    pub fn to_sum_up(&self, plan: &FilterPlan) -> Vec<Item> {
+        let all = FilterPlan {
+            window: Window::All,
+            ..plan.clone()
+        };
+        let feed = Feed::new(all, None, &self.log, None);
+        let entries = feed.log().conversation();
+        entries.map(|entry| entry.item().clone()).collect()
     }
 
     /// What an instance takes over as things stand.
@@ -474,7 +527,8 @@ impl Conversation {
     pub fn is_current(&self, author: Author) -> bool {
         self.readers.get(&author).is_none_or(|reader| {
             let head = reader.feed.as_ref().map(|feed| feed.log().head());
-            !reader.takes_part || head.is_none_or(|head| head == reader.applied)
+            let current = head.map_or(reader.awaits.is_none(), |head| head == reader.applied);
+            !reader.takes_part || current
         })
     }
 
@@ -504,6 +558,8 @@ impl Conversation {
         if let Some(reader) = self.readers.get_mut(&author) {
             reader.live = true;
         }
+        // Whoever grants has waited for long enough.
+        self.begin_feed(author);
         if before
             .as_ref()
             .is_some_and(|before| before.author == author)
@@ -526,7 +582,9 @@ impl Conversation {
     pub fn parked(&mut self, author: Author) {
         if let Some(reader) = self.readers.get_mut(&author) {
             reader.live = false;
+            reader.awaits = None;
         }
+        self.summing.take_if(|summing| summing.author == author);
     }
 
     /// An instance has let go of the baton: it has said all that it was saying.
@@ -651,6 +709,28 @@ impl Conversation {
             let head = reader.feed.as_ref().map(|feed| feed.log().head().position);
             !reader.pending.is_empty() || head.is_some_and(|head| head > reader.sent)
         })
+    }
+
+    fn is_summing(&self, author: Author) -> bool {
+        let summing = self.summing.as_ref();
+        summing.is_some_and(|one| one.author == author && one.made.is_none())
+    }
+
+    /// Gives an instance that has none the conversation, with the summary if there is one.
+    fn begin_feed(&mut self, author: Author) {
+        let Some(reader) = self.readers.get_mut(&author) else {
+            return;
+        };
+        let Some(plan) = reader.awaits.take() else {
+            return;
+        };
+        let summing = self.summing.take_if(|one| one.author == author);
+        let start = summing.as_ref().map(|summing| summing.start);
+        let start = start.unwrap_or(self.log.head().position);
+        let summary = summing.and_then(|summing| summing.made).flatten();
+        let mut feed = Feed::since(plan, Some(author), &self.log, start, summary.as_ref());
+        feed.pump(&self.log);
+        reader.feed = Some(feed);
     }
 
     fn apply(

@@ -94,10 +94,26 @@ impl Feed {
         log: &ContextLog,
         summary: Option<&Item>,
     ) -> Self {
-        let start = log.head().position;
+        Self::since(plan, reader, log, log.head().position, summary)
+    }
+
+    /// The same with a past that ended at `start`; what has come since is taken in with the next [`Feed::pump`].
+    pub fn since(
+        plan: FilterPlan,
+        reader: Option<Author>,
+        log: &ContextLog,
+        start: Position,
+        summary: Option<&Item>,
+    ) -> Self {
         let summary = summary.filter(|_| matches!(plan.window, Window::Summary { .. }));
         let window = plan.window.clone().resolved(summary.is_some());
-        let running = log.in_flight().into_iter().map(Entry::place).collect();
+        let was_running = |entry: &&Entry| {
+            let output = log.output_of(entry.place());
+            let is_call = matches!(entry.item().kind(), Kind::Call { .. });
+            is_call && output.is_none_or(|output| output.place() > start)
+        };
+        let past = log.conversation().filter(|entry| entry.place() <= start);
+        let running = past.filter(was_running).map(Entry::place).collect();
         // What leaves is derived entry by entry from a log that is bounded itself.
         let limits = LogLimits {
             item_bytes_max: usize::MAX,
@@ -146,7 +162,9 @@ impl Feed {
 
     /// What the window and the masks leave of the past, in its order.
     fn past(&self, log: &ContextLog) -> Vec<Item> {
-        let all: Vec<&Entry> = log.conversation().collect();
+        let until = self.start;
+        let past = log.conversation().filter(|entry| entry.place() <= until);
+        let all: Vec<&Entry> = past.collect();
         let start = match &self.window {
             Window::SinceLastHandoff => all
                 .iter()
@@ -159,6 +177,7 @@ impl Feed {
             .iter()
             .filter(|entry| entry.author().is_none() || entry.author() != self.reader)
             .filter(|entry| self.wants(entry.item().kind()))
+            .filter(|entry| !self.running.contains(&entry.place()))
             .filter_map(|entry| Some((*entry, self.masked_past(log, entry)?)))
             .collect();
         let last = match &self.window {

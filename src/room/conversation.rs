@@ -20,6 +20,7 @@ use wire::{
 };
 
 use super::stored::{Said, Stored};
+use super::summary::{Summarizer, Summing};
 use super::task::Task;
 use crate::clock;
 use crate::telemetry::Hash;
@@ -43,10 +44,12 @@ pub struct ContextRules {
 }
 
 /// What a route says of the conversation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RouteContext {
     /// What the target gets of it.
     pub filter: FilterPlan,
+    /// Who makes the summary, if the target gets one.
+    pub summarizer: Summarizer,
     /// What becomes of the holder's running tools.
     pub tools: ToolPolicies,
 }
@@ -54,7 +57,9 @@ pub struct RouteContext {
 /// Conversation and state of one call.
 #[derive(Debug)]
 pub(super) struct Talk {
-    conversation: Conversation,
+    pub(super) conversation: Conversation,
+    /// The summary that is being made.
+    pub(super) summing: Option<Summing>,
     /// The handoff that waits for running tools.
     tools: Option<HandoffId>,
     /// The handoff that waits for its target to have all, and the target.
@@ -63,8 +68,18 @@ pub(super) struct Talk {
     under_way: (Option<RouteNumber>, Option<String>),
 }
 
+impl Default for RouteContext {
+    fn default() -> Self {
+        Self {
+            filter: FilterPlan::default(),
+            summarizer: Summarizer::Leaving,
+            tools: ToolPolicies::default(),
+        }
+    }
+}
+
 impl ContextRules {
-    fn route(&self, number: Option<RouteNumber>) -> RouteContext {
+    pub(super) fn route(&self, number: Option<RouteNumber>) -> RouteContext {
         number
             .and_then(|number| self.routes.get(number.0))
             .cloned()
@@ -119,6 +134,7 @@ impl Talk {
         limits.log.item_bytes_max = limits.log.item_bytes_max.min(fits);
         Self {
             conversation: Conversation::new(limits, rules.schema.clone()),
+            summing: None,
             tools: None,
             tail: None,
             under_way: (None, None),
@@ -149,6 +165,7 @@ impl Task {
     /// A dispatch is over.
     pub(super) fn talk_left(&mut self, dispatch: DispatchId) {
         self.talk.conversation.left(author(dispatch));
+        self.summary_left(dispatch);
         // What only it could bring is not waited for.
         self.talk_settle();
     }
@@ -162,6 +179,7 @@ impl Task {
         }
         self.talk.tools = None;
         self.talk.tail = None;
+        self.talk.summing = None;
     }
 
     /// A specialist is to be prepared; what it is to take over.
@@ -173,10 +191,7 @@ impl Task {
         let dispatch = self.dispatch_of(identity)?;
         self.talk.under_way = (route, None);
         let filter = self.deps.context.route(route).filter;
-        let prepared = self
-            .talk
-            .conversation
-            .prepare(author(dispatch), filter, None);
+        let prepared = self.talk.conversation.prepare(author(dispatch), filter);
         prepared.map(packet)
     }
 
@@ -303,6 +318,9 @@ impl Task {
                     }
                 }
             }
+            Body::SummaryResult { request, outcome } => {
+                self.summary_given(dispatch, request, outcome);
+            }
             other => debug!(%identity, body = other.name(), "not for the conversation"),
         }
         self.talk_carry_out(effects);
@@ -394,7 +412,7 @@ impl Task {
 }
 
 /// The conversation knows an instance by the number of its dispatch.
-fn author(dispatch: DispatchId) -> Author {
+pub(super) fn author(dispatch: DispatchId) -> Author {
     Author(dispatch.0)
 }
 

@@ -75,6 +75,15 @@ impl Task {
                 self.peers
                     .send(now, &identity, epoch, &Body::Prepare(prepare));
             }
+            Command::AwaitSummary {
+                identity,
+                target,
+                epoch: _,
+                handoff,
+                route,
+                wait_ms,
+            } => self.summary_wanted(now, &identity, target, handoff, route, wait_ms),
+            Command::ForgoSummary { handoff } => self.summary_forgone(handoff),
             Command::AwaitTools {
                 identity: _,
                 epoch: _,

@@ -25,6 +25,7 @@ mod program;
 mod server_api;
 mod sides;
 mod stored;
+mod summary;
 mod task;
 mod tickets;
 mod voices;
@@ -62,6 +63,7 @@ pub use self::past::{Told, happened};
 pub use self::program::Faults;
 pub use self::server_api::{ServerApi, ServerApiError};
 pub use self::stored::{Opened, Rebuilt};
+pub use self::summary::{Summarizer, Webhooks, WebhooksError};
 
 /// The longest that joining the room may take.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -80,6 +82,8 @@ pub struct CallDeps {
     pub metadata: BTreeMap<SpecialistName, String>,
     /// What specialists get and may write of conversation and state.
     pub context: ContextRules,
+    /// What asks webhooks.
+    pub webhooks: Webhooks,
     /// The server API.
     pub server: ServerApi,
     /// What is counted.

@@ -26,6 +26,7 @@ use super::peers::{Peers, Said};
 use super::program::{Order, Program, Report};
 use super::sides::Sides;
 use super::stored::{Opened, Rebuilt, Stored};
+use super::summary::NoSummary;
 use super::voices::Voices;
 use crate::clock;
 use crate::rtc::{self, Closed, Connection, RoomEvent};
@@ -61,6 +62,11 @@ pub(super) enum Done {
     },
     /// Something has come from the server since the holder was asked.
     ServerHeard,
+    /// A webhook has made a summary, or not.
+    Summarized {
+        handoff: HandoffId,
+        summary: Result<String, NoSummary>,
+    },
 }
 
 /// A holder that is asked for a sign of life.
@@ -902,6 +908,7 @@ impl Task {
             Done::LookedUp { known } => self.looked_up(known),
             Done::Journaled { handoff } => self.tell(Event::JournalSettled { handoff }),
             Done::ServerHeard => self.tell(Event::ServerHeard),
+            Done::Summarized { handoff, summary } => self.summary_made(handoff, summary),
             Done::Dispatched {
                 dispatch,
                 made: Ok(id),

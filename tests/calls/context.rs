@@ -1,12 +1,15 @@
 //! Conversation and state over handoffs, between processes that share nothing but the protocol.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::{Router, routing::post};
 use baton_specialist::{
     AppendError, Call, ContextRefuseKind, Item, PatchError,
     items::{self, Speaks},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::baton::Config;
@@ -258,4 +261,103 @@ async fn masks_filters_and_scopes_of_the_configuration_hold() {
         matches!(&denied, Err(PatchError::Denied { path, .. }) if path == "/customer/card"),
         "{denied:?}"
     );
+}
+
+/// Triage says three things, of which one holds a card's number, and hands over.
+async fn talks_and_hands_off(triage: &Cast) {
+    let spoken = vec![
+        items::message("u1", Speaks::Caller, "it is 4111 1111 1111 1111, thanks"),
+        says("a1", "let me see"),
+        items::message("u2", Speaks::Caller, "so?"),
+    ];
+    let call = triage.call().await;
+    call.conversation().append_all(spoken).await.unwrap();
+    triage.hand_off("billing").await.unwrap();
+}
+
+const SUMMED: &str = "context: summary, masks: ['redact card_numbers']";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leaving_specialist_sums_up_what_was_said() {
+    let route = format!("{SUMMED}, summary: {{last_items: 1, timeout_ms: 20000}}");
+    let (_stage, triage, billing, caller) =
+        begun(&Config::new(&["triage", "billing"]).route(&route)).await;
+    let mut summaries = triage.call().await.summaries().unwrap();
+    tokio::spawn(async move {
+        while let Some(request) = summaries.next().await {
+            let summary = "paid with 4111 1111 1111 1111".to_owned();
+            request.answer(summary).await;
+        }
+    });
+    talks_and_hands_off(&triage).await;
+    caller.hears(BILLING_HZ).await;
+    let of_billing = billing.call().await;
+    knows(&of_billing, "baton/2").await;
+    assert_eq!(ids(&of_billing), ["baton/summary/2", "u2", "baton/2"]);
+    let summary = &said(&of_billing)[0].1;
+    assert!(summary.contains("paid with [redacted]"), "{summary}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_sums_up_behind_the_masks_and_what_fails_has_a_fallback() {
+    let asked = Arc::new(Mutex::new(Vec::<Value>::new()));
+    let seen = asked.clone();
+    // A stand-in for somebody's language model: good once, then out of order.
+    let answer = move |body: String| {
+        let mut asked = seen.lock().unwrap();
+        asked.push(serde_json::from_str(&body).unwrap());
+        let good = asked.len() == 1;
+        async move {
+            match good {
+                true => (axum::http::StatusCode::OK, r#"{"summary":"all is paid"}"#),
+                false => (axum::http::StatusCode::BAD_GATEWAY, ""),
+            }
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let pages = Router::new().route("/sum-up", post(answer));
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    let route = format!(
+        "{SUMMED}, summary: {{webhook: 'http://{address}/sum-up', timeout_ms: 20000, last_items: 0, fallback: last:1}}"
+    );
+    let config = Config::new(&["triage", "billing", "sales"]).route(&route);
+    let (stage, triage, billing, caller) = begun(&config).await;
+    let sales = stage.cast("sales", crate::ROGUE_HZ).await;
+    talks_and_hands_off(&triage).await;
+    caller.hears(BILLING_HZ).await;
+    let of_billing = billing.call().await;
+    knows(&of_billing, "baton/2").await;
+    assert_eq!(ids(&of_billing), ["baton/summary/2", "baton/2"]);
+    assert!(said(&of_billing)[0].1.contains("all is paid"));
+    let shown = asked.lock().unwrap()[0].clone();
+    assert_eq!(
+        (&shown["from"], &shown["to"]),
+        (&json!("triage"), &json!("billing"))
+    );
+    let messages = shown["messages"].to_string();
+    assert!(messages.contains("it is [redacted], thanks") && messages.contains("let me see"));
+
+    billing.hand_off("sales").await.unwrap();
+    caller.hears(crate::ROGUE_HZ).await;
+    let of_sales = sales.call().await;
+    knows(&of_sales, "baton/3").await;
+    assert_eq!(asked.lock().unwrap().len(), 2);
+    let known = ids(&of_sales);
+    assert!(
+        known.contains(&"u2".to_owned()) && !known.contains(&"u1".to_owned()),
+        "{known:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_makes_no_summaries_costs_a_handoff_nothing() {
+    let route = format!("{SUMMED}, summary: {{timeout_ms: 60000, fallback: last:2}}");
+    let (_stage, triage, billing, caller) =
+        begun(&Config::new(&["triage", "billing"]).route(&route)).await;
+    talks_and_hands_off(&triage).await;
+    caller.hears(BILLING_HZ).await;
+    let of_billing = billing.call().await;
+    knows(&of_billing, "baton/2").await;
+    assert_eq!(ids(&of_billing), ["a1", "u2", "baton/2"]);
 }

@@ -1,15 +1,17 @@
 //! What an agent is told, and what it can do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use call::{CallId, Epoch, HandoffId, Opening, SpecialistName, Target, Targets};
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use wire::{FailKind, RefuseKind};
 
 use crate::keys::Keys;
 use crate::listener::{CallerAudio, Listener};
 use crate::memory::{Conversation, Shared, State};
+use crate::summary::Summaries;
 use crate::voice::{Speaker, Voice};
 
 /// What a specialist does in one call. Every hook has a default that does nothing.
@@ -143,6 +145,7 @@ struct Inner {
     caller: CallerAudio,
     targets: watch::Receiver<Targets>,
     keys: Keys,
+    summaries: broadcast::WeakSender<(u64, Duration)>,
     wishes: mpsc::Sender<Wish>,
     conversation: Conversation,
     state: State,
@@ -162,6 +165,11 @@ pub(crate) enum Wish {
         reason: String,
         reply: oneshot::Sender<Result<HandoffDone, HandoffError>>,
     },
+    /// It has summed up the call, or will not.
+    Summary {
+        request: u64,
+        outcome: Result<String, String>,
+    },
     /// It wants its connection to be made anew.
     #[cfg(feature = "misbehave")]
     Reconnect,
@@ -180,6 +188,7 @@ impl Call {
         caller: CallerAudio,
         targets: watch::Receiver<Targets>,
         keys: Keys,
+        summaries: broadcast::WeakSender<(u64, Duration)>,
         wishes: mpsc::Sender<Wish>,
         memory: &Shared,
     ) -> Self {
@@ -192,6 +201,7 @@ impl Call {
                 caller,
                 targets,
                 keys,
+                summaries,
                 wishes,
                 conversation: memory.conversation(),
                 state: memory.state(),
@@ -221,7 +231,8 @@ impl Call {
     }
 
     /// What was said in the call, in words and by tools: to be read, and written while the baton is here. All of it that
-    /// this specialist may have is here before [`Agent::prepare`], and before [`Agent::granted`].
+    /// this specialist may have is here before [`Agent::prepare`], and before [`Agent::granted`]; where the route has it summed
+    /// up, before [`Agent::granted`] alone, since the summary is made meanwhile.
     pub fn conversation(&self) -> &Conversation {
         &self.shared.conversation
     }
@@ -249,6 +260,13 @@ impl Call {
     /// The keys that the caller presses while the baton is here.
     pub fn dtmf(&self) -> Keys {
         self.shared.keys.clone()
+    }
+
+    /// Baton's requests for a summary, which come when this specialist is about to hand over on a route that wants one. Hold it,
+    /// and read it in a task of its own, if this specialist makes summaries; `None` if the call is over.
+    pub fn summaries(&self) -> Option<Summaries> {
+        let requests = self.shared.summaries.upgrade()?.subscribe();
+        Some(Summaries::new(requests, self.shared.wishes.clone()))
     }
 
     /// Asks for the baton to be handed to another specialist, and waits for what becomes of it. When it is done, this

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use call::{Epoch, HandoffId, Identity, RequestId, Target, Targets};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout_at};
 use tracing::{debug, info, warn};
@@ -24,6 +24,7 @@ use crate::listener::CallerAudio;
 use crate::memory::{Shared, Write};
 use crate::room::{Connection, ConnectionError, Ending, Happening, Permission};
 use crate::standing::{Standing, Step};
+use crate::summary;
 use crate::talk::{TAIL_MAX, Talk};
 use crate::vigil::{Change, Sample, Vigil};
 use crate::voice::Voice;
@@ -129,6 +130,7 @@ async fn take_part<A: Agent>(
     let (wishes, wanted) = mpsc::channel(WISHES_MAX);
     let (writes, written) = mpsc::channel(WISHES_MAX);
     let memory = Shared::new(writes);
+    let (summaries, _) = broadcast::channel(summary::REQUESTS_MAX);
     let (targets, known_targets) = watch::channel(Targets::default());
     let call = Call::new(
         baton.call.clone(),
@@ -138,6 +140,7 @@ async fn take_part<A: Agent>(
         caller.clone(),
         known_targets,
         keys.clone(),
+        summaries.downgrade(),
         wishes.clone(),
         &memory,
     );
@@ -165,6 +168,7 @@ async fn take_part<A: Agent>(
         voice,
         caller,
         keys,
+        summaries,
         audible,
         hears: Arc::new(AtomicBool::new(false)),
         connected: true,
@@ -209,6 +213,7 @@ struct Job {
     voice: Voice,
     caller: CallerAudio,
     keys: Keys,
+    summaries: broadcast::Sender<(u64, Duration)>,
     /// Whether the voice may pass: the connection stands and Baton has welcomed us since.
     audible: Arc<AtomicBool>,
     /// The same for the caller's, and the baton is here.
@@ -598,6 +603,13 @@ impl Job {
             }
             Step::NotHere(epoch) => self.send(&Body::Released { epoch })?,
             Step::Leave => return Ok(false),
+            Step::SumUp { request, limit } => {
+                if self.summaries.send((request, limit)).is_err() {
+                    let reason = "the agent makes no summaries".to_owned();
+                    self.talk
+                        .sum_up(self.standing.epoch(), request, Err(reason));
+                }
+            }
             Step::Answer(result) => self.answered(result.request, result.outcome),
             Step::Complaint(reject) => {
                 warn!(reason = %reject.reason, detail = reject.detail, "baton rejected a frame");
@@ -765,6 +777,9 @@ impl Job {
                 reason,
                 reply,
             } => self.request(target, reason, reply),
+            Wish::Summary { request, outcome } => {
+                self.talk.sum_up(self.standing.epoch(), request, outcome);
+            }
             #[cfg(feature = "misbehave")]
             Wish::Reconnect => self.connection.reconnect().await,
         }

@@ -56,6 +56,7 @@ mod listener;
 mod memory;
 mod room;
 mod standing;
+mod summary;
 mod talk;
 mod vigil;
 mod voice;
@@ -68,6 +69,7 @@ pub use context::{Head, Item};
 pub use keys::Keys;
 pub use listener::{CallerFrame, Listener};
 pub use memory::{AppendError, Conversation, PatchError, Snapshot, State};
+pub use summary::{Summaries, SummaryRequest};
 pub use voice::{NoBaton, Speaker};
 pub use wire::{ContextRefuseKind, FailKind, RefuseKind};
 

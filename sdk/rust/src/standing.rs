@@ -1,5 +1,7 @@
 //! How a specialist stands to the baton, and what Baton's words mean to it. Pure.
 
+use std::time::Duration;
+
 use call::{Digit, Epoch, HandoffId};
 use wire::{Body, Dtmf, HandoffResult, Prepare, Reject, Revoke, RevokeMode};
 
@@ -57,6 +59,13 @@ pub(crate) enum Step {
     Answer(HandoffResult),
     /// The caller has pressed a key.
     Pressed(Digit),
+    /// Have the agent sum up the call.
+    SumUp {
+        /// Baton's number for it.
+        request: u64,
+        /// How long Baton waits for it.
+        limit: Duration,
+    },
     /// A frame was not accepted.
     Complaint(Reject),
     /// Nothing: it is late, or not for a specialist of this version.
@@ -158,6 +167,13 @@ impl Standing {
             }
             Body::HandoffResult(result) => Step::Answer(result),
             Body::Dtmf(dtmf) => self.pressed(dtmf),
+            Body::SummaryRequest {
+                request,
+                deadline_ms,
+            } => Step::SumUp {
+                request,
+                limit: Duration::from_millis(deadline_ms.into()),
+            },
             Body::Reject(reject) => Step::Complaint(reject),
             // The link lets Baton say nothing else of these, and context and state are not taken yet.
             Body::Hello(_)
@@ -175,7 +191,6 @@ impl Standing {
             | Body::StateResult(_)
             | Body::ContextApplied { .. }
             | Body::ContextResult { .. }
-            | Body::SummaryRequest { .. }
             | Body::SummaryResult { .. }
             | Body::DelegationResult { .. } => Step::Nothing,
         }

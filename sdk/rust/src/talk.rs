@@ -137,6 +137,12 @@ impl Talk {
         None
     }
 
+    /// Answers a request for a summary.
+    pub(crate) fn sum_up(&mut self, epoch: Epoch, request: u64, outcome: Result<String, String>) {
+        let body = Body::SummaryResult { request, outcome };
+        self.outgoing.push_back((epoch, body));
+    }
+
     /// Takes what the agent writes, in the epoch in which it stands.
     pub(crate) fn write(&mut self, epoch: Epoch, write: Write) {
         match write {

@@ -249,8 +249,7 @@ impl Stage {
     }
 
     fn prepare(&mut self) {
-        self.conversation
-            .prepare(READER, FilterPlan::default(), None);
+        self.conversation.prepare(READER, FilterPlan::default());
     }
 
     fn grant(&mut self) {

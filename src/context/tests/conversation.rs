@@ -59,7 +59,7 @@ impl Stage {
 
     fn prepare(&mut self, author: Author) -> Head {
         let plan = FilterPlan::default();
-        let handed = self.conversation.prepare(author, plan, None);
+        let handed = self.conversation.prepare(author, plan);
         handed.expect("it has joined").head
     }
 
@@ -510,7 +510,7 @@ fn a_filter_applies_to_the_past_and_its_masks_to_what_comes() {
         window: Window::LastItems(1),
         ..FilterPlan::default()
     };
-    stage.conversation.prepare(BILLING, plan, None);
+    stage.conversation.prepare(BILLING, plan);
     stage.append(TRIAGE, 1, &[user("u3", "three")]);
     stage.drain(BILLING);
     assert_eq!(stage.ids(BILLING), ["u2", "u3"]);
@@ -668,4 +668,100 @@ fn take(stage: &mut Stage, step: Step) {
             }
         }
     }
+}
+
+fn summarized() -> FilterPlan {
+    FilterPlan {
+        window: Window::Summary {
+            last_items: 1,
+            fallback: Box::new(Window::LastItems(2)),
+        },
+        ..FilterPlan::default()
+    }
+}
+
+/// Billing is prepared while a summary is made, and triage goes on talking.
+fn being_summed_up() -> Stage {
+    let mut stage = Stage::new();
+    for id in ["u1", "u2", "u3"] {
+        stage.append(TRIAGE, 1, &[user(id, id)]);
+    }
+    stage.append(TRIAGE, 1, &[call("c1", "k1", "find", "{}")]);
+    assert!(stage.conversation.summing(BILLING));
+    stage.append(TRIAGE, 1, &[user("u4", "u4")]);
+    assert_eq!(stage.conversation.prepare(BILLING, summarized()), None);
+    stage.append(TRIAGE, 1, &[output("o1", "k1", "find", "found")]);
+    stage.drain(BILLING);
+    assert_eq!(stage.ids(BILLING), Vec::<String>::new());
+    assert!(!stage.conversation.is_current(BILLING));
+    let nothing = Head::default();
+    assert!(stage.conversation.ready(BILLING, Some(nothing)));
+    stage
+}
+
+#[test]
+fn a_summary_that_comes_late_stands_before_what_was_said_since_it_was_asked_for() {
+    let mut stage = being_summed_up();
+    let summary = context::summary("s", "three things", AT).expect("an item");
+    stage.conversation.summed(BILLING, Some(summary));
+    assert_eq!(stage.drain(BILLING), Applied::Current);
+    assert_eq!(stage.ids(BILLING), ["s", "u3", "u4", "c1", "o1"]);
+    stage.append(TRIAGE, 1, &[user("u5", "u5")]);
+    stage.drain(BILLING);
+    assert_eq!(stage.ids(BILLING).last().map(String::as_str), Some("u5"));
+}
+
+#[test]
+fn without_a_summary_the_fallback_goes_along_whoever_gives_up() {
+    let mut stage = being_summed_up();
+    stage.conversation.summed(BILLING, None);
+    stage.drain(BILLING);
+    assert_eq!(stage.ids(BILLING), ["u2", "u3", "u4", "c1", "o1"]);
+
+    let mut stage = being_summed_up();
+    stage.grant(BILLING, "billing");
+    stage.drain(BILLING);
+    assert_eq!(
+        stage.ids(BILLING),
+        ["u2", "u3", "u4", "c1", "o1", "baton/2"]
+    );
+}
+
+#[test]
+fn a_summary_that_is_made_before_the_preparation_goes_with_it() {
+    let mut stage = Stage::new();
+    stage.append(TRIAGE, 1, &[user("u1", "u1"), user("u2", "u2")]);
+    assert!(stage.conversation.summing(BILLING));
+    let summary = context::summary("s", "two things", AT).expect("an item");
+    stage.conversation.summed(BILLING, Some(summary));
+    stage.append(TRIAGE, 1, &[user("u3", "u3")]);
+    let handed = stage.conversation.prepare(BILLING, summarized());
+    assert_eq!(handed.expect("it is there").head.position.0, 3);
+    stage.drain(BILLING);
+    assert_eq!(stage.ids(BILLING), ["s", "u2", "u3"]);
+    assert!(!stage.conversation.summing(BILLING), "it has it all");
+}
+
+#[test]
+fn what_is_summed_up_is_masked_and_so_is_the_summary() {
+    let mut stage = Stage::new();
+    stage.append(TRIAGE, 1, &[user("u1", "the code is 4711")]);
+    let mask = context::Mask {
+        what: context::Masked::Pattern(regex::Regex::new("4711").expect("a pattern")),
+        action: context::MaskAction::Redact,
+    };
+    let plan = FilterPlan {
+        masks: vec![mask],
+        ..summarized()
+    };
+    let shown = stage.conversation.to_sum_up(&plan);
+    assert!(!format!("{:?}", shown[1].chat_item()).contains("4711"));
+    assert!(stage.conversation.summing(BILLING));
+    let summary = context::summary("s", "he said 4711", AT).expect("an item");
+    stage.conversation.summed(BILLING, Some(summary));
+    stage.conversation.prepare(BILLING, plan);
+    stage.drain(BILLING);
+    let told = stage.mirror(BILLING).conversation().next();
+    let told = format!("{:?}", told.expect("a summary").chat_item());
+    assert!(told.contains("he said [redacted]"), "{told}");
 }

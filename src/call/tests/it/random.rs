@@ -60,6 +60,9 @@ enum Step {
     Settled {
         handoff: u64,
     },
+    Summed {
+        handoff: u64,
+    },
     Applied {
         handoff: u64,
     },
@@ -159,6 +162,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (who.clone(), back.clone(), prop::bool::weighted(0.8))
             .prop_map(|(who, handoff, applied)| Step::Ready { who, handoff, applied }),
         2 => back.clone().prop_map(|handoff| Step::Settled { handoff }),
+        2 => back.clone().prop_map(|handoff| Step::Summed { handoff }),
         2 => back.clone().prop_map(|handoff| Step::Applied { handoff }),
         2 => (who.clone(), back.clone()).prop_map(|(who, handoff)| Step::Refuse { who, handoff }),
         3 => (who.clone(), back.clone()).prop_map(|(who, epoch)| Step::Granted { who, epoch }),
@@ -234,6 +238,7 @@ fn configs() -> impl Strategy<Value = CallConfig> {
                     when,
                     // Half of them: those that do not splice at once.
                     tools_wait_ms: if splice == Splice::Now { 0 } else { 5_000 },
+                    summary_wait_ms: if open { 2_000 } else { 0 },
                     ..Route::default()
                 }];
                 config.limits.instances_max = instances_max;
@@ -495,6 +500,8 @@ impl Watch {
             }
             Command::Welcome { .. }
             | Command::Prepare { .. }
+            | Command::AwaitSummary { .. }
+            | Command::ForgoSummary { .. }
             | Command::AwaitTools { .. }
             | Command::AwaitTail { .. }
             | Command::AwaitJournal { .. }
@@ -745,6 +752,9 @@ impl Watch {
             Step::Settled { handoff } => Event::ToolsSettled {
                 handoff: self.handoff(handoff),
             },
+            Step::Summed { handoff } => Event::SummarySettled {
+                handoff: self.handoff(handoff),
+            },
             Step::Applied { handoff } => Event::TailApplied {
                 handoff: self.handoff(handoff),
             },
@@ -891,6 +901,7 @@ impl Watch {
             Phase::Ready { handoff, wait, .. } => {
                 let handoff = handoff.id;
                 match wait.awaited().next() {
+                    Some(Awaited::Summary) => self.on(Event::SummarySettled { handoff }),
                     Some(Awaited::Tools) => self.on(Event::ToolsSettled { handoff }),
                     Some(Awaited::Splice) => self.on(Event::SpliceReached { handoff }),
                     Some(Awaited::Tail) => self.on(Event::TailApplied { handoff }),
@@ -956,6 +967,7 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
     match command {
         Command::Welcome { epoch, .. }
         | Command::Prepare { epoch, .. }
+        | Command::AwaitSummary { epoch, .. }
         | Command::AwaitTools { epoch, .. }
         | Command::AwaitTail { epoch, .. }
         | Command::AwaitJournal { epoch, .. }
@@ -979,6 +991,7 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
         | Command::AskEntryState
         | Command::Answer
         | Command::Remove { .. }
+        | Command::ForgoSummary { .. }
         | Command::Record(_)
         | Command::Ended { .. } => None,
     }

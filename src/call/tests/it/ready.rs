@@ -203,3 +203,111 @@ fn a_route_may_wait_for_no_tools() {
     bench.gets_ready("billing");
     assert_eq!(awaited(&bench), [Awaited::Tail]);
 }
+
+/// A call whose routes want a summary within `wait_ms`, and in which triage has asked for billing.
+fn summed(wait_ms: u64) -> (Bench, Vec<Command>) {
+    let mut config = config();
+    config.routes = vec![Route {
+        summary_wait_ms: wait_ms,
+        tools_wait_ms: 0,
+        splice: Splice::Now,
+        ..Route::default()
+    }];
+    let mut bench = Bench::active(config);
+    let out = bench.asks("triage", target("billing"));
+    (bench, out)
+}
+
+fn asks_for_summary(out: &[Command]) -> bool {
+    out.iter()
+        .any(|command| matches!(command, Command::AwaitSummary { .. }))
+}
+
+fn forgone(out: &[Command]) -> bool {
+    out.iter()
+        .any(|command| matches!(command, Command::ForgoSummary { .. }))
+}
+
+#[test]
+fn a_summary_is_asked_for_at_once_and_awaited_once_the_target_is_ready() {
+    let (mut bench, out) = summed(2_000);
+    assert!(asks_for_summary(&out), "{out:?}");
+    bench.pass_ms(300);
+    bench.comes("billing");
+    let out = bench.gets_ready("billing");
+    assert_eq!(grant(&out), None);
+    assert_eq!(awaited(&bench), [Awaited::Summary]);
+    let handoff = bench.handoff();
+    let out = bench.on(Event::SummarySettled { handoff });
+    assert_eq!(grant(&out), Some(("agent-billing-2".to_owned(), 2)));
+}
+
+#[test]
+fn a_summary_that_is_made_while_the_target_prepares_costs_nothing() {
+    let (mut bench, _) = summed(2_000);
+    let handoff = bench.call.phase().handoff().expect("it has begun").id;
+    bench.on(Event::SummarySettled { handoff });
+    bench.comes("billing");
+    let out = bench.gets_ready("billing");
+    assert_eq!(grant(&out), Some(("agent-billing-2".to_owned(), 2)));
+    let again = bench.on(Event::SummarySettled { handoff });
+    assert!(matches!(
+        again[..],
+        [Command::Reject {
+            reason: RejectReason::StaleHandoff { .. },
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn a_summary_that_takes_too_long_is_forgone_whether_the_target_is_ready_or_not() {
+    let (mut bench, _) = summed(2_000);
+    let began = bench.at_ms();
+    bench.comes("billing");
+    bench.pass_ms(700);
+    bench.gets_ready("billing");
+    let out = bench.fire_until(Timer::Summary);
+    assert_eq!(bench.at_ms() - began, 2_000, "since the handoff began");
+    assert!(forgone(&out), "{out:?}");
+    assert_eq!(grant(&out), Some(("agent-billing-2".to_owned(), 2)));
+
+    let (mut bench, _) = summed(1_000);
+    bench.comes("billing");
+    let out = bench.fire_until(Timer::Summary);
+    assert!(forgone(&out), "{out:?}");
+    assert_eq!(bench.phase(), PhaseName::Preparing);
+    let out = bench.gets_ready("billing");
+    assert_eq!(grant(&out), Some(("agent-billing-2".to_owned(), 2)));
+}
+
+#[test]
+fn a_target_that_reconnects_keeps_the_first_deadline_of_its_summary() {
+    let (mut bench, _) = summed(2_000);
+    let began = bench.at_ms();
+    bench.comes("billing");
+    bench.gets_ready("billing");
+    bench.pass_ms(500);
+    let billing = bench.identity("billing");
+    bench.leaves(billing, Departure::MayReturn);
+    assert_eq!(bench.phase(), PhaseName::Preparing);
+    bench.returns("billing");
+    bench.gets_ready("billing");
+    assert_eq!(awaited(&bench), [Awaited::Summary]);
+    bench.fire_until(Timer::Summary);
+    assert_eq!(bench.at_ms() - began, 2_000);
+}
+
+#[test]
+fn nobody_sums_up_where_nobody_has_the_baton_or_the_route_wants_none() {
+    let (bench, _) = summed(2_000);
+    let entry: Vec<Command> = bench
+        .log
+        .iter()
+        .filter(|(_, command)| matches!(command, Command::AwaitSummary { .. }))
+        .map(|(_, command)| command.clone())
+        .collect();
+    assert_eq!(entry.len(), 1, "not for the entry");
+    let (_, out) = summed(0);
+    assert!(!asks_for_summary(&out), "{out:?}");
+}
