@@ -266,6 +266,19 @@ pub enum Asker {
     Rule,
 }
 
+impl Asker {
+    /// Whether both are the same one, under whatever epoch: who asks again after a restart of Baton does so under a new one.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Specialist { identity, .. }, Self::Specialist { identity: same, .. }) => {
+                identity == same
+            }
+            (Self::Operator, Self::Operator) | (Self::Rule, Self::Rule) => true,
+            (Self::Specialist { .. } | Self::Operator | Self::Rule, _) => false,
+        }
+    }
+}
+
 /// To whom the baton is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {

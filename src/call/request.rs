@@ -115,7 +115,7 @@ impl Call {
                 },
             ..
         }) = self.phase.handoff()
-            && running == asker
+            && running.is_same(asker)
             && *number == request
         {
             return Some(RejectReason::Duplicate);

@@ -246,18 +246,28 @@ fn a_repeated_request_is_not_taken_for_a_second_one() {
         tool_call: None,
         splice: None,
     };
+    // After a restart of Baton the same is asked for under a new epoch.
+    let again = call::HandoffRequest {
+        asker: Asker::Specialist {
+            identity: bench.identity("triage"),
+            epoch: Epoch(9),
+        },
+        ..request.clone()
+    };
     bench.on(Event::HandoffRequested(request.clone()));
-    let out = bench.on(Event::HandoffRequested(request));
-    assert!(
-        matches!(
-            &out[..],
-            [Command::Reject {
-                reason: RejectReason::Duplicate,
-                ..
-            }]
-        ),
-        "{out:?}"
-    );
+    for repeated in [request, again] {
+        let out = bench.on(Event::HandoffRequested(repeated));
+        assert!(
+            matches!(
+                &out[..],
+                [Command::Reject {
+                    reason: RejectReason::Duplicate,
+                    ..
+                }]
+            ),
+            "{out:?}"
+        );
+    }
 }
 
 #[test]
