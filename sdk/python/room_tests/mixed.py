@@ -42,6 +42,8 @@ specialists:
   accounts: {after_handoff: stay, description: Knows the accounts}
 routes:
   - {from: '*', to: '*', splice: now}
+# On a busy machine a process may stand still for longer than callers are patient.
+timers: {holder_answer_ms: 4000}
 """
 
 

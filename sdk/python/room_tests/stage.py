@@ -52,6 +52,8 @@ async def staged(
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder) / "baton.yaml"
             then = f"fallbacks: [{fallback}]\n" if fallback is not None else ""
+            # On a busy machine a process may stand still for longer than callers are patient.
+            patience = "" if fallback is not None else ", holder_answer_ms: 4000"
             kinds = {name: "livekit_agent" if name in (beside or []) else "baton" for name in specialists}
             names = "".join(
                 f"  {name}: {{kind: {kind}, after_handoff: stay, description: Knows {name}}}\n"
@@ -60,7 +62,7 @@ async def staged(
             config.write_text(
                 "server: {health_bind: '127.0.0.1:0', drain_grace_secs: 60}\naudio: {fade_ms: 60}\n"
                 f"entry: {specialists[0]}\nroutes: [{{from: '*', to: '*', splice: now}}]\n{then}"
-                f"timers: {{caller_join_timeout_ms: 8000, caller_return_ms: 1500}}\nspecialists:\n{names}{more}"
+                f"timers: {{caller_join_timeout_ms: 8000, caller_return_ms: 1500{patience}}}\nspecialists:\n{names}{more}"
             )
             program = os.environ.get("BATON_PROGRAM") or str(ROOT / "target/debug/baton")
             environment = {
