@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
+use std::thread;
 
 use cel::{Context, Env, ExecutionError, Program, Value};
 use serde_json::Value as Json;
@@ -13,6 +14,10 @@ use crate::{DEPTH_MAX, LOOPS_MAX, NODES_MAX, SOURCE_BYTES_MAX, TEXT_BYTES_MAX, V
 
 /// The standard functions; which of them may be called is checked beforehand.
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+/// What the parser needs at most, of which the system gives what is touched alone: it goes down once for each byte of a text at
+/// worst, a debug build with less than 100 kB each time.
+const PARSER_STACK_BYTES: usize = 256 << 20;
 
 /// Why an expression is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -163,6 +168,10 @@ impl Condition {
         if nesting(source) > DEPTH_MAX {
             return Err(ConditionError::TooDeep);
         }
+        on_a_deep_stack(|| Self::compile_here(source, state))
+    }
+
+    fn compile_here(source: &str, state: Option<&Json>) -> Result<Self, ConditionError> {
         let program = ENV.compile(source).map_err(|error| syntax(&error))?;
         let mut walk = Walk::new(state);
         walk.expression(program.expression(), 0)?;
@@ -288,6 +297,22 @@ fn kind(value: &Value) -> &'static str {
         Value::Null => "nothing",
         Value::Function(..) | Value::Opaque(_) | Value::Struct(_) => "something else",
     }
+}
+
+/// Runs what the parser does where no text of [`SOURCE_BYTES_MAX`] can exhaust the stack: in a broken text it takes brackets for
+/// nested that [`nesting`] takes for quoted.
+fn on_a_deep_stack<T: Send>(
+    work: impl FnOnce() -> Result<T, ConditionError> + Send,
+) -> Result<T, ConditionError> {
+    let unread = || ConditionError::Syntax {
+        column: 1,
+        message: "it cannot be read".to_owned(),
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(PARSER_STACK_BYTES);
+        let running = thread.spawn_scoped(scope, work).map_err(|_| unread())?;
+        running.join().unwrap_or_else(|_| Err(unread()))
+    })
 }
 
 /// How deep brackets nest, and how many signs stand in a row: the parser goes down once for each.

@@ -163,6 +163,17 @@ fn more_than_an_expression_may_look_at_is_an_error() {
     );
 }
 
+#[test]
+fn brackets_behind_a_quote_that_is_never_closed_exhaust_no_stack() {
+    for open in ["(", "[", "{", "!", "-", "a(", "a?", "[1,(", "{1:"] {
+        for quote in ["'", "\"", "r'\\'", "'''", ""] {
+            let whole = format!("{quote}{}", open.repeat(crate::SOURCE_BYTES_MAX));
+            let text = &whole[..crate::SOURCE_BYTES_MAX];
+            assert!(Condition::compile(text, None).is_err(), "{quote}{open}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
