@@ -54,7 +54,9 @@ pub(crate) fn sdk_tests(environment: &Environment) -> Result<String> {
 pub(crate) fn room_tests(environment: &Environment, baton: &Path) -> Result<String> {
     let ended: Vec<_> = thread::scope(|scope| {
         let running = ROOM_TESTS.map(|(folder, interpreter, _)| {
-            scope.spawn(move || room_tests_of(environment, baton, folder, interpreter, false))
+            scope.spawn(move || {
+                room_tests_of(environment, baton, folder, interpreter, &BTreeSet::new())
+            })
         });
         running.map(thread::ScopedJoinHandle::join).into()
     });
@@ -70,9 +72,10 @@ pub(crate) fn room_tests(environment: &Environment, baton: &Path) -> Result<Stri
         if !passed {
             println!("{}", end_of(&room_log(folder)));
             let said = fs::read_to_string(room_log(folder)).unwrap_or_default();
-            if let Some(names) = again::worth_it(&failed_in(&said)) {
+            let only = failed_in(&said);
+            if let Some(names) = again::worth_it(&only) {
                 println!("once more, alone: {names}");
-                let second = room_tests_of(environment, baton, folder, interpreter, true)?;
+                let second = room_tests_of(environment, baton, folder, interpreter, &only)?;
                 passed = second.1;
                 again.push(names);
             }
@@ -98,25 +101,21 @@ pub(crate) fn room_tests(environment: &Environment, baton: &Path) -> Result<Stri
     })
 }
 
-/// Runs the tests of a folder, or those alone that failed in the run before.
+/// Runs the tests of a folder, or those of these names alone.
 fn room_tests_of(
     environment: &Environment,
     baton: &Path,
     folder: &str,
     interpreter: &str,
-    failed_alone: bool,
+    only: &BTreeSet<String>,
 ) -> Result<(Counts, bool)> {
     let interpreter = found(environment, interpreter)?;
     let tests = format!("room_tests/{folder}");
     let mut pytest = module(interpreter, &["pytest", "-q", &tests]);
     pytest.env("BATON_PROGRAM", baton);
-    // Where pytest keeps which tests failed; the folders run at the same time.
-    let cache = paths::target().join("pytest").join(folder);
-    pytest
-        .arg("-o")
-        .arg(format!("cache_dir={}", cache.display()));
-    if failed_alone {
-        pytest.args(["--last-failed", "--last-failed-no-failures", "none"]);
+    if !only.is_empty() {
+        let names: Vec<&str> = only.iter().map(String::as_str).collect();
+        pytest.args(["-k", &names.join(" or ")]);
     }
     let log = room_log(folder);
     let status = waited(folder, &mut pytest, &log, ROOM_LIMIT, Progress::Silent)?;
@@ -180,7 +179,7 @@ fn failed_in(log: &str) -> BTreeSet<String> {
     // What a test has logged may begin with the same words.
     said.filter(|line| line.starts_with("room_tests/"))
         .filter_map(|line| line.split_once("::"))
-        .map(|(_, test)| test.split(" - ").next().unwrap_or(test).to_owned())
+        .map(|(_, test)| test.split([' ', '[']).next().unwrap_or(test).to_owned())
         .collect()
 }
 
