@@ -24,7 +24,7 @@ use crate::tools::{self, Need};
 
 /// Handoffs of the short demo, and of the runs that have to fail.
 const DEMO_HANDOFFS: &str = "4";
-const BROKEN_HANDOFFS: &str = "2";
+const BROKEN_HANDOFFS: &str = "4";
 /// Runs that are broken on purpose: a rogue specialist, which takes two rings of the gate away, and
 /// each ring switched off alone.
 const BROKEN: [(&[&str], Expected); 4] = [
