@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use kit::figures::{self, Goal, Spread};
 use kit::probe::{self, Expected, Verdict, Voice};
 use kit::process::Child;
 use kit::server::LivekitServer;
@@ -71,23 +72,6 @@ struct Side {
     /// Heard from who had no turn, in all.
     leaked_ms: u64,
     changes_with_silence: usize,
-}
-
-/// How figures are spread, in milliseconds.
-#[derive(Clone, Copy, Default, Serialize)]
-struct Spread {
-    p50: f64,
-    p95: f64,
-    p99: f64,
-    worst: f64,
-}
-
-#[derive(Serialize)]
-struct Goal {
-    name: &'static str,
-    value: f64,
-    limit: f64,
-    met: bool,
 }
 
 #[derive(Serialize)]
@@ -154,15 +138,10 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
         goals,
     };
     let json = options.out.join("handoff.json");
-    fs::write(&json, serde_json::to_string_pretty(&report)? + "\n")
-        .with_context(|| format!("{} cannot be written", json.display()))?;
+    figures::write(&json, &report)?;
     print!("{}", report.table());
     println!("{}", json.display());
-    Ok(if report.goals.iter().all(|goal| goal.met) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(figures::exit(&report.goals))
 }
 
 fn ours(figures: &Figures) -> Side {
@@ -290,12 +269,7 @@ fn lines(log: &str) -> Vec<Said> {
 }
 
 fn goals(ours: &Side, moved: &Side) -> Vec<Goal> {
-    let goal = |name, value, limit| Goal {
-        name,
-        value,
-        limit,
-        met: value <= limit,
-    };
+    let goal = Goal::at_most;
     vec![
         goal(
             "worst silence, ms",
@@ -334,33 +308,14 @@ impl Side {
     }
 }
 
-impl Spread {
-    /// By the nearest rank; zeroes for no figures.
-    fn of(figures: impl IntoIterator<Item = f64>) -> Self {
-        let mut sorted: Vec<f64> = figures.into_iter().collect();
-        sorted.sort_by(f64::total_cmp);
-        let rank = |share: f64| {
-            let rank = (share * sorted.len() as f64).ceil() as usize;
-            let figure = sorted.get(rank.saturating_sub(1)).copied();
-            (figure.unwrap_or_default() * 10.0).round() / 10.0
-        };
-        Self {
-            p50: rank(0.5),
-            p95: rank(0.95),
-            p99: rank(0.99),
-            worst: rank(1.0),
-        }
-    }
-
-    fn line(&self) -> String {
-        let Self {
-            p50,
-            p95,
-            p99,
-            worst,
-        } = self;
-        format!("{p50:8.1} {p95:8.1} {p99:8.1} {worst:8.1}")
-    }
+fn line(spread: &Spread) -> String {
+    let Spread {
+        p50,
+        p95,
+        p99,
+        worst,
+    } = spread;
+    format!("{p50:8.1} {p95:8.1} {p99:8.1} {worst:8.1}")
 }
 
 impl Report {
@@ -384,22 +339,13 @@ impl Report {
                  \x20 silence, ms       {}\n\
                  \x20 both heard, ms    {}\n\
                  \x20 until audible, ms {}",
-                silence_ms.line(),
-                overlap_ms.line(),
-                audible_ms.line(),
+                line(silence_ms),
+                line(overlap_ms),
+                line(audible_ms),
             );
         }
         table.push('\n');
-        for Goal {
-            name,
-            value,
-            limit,
-            met,
-        } in &self.goals
-        {
-            let mark = if *met { "ok" } else { "BEYOND THE GOAL" };
-            let _ = writeln!(table, "  {name:56} {value:8.2}  (goal {limit:.2})  {mark}");
-        }
+        table.push_str(&figures::lines(&self.goals));
         table
     }
 }
@@ -407,19 +353,6 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn figures_are_spread_by_the_nearest_rank() {
-        let Spread {
-            p50,
-            p95,
-            p99,
-            worst,
-        } = Spread::of((1..=200).map(f64::from));
-        assert_eq!((p50, p95, p99, worst), (100.0, 190.0, 198.0, 200.0));
-        assert_eq!(Spread::of([]).worst, 0.0);
-        assert_eq!(Spread::of([7.0]).p50, 7.0);
-    }
 
     #[test]
     fn what_a_peer_says_is_found_among_other_lines() {

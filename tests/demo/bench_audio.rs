@@ -6,7 +6,6 @@
 //! alone, on the same packets.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
@@ -23,6 +22,7 @@ use audio::{
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use baton_specialist::{Agent, Call, Grant, Misbehaviour, SAMPLE_RATE_HZ, Specialist};
 use futures_util::StreamExt as _;
+use kit::figures::{self, Goal};
 use kit::process::Child;
 use kit::server::LivekitServer;
 use kit::token::JoinToken;
@@ -117,14 +117,6 @@ struct Mixed {
     passing_ms_per_call_second: f64,
 }
 
-#[derive(Serialize)]
-struct Goal {
-    name: &'static str,
-    value: f64,
-    limit: f64,
-    met: bool,
-}
-
 /// Measures delay and work, and shows them.
 pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     let progress = Progress::start();
@@ -176,15 +168,10 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
         goals,
     };
     let json = options.out.join("audio.json");
-    fs::write(&json, serde_json::to_string_pretty(&report)? + "\n")
-        .with_context(|| format!("{} cannot be written", json.display()))?;
+    figures::write(&json, &report)?;
     print!("{}", report.table());
     println!("{}", json.display());
-    Ok(if report.goals.iter().all(|goal| goal.met) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(figures::exit(&report.goals))
 }
 
 /// Baton, and a specialist that is the only one.
@@ -583,26 +570,6 @@ fn played(packets: &[bytes::Bytes], gain_db: f32) -> Result<Duration> {
     Ok(used)
 }
 
-impl Goal {
-    fn at_most(name: &'static str, value: f64, limit: f64) -> Self {
-        Self {
-            name,
-            value,
-            limit,
-            met: value <= limit,
-        }
-    }
-
-    fn at_least(name: &'static str, value: f64, limit: f64) -> Self {
-        Self {
-            name,
-            value,
-            limit,
-            met: value >= limit,
-        }
-    }
-}
-
 impl Report {
     fn table(&self) -> String {
         let Self {
@@ -627,16 +594,7 @@ impl Report {
             mixed.cpu_ms_per_call_second,
             mixed.bare_libopus_ms_per_call_second,
         );
-        for Goal {
-            name,
-            value,
-            limit,
-            met,
-        } in goals
-        {
-            let mark = if *met { "ok" } else { "BEYOND THE GOAL" };
-            let _ = writeln!(table, "  {name:36} {value:10.2}  (goal {limit:.1})  {mark}");
-        }
+        table.push_str(&figures::lines(goals));
         table
     }
 }

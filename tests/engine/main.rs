@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use kit::figures::{self, Goal, Spread};
 use kit::process::Child;
 use kit::server::LivekitServer;
 use serde::Serialize;
@@ -92,21 +93,6 @@ struct Engine {
     delay_ms: Spread,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-struct Spread {
-    p50: f64,
-    p99: f64,
-    worst: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct Goal {
-    name: String,
-    value: f64,
-    limit: f64,
-    met: bool,
-}
-
 #[derive(Debug, Serialize)]
 struct Report {
     engines: [Engine; 2],
@@ -160,15 +146,10 @@ fn run(options: &Options) -> Result<ExitCode> {
         goals,
     };
     let json = options.out.join("engine.json");
-    fs::write(&json, serde_json::to_string_pretty(&report)? + "\n")
-        .with_context(|| format!("{} cannot be written", json.display()))?;
+    figures::write(&json, &report)?;
     print!("{}", report.table());
     println!("{}", json.display());
-    Ok(if report.goals.iter().all(|goal| goal.met) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(figures::exit(&report.goals))
 }
 
 struct Stage {
@@ -209,8 +190,8 @@ impl Stage {
                 .map(|(count, rooms)| (*count, rooms.threads))
                 .collect(),
             idle_cpu_ms: fifty.cpu_ms_per_sec / 50.0,
-            join_ms: Spread::of(&fifty.join_ms),
-            delay_ms: Spread::of(&voice.delay_ms),
+            join_ms: Spread::of(fifty.join_ms.iter().copied()),
+            delay_ms: Spread::of(voice.delay_ms),
         })
     }
 
@@ -255,12 +236,7 @@ impl Stage {
 }
 
 fn goals(ours: &Engine, cpp: &Engine) -> Vec<Goal> {
-    let goal = |name: String, value: f64, limit: f64| Goal {
-        name,
-        value,
-        limit,
-        met: value <= limit,
-    };
+    let goal = |name: String, value, limit| Goal::at_most(name, value, limit);
     let mut goals: Vec<Goal> = ours
         .room_mb
         .iter()
@@ -302,26 +278,6 @@ fn goals(ours: &Engine, cpp: &Engine) -> Vec<Goal> {
     goals
 }
 
-impl Spread {
-    /// By the nearest rank; zeroes for no figures.
-    fn of(figures: &[f64]) -> Self {
-        let mut sorted = figures.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let rank = |share: f64| {
-            let rank = (share * sorted.len() as f64).ceil() as usize;
-            sorted
-                .get(rank.saturating_sub(1))
-                .copied()
-                .unwrap_or_default()
-        };
-        Self {
-            p50: rank(0.5),
-            p99: rank(0.99),
-            worst: rank(1.0),
-        }
-    }
-}
-
 impl Report {
     fn table(&self) -> String {
         let mut table = String::new();
@@ -358,29 +314,7 @@ impl Report {
             );
         }
         table.push('\n');
-        for Goal {
-            name,
-            value,
-            limit,
-            met,
-        } in &self.goals
-        {
-            let mark = if *met { "ok" } else { "BEYOND THE GOAL" };
-            let _ = writeln!(table, "  {name:40} {value:8.3}  (goal {limit:.3})  {mark}");
-        }
+        table.push_str(&figures::lines(&self.goals));
         table
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_are_spread_by_the_nearest_rank() {
-        let figures: Vec<f64> = (1..=100).map(f64::from).collect();
-        let Spread { p50, p99, worst } = Spread::of(&figures);
-        assert_eq!((p50, p99, worst), (50.0, 99.0, 100.0));
-        assert_eq!(Spread::of(&[]).p99, 0.0);
     }
 }

@@ -6,6 +6,7 @@ pub mod tls;
 pub mod token;
 
 pub mod bridge;
+pub mod figures;
 pub mod probe;
 pub mod report;
 pub mod survey;
