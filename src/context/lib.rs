@@ -25,6 +25,7 @@ mod chat;
 mod conversation;
 mod convert;
 mod delta;
+mod exchange;
 mod feed;
 mod grouping;
 mod item;
@@ -55,11 +56,12 @@ mod pb {
     include!(concat!(env!("OUT_DIR"), "/baton.v1.rs"));
 }
 
-pub use conversation::{
-    Answer, Applied, Conversation, ConversationLimits, Effect, Granting, Handed, Incoming,
-    IncomingPatch, ItemRefusal, Outgoing, PatchOutcome, Record, RecordError, RefusedItem,
-};
+pub use conversation::{Conversation, ConversationLimits};
 pub use convert::{ConvertError, Exported, Format, Imported, LeftOut, Lost, NoFormat, Sidecar};
+pub use exchange::{
+    Answer, Applied, Effect, Granting, Handed, Incoming, IncomingPatch, ItemRefusal, Outgoing,
+    PatchOutcome, Record, RecordError, RefusedItem,
+};
 pub use feed::{Feed, FilterPlan, Window};
 pub use item::{ID_BYTES_MAX, Item, ItemError, ItemId, Kind, LIVEKIT, Native, Role, ToolCallId};
 pub use livekit::{LivekitItem, NoLivekitItem};

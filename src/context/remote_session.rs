@@ -14,7 +14,7 @@ use livekit_protocol::agent::session_response::Response;
 use livekit_protocol::agent::{AgentSessionMessage, SessionRequest as WireRequest};
 use prost::Message as _;
 
-use crate::conversation::Incoming;
+use crate::exchange::Incoming;
 use crate::item::Item;
 
 /// The topic of the byte streams.
