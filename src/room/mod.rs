@@ -11,12 +11,14 @@
 //!
 //! **Invariant**: what is decided about a call is decided in the crate `call`. Here is only how it is done.
 
+mod attention;
 mod conversation;
 mod desk;
 mod effects;
 mod facts;
 mod figures;
 mod gates;
+mod homecoming;
 mod journal;
 mod outbox;
 mod past;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use audio::{DeadAir, Input, SourceId};
 use call::{
     Answer, Asker, Call, CallId, CallerFacts, Command, Departure, Digit, DispatchId, EndReason,
-    Event, HandoffId, HandoffRequest, Identity, LocalTime, Misbehaviour, ParticipantKind, Phase,
+    Event, HandoffId, HandoffRequest, Identity, LocalTime, Misbehaviour, ParticipantKind,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ use super::conversation::Talk;
 use super::desk::{Answers, Ask, Post};
 use super::figures::Figures;
 use super::gates::Gates;
+use super::homecoming::Homecoming;
 use super::journal::Journal;
 use super::outbox::Outbox;
 use super::peers::{Peers, Said};
@@ -41,8 +42,6 @@ const HEARTBEAT_MAX: Duration = Duration::from_secs(1);
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
 /// How long the acks of a call's last frames are waited for.
 const LAST_FRAMES_MAX: Duration = Duration::from_millis(500);
-/// The longest that a specialist which the caller hears without us is kept waiting: less than its time to return.
-const HOMECOMING_MAX: Duration = Duration::from_secs(1);
 /// How often a quiet holder is asked for a sign of life: on the lossy channel, where one question in a row may be lost.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 /// The attribute by which the SIP bridge says how far a phone call is.
@@ -76,12 +75,6 @@ pub(super) struct Doubt {
     pub(super) until: Instant,
 }
 
-/// A specialist that the caller hears without us. As soon as it is welcomed its voice goes by its fresh track.
-struct Homecoming {
-    fresh_sid: String,
-    until: Instant,
-}
-
 /// Everything that belongs to one call.
 pub(super) struct Task {
     pub(super) deps: Arc<CallDeps>,
@@ -103,21 +96,21 @@ pub(super) struct Task {
     pub(super) done: mpsc::Sender<Done>,
     pub(super) voices: Voices,
     /// Whose levels are known exactly.
-    attended: Option<SourceId>,
+    pub(super) attended: Option<SourceId>,
     /// Whose silence is told.
-    watched: Option<SourceId>,
+    pub(super) watched: Option<SourceId>,
     /// The holder that is asked for a sign of life.
     pub(super) doubt: Option<Doubt>,
     /// The caller, while it is listened to.
     pub(super) overheard: Option<Identity>,
     /// Tracks that the caller hears without us, one of each specialist at most: they are not read.
-    direct: BTreeMap<Identity, String>,
+    pub(super) direct: BTreeMap<Identity, String>,
     /// Tracks that are read.
-    read: BTreeSet<String>,
+    pub(super) read: BTreeSet<String>,
     /// Specialists whose Hello waits until their voice can go by us again.
-    homecoming: BTreeMap<Identity, Homecoming>,
+    pub(super) homecoming: BTreeMap<Identity, Homecoming>,
     /// Whether the program knows that somebody should be heard.
-    voice_due: bool,
+    pub(super) voice_due: bool,
     /// To whom the program track is open.
     pub(super) listeners: BTreeSet<String>,
     /// Whether the phone is answered: before, the program track is not opened to the caller.
@@ -125,7 +118,7 @@ pub(super) struct Task {
     /// What was told of the caller last.
     pub(super) caller_facts: Arc<CallerFacts>,
     /// Whether somebody has subscribed to the program track.
-    program_subscribed: bool,
+    pub(super) program_subscribed: bool,
     reconnecting: bool,
     heartbeat_at: Instant,
     signals: JobSignals,
@@ -366,92 +359,6 @@ impl Task {
             Some(0) | None => HEARTBEAT_MAX,
             Some(ms) => (Duration::from_millis(ms.into()) / 2).clamp(HEARTBEAT_MIN, HEARTBEAT_MAX),
         }
-    }
-
-    /// Tells the program what the call's phase asks of it: whom to listen to, and whether somebody should be heard.
-    async fn direct_program(&mut self) {
-        let outgoing = match self.call.phase() {
-            Phase::Preparing { from, .. } | Phase::Ready { from, .. } => from.as_ref(),
-            Phase::Idle { .. } | Phase::Switching { .. } | Phase::Active { .. } => None,
-        };
-        let outgoing = outgoing.map(|holder| holder.identity.clone());
-        let attended = outgoing.map(|identity| self.peers.source(&identity));
-        if attended != self.attended {
-            self.attended = attended;
-            self.program.order(Order::Attend(attended)).await;
-        }
-        let holder = self.call.phase().holder();
-        let holder = holder.map(|holder| holder.identity.clone());
-        let watched = holder.map(|identity| self.peers.source(&identity));
-        if watched != self.watched {
-            self.watched = watched;
-            self.watch_anew().await;
-        }
-        self.overhear_caller().await;
-        let voice_due = self.call.voice_is_due();
-        if voice_due != self.voice_due {
-            self.voice_due = voice_due;
-            self.program.order(Order::ExpectVoice(voice_due)).await;
-        }
-    }
-
-    /// The holder's silence counts from now on.
-    async fn watch_anew(&mut self) {
-        let quiet_ms = self.deps.plan.config().timers.holder_quiet_ms;
-        let limit = Duration::from_millis(quiet_ms);
-        let watched = self.watched.map(|source| (source, limit));
-        self.program.order(Order::Watch(watched)).await;
-    }
-
-    /// Something has come of a holder that was doubted.
-    pub(super) fn heard(&mut self, identity: Identity) {
-        self.doubt = None;
-        self.tell(Event::Heard { identity });
-    }
-
-    /// Listens to the caller while a change is near that waits for its silence, and at no other time.
-    async fn overhear_caller(&mut self) {
-        let awaited = match self.call.phase() {
-            Phase::Preparing {
-                from: Some(_),
-                handoff,
-                ..
-            }
-            | Phase::Ready {
-                from: Some(_),
-                handoff,
-                ..
-            } => handoff.splice.awaits_caller(),
-            Phase::Idle { .. }
-            | Phase::Preparing { .. }
-            | Phase::Ready { .. }
-            | Phase::Switching { .. }
-            | Phase::Active { .. } => false,
-        };
-        let caller = awaited.then(|| self.call.snapshot().caller).flatten();
-        let caller = caller.map(|caller| caller.identity);
-        // One that publishes nothing says nothing.
-        let caller = caller.filter(|caller| {
-            self.overheard.as_ref() == Some(caller)
-                || !self.connection.audio_tracks(caller.as_str()).is_empty()
-        });
-        if caller == self.overheard {
-            return;
-        }
-        if let Some(before) = self.overheard.clone() {
-            self.stop_overhearing(before.as_str()).await;
-        }
-        if let Some(caller) = &caller {
-            self.connection.set_listening(caller.as_str(), true);
-            // What is read for a side room already is not subscribed to once more.
-            if self.sides.want_caller() {
-                self.overhear(caller).await;
-            }
-        }
-        self.voices.caller(caller.is_some());
-        let source = caller.as_ref().map(|caller| self.peers.source(caller));
-        self.program.order(Order::Overhear(source)).await;
-        self.overheard = caller;
     }
 
     fn wake_at(&self) -> Instant {
@@ -776,42 +683,6 @@ impl Task {
                     fresh_sid,
                 } => self.leave_unread(now, identity, track_sid, fresh_sid).await,
             }
-        }
-    }
-
-    /// A specialist has reached the caller by itself while we were away: what the caller hears from it is not played too.
-    async fn leave_unread(
-        &mut self,
-        now: Instant,
-        identity: Identity,
-        track_sid: String,
-        fresh_sid: String,
-    ) {
-        let its = self.connection.audio_tracks(identity.as_str());
-        if !its.contains(&track_sid) {
-            return;
-        }
-        info!(identity = %Hash::of(identity.as_str()), "the caller hears it without baton, until it says otherwise");
-        self.direct.insert(identity.clone(), track_sid.clone());
-        let until = now + HOMECOMING_MAX;
-        self.homecoming
-            .insert(identity, Homecoming { fresh_sid, until });
-        self.program.order(Order::Detach { track_sid }).await;
-    }
-
-    fn is_coming_home(&self, identity: &Identity) -> bool {
-        self.homecoming.contains_key(identity)
-    }
-
-    /// Lets a specialist come back whose voice can go by us again: we read its fresh track, and the caller hears ours.
-    fn come_home(&mut self, now: Instant) {
-        let (read, heard) = (&self.read, self.program_subscribed);
-        let stands = |_: &Identity, Homecoming { fresh_sid, until }: &mut Homecoming| {
-            (heard && read.contains(fresh_sid)) || *until <= now
-        };
-        let home: Vec<_> = self.homecoming.extract_if(.., stands).collect();
-        for (identity, _) in home {
-            self.tell(Event::Hello { identity });
         }
     }
 
