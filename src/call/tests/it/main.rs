@@ -16,4 +16,5 @@ mod rollback;
 mod rules;
 mod silence;
 mod specialists;
+mod steps;
 mod targets;
