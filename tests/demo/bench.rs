@@ -18,7 +18,7 @@ use kit::server::LivekitServer;
 use kit::token::JoinToken;
 use serde::{Deserialize, Serialize};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Line};
 use crate::figures::{Figures, Heard};
 use crate::stage::{Stage, spawn};
 use crate::{
@@ -100,6 +100,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
         no_comparison: true,
         rogue: false,
         without_ring: None,
+        without_fade: false,
     };
     let mut stage = Stage::set(&arguments)?;
     progress.say(&format!("{} handoffs by Baton", options.handoffs));
@@ -204,7 +205,8 @@ impl Peer<'_> {
     }
 
     async fn dial(&self, token: JoinToken) -> Result<Caller> {
-        Caller::dial(&self.server.url(), &self.server.join_token(&token)?).await
+        let token = self.server.join_token(&token)?;
+        Caller::dial(&self.server.url(), &token, Line::Silent).await
     }
 
     /// Listens until the peer has finished. What is heard counts from the event `from` on.

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::Progress;
 use crate::bench::INTERPRETER;
-use crate::caller::Caller;
+use crate::caller::{Caller, Line};
 use crate::stage::{beside_us, spawn};
 
 const HOLDER: &str = "holder";
@@ -149,7 +149,8 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
         for round in 0..options.rounds {
             let room = format!("bench-context-{at}-{round}");
             let token = JoinToken::sip_caller(&room, "+15550166").dispatch("baton", "");
-            let caller = Caller::dial(&server.url(), &server.join_token(&token)?).await?;
+            let token = server.join_token(&token)?;
+            let caller = Caller::dial(&server.url(), &token, Line::Silent).await?;
             let measured = measured(&mut tells, bytes).await;
             caller.hang_up().await;
             let measured =

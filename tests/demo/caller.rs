@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use futures_util::StreamExt as _;
 use kit::bridge::{BridgeMixer, TICK_MS, TICK_SAMPLES};
+use kit::sweep::Sweep;
 use livekit::options::TrackPublishOptions;
 use livekit::prelude::{
     LocalAudioTrack, LocalTrack, RemoteAudioTrack, RemoteTrack, RemoteTrackPublication, Room,
     RoomEvent, RoomOptions, TrackKind, TrackSource,
 };
+use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
@@ -21,11 +23,23 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::TONE_DBFS;
 use crate::journal::now_us;
 
 const SAMPLE_RATE_HZ: u32 = 48_000;
+/// What waits of the caller's own voice.
+const QUEUE_MS: u32 = 100;
 /// An hour: a demo that takes longer is stopped from growing.
 const SAMPLES_MAX: usize = 3_600 * SAMPLE_RATE_HZ as usize;
+
+/// What a caller says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Nothing, as somebody who listens.
+    Silent,
+    /// A sweep all the time, of which each part can be told from every other.
+    Sweeping,
+}
 
 /// A caller in a room.
 pub(crate) struct Caller {
@@ -57,7 +71,7 @@ impl Caller {
     ///
     /// # Errors
     /// When the room cannot be joined or the caller's own track not published.
-    pub(crate) async fn dial(url: &str, access_token: &str) -> Result<Self> {
+    pub(crate) async fn dial(url: &str, access_token: &str, line: Line) -> Result<Self> {
         let dialled_us = now_us();
         let mut options = RoomOptions::default();
         options.auto_subscribe = false;
@@ -73,7 +87,7 @@ impl Caller {
         tasks.push(tokio::spawn(
             Listening::new(room.clone(), ear.clone()).run(events),
         ));
-        tasks.push(tokio::spawn(publish_voice(room.clone())));
+        tasks.push(tokio::spawn(publish_voice(room.clone(), line)));
         Ok(Self {
             room,
             ear,
@@ -247,11 +261,11 @@ async fn read(ear: Arc<Mutex<Ear>>, sid: String, track: RemoteAudioTrack) {
     }
 }
 
-/// Publishes the caller's own track: a silent line, as of somebody who listens.
-async fn publish_voice(room: Arc<Room>) {
+/// Publishes the caller's own track, and speaks on it for ever.
+async fn publish_voice(room: Arc<Room>, line: Line) {
     let options = AudioSourceOptions::default();
-    let source = NativeAudioSource::new(options, SAMPLE_RATE_HZ, 1, 0);
-    let track = LocalAudioTrack::create_audio_track("sip", RtcAudioSource::Native(source));
+    let source = NativeAudioSource::new(options, SAMPLE_RATE_HZ, 1, QUEUE_MS);
+    let track = LocalAudioTrack::create_audio_track("sip", RtcAudioSource::Native(source.clone()));
     let options = TrackPublishOptions {
         source: TrackSource::Microphone,
         ..Default::default()
@@ -262,5 +276,28 @@ async fn publish_voice(room: Arc<Room>) {
         .await
     {
         eprintln!("the caller's own track cannot be published: {error}");
+        return;
+    }
+    match line {
+        Line::Silent => {}
+        Line::Sweeping => sweep(&source).await,
+    }
+}
+
+/// The source's queue lets it through in real time.
+async fn sweep(source: &NativeAudioSource) {
+    let mut sweep = Sweep::new(TONE_DBFS);
+    loop {
+        let mut samples = vec![0; TICK_SAMPLES];
+        sweep.fill(&mut samples);
+        let frame = AudioFrame {
+            samples_per_channel: samples.len() as u32,
+            data: samples.into(),
+            sample_rate: SAMPLE_RATE_HZ,
+            num_channels: 1,
+        };
+        if source.capture_frame(&frame).await.is_err() {
+            return;
+        }
     }
 }

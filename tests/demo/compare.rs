@@ -17,7 +17,7 @@ use livekit_api::services::room::RoomClient;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Line};
 use crate::{BILLING, BILLING_HZ, TONE_DBFS, TRIAGE, TRIAGE_HZ};
 
 const ROOM: &str = "demo-comparison";
@@ -42,7 +42,7 @@ pub(crate) async fn run(
         sources.push(OpenTone::publish(&server.url(), &token, hz).await?);
     }
     let token = server.join_token(&JoinToken::sip_caller(ROOM, "+15550188"))?;
-    let caller = Caller::dial(&server.url(), &token).await?;
+    let caller = Caller::dial(&server.url(), &token, Line::Silent).await?;
     caller.answered(Duration::from_secs(10)).await?;
     let gate = Gate {
         rooms: RoomClient::with_api_key(&server.api_url(), server.api_key(), server.api_secret()),

@@ -6,9 +6,11 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use kit::probe::{self, Change, Expected, Verdict, Voice};
 use kit::report::{Handoff, Report, median};
+use kit::sweep;
 
 use crate::caller::Ear;
 use crate::journal::{Entry, Event};
+use crate::sound;
 use crate::stage::Footprint;
 use crate::{
     Arguments, BILLING, BILLING_HZ, COMPARISON_SWITCHES, FADE_MS, ROGUE, ROGUE_HZ, TONE_DBFS,
@@ -20,6 +22,13 @@ const SAMPLES_PER_WINDOW: usize = 480;
 /// Goals: median and worst silence at a handoff.
 const SILENCE_MEDIAN_MAX_MS: u64 = 20;
 const SILENCE_WORST_MAX_MS: u64 = 40;
+/// Goals: what a crossfade has of both at least, and how far one holder may be louder than the other.
+const OVERLAP_MIN_MS: u64 = FADE_MS / 2;
+const LEVEL_STEP_MAX_DB: f64 = 1.0;
+/// Goal: what the caller says through a change, heard by nobody; a stretch is placed no better than this.
+const CALLER_LOST_MAX_MS: f64 = 20.0;
+/// Goal: by default a holder is given up after 900 ms, and the demo's filler waits for 400 ms of silence.
+const DEATH_TO_FILLER_MAX_MS: f64 = 2_000.0;
 /// Goals: memory and threads of Baton with one call, and the size of its program.
 const RSS_MAX_MB: f64 = 36.0;
 /// Two that work, one that waits, the engine's, and one or two that write the journal.
@@ -34,6 +43,8 @@ pub(crate) struct Call {
     pub(crate) arguments: Arguments,
     pub(crate) caller: Heard,
     pub(crate) dialled_us: u64,
+    /// When both specialists were killed, if they were.
+    pub(crate) died_us: Option<u64>,
     pub(crate) journals: BTreeMap<&'static str, Vec<Entry>>,
     pub(crate) footprint: Footprint,
     pub(crate) baton_bytes: u64,
@@ -57,6 +68,8 @@ pub(crate) struct Figures {
     pub(crate) judged_from_ms: u64,
     /// The measured handoffs, as far as they happened.
     pub(crate) moments: Vec<Moments>,
+    /// Where the filler was heard, in milliseconds of the recording: from and to.
+    pub(crate) fillers: Vec<(u64, u64)>,
 }
 
 /// When a handoff was asked for, prepared and granted, in milliseconds of the recording.
@@ -66,6 +79,7 @@ pub(crate) struct Moments {
     pub(crate) requested_ms: f64,
     pub(crate) ready_ms: f64,
     pub(crate) granted_ms: f64,
+    caller_lost_ms: Option<f64>,
 }
 
 impl Heard {
@@ -134,10 +148,34 @@ impl Call {
             }
         }
         grants.sort_unstable();
-        grants
-            .into_iter()
-            .map(|(at_us, epoch, name)| self.moment(at_us, epoch, name))
-            .collect()
+        let mut moments = Vec::new();
+        for (at_us, epoch, name) in grants {
+            moments.push(self.moment(at_us, epoch, name));
+        }
+        moments
+    }
+
+    /// What of the caller neither heard, who had the baton until a grant and who has it from then on.
+    fn caller_lost_ms(&self, granted_us: u64, to: &str) -> Option<f64> {
+        let stretches = |mine: bool| {
+            let journals = self
+                .journals
+                .iter()
+                .filter(move |(name, _)| (**name == to) == mine);
+            let entries = journals.flat_map(|(_, entries)| entries);
+            entries.filter_map(move |entry| {
+                // Each says so when it has lost the baton.
+                let Event::HeardCaller { begin_ms, end_ms } = entry.event else {
+                    return None;
+                };
+                (entry.at_us >= granted_us).then_some((entry.at_us, begin_ms, end_ms))
+            })
+        };
+        let first = |mine| stretches(mine).min_by_key(|&(at_us, ..)| at_us);
+        let ((_, _, old_end_ms), (_, new_begin_ms, _)) = (first(false)?, first(true)?);
+        Some(rounded(
+            sweep::difference_ms(new_begin_ms, old_end_ms).max(0.0),
+        ))
     }
 
     fn moment(&self, granted_us: u64, epoch: u64, to: &str) -> Moments {
@@ -157,6 +195,7 @@ impl Call {
             requested_ms: self.caller.ms(requested_us),
             ready_ms: self.caller.ms(ready_us.max(requested_us)),
             granted_ms: self.caller.ms(granted_us),
+            caller_lost_ms: self.caller_lost_ms(granted_us, to),
         }
     }
 
@@ -195,31 +234,52 @@ impl Figures {
         let judged_from_ms = from as u64 * 10;
         let moments = call.moments();
         let voices = call.voices();
-        let handoff = |(moments, change): (&Moments, &Change)| Handoff {
+        let levels = sound::levels(samples, &voices, &verdict)?;
+        let handoff = |(index, (moments, change)): (usize, (&Moments, &Change))| Handoff {
             from: voices[change.from].name.clone(),
             to: voices[change.to].name.clone(),
             epoch: moments.epoch,
+            requested_at_ms: rounded(moments.requested_ms),
             request_to_ready_ms: rounded(moments.ready_ms - moments.requested_ms),
+            ready_to_grant_ms: rounded(moments.granted_ms - moments.ready_ms),
             grant_to_audible_ms: rounded(
                 (judged_from_ms + change.audible_at_ms) as f64 - moments.granted_ms,
             ),
             silence_ms: change.silence_ms,
             overlap_ms: change.overlap_ms,
+            level_step_db: levels[index]
+                .zip(levels[index + 1])
+                .map(|(old, new)| rounded(new - old)),
+            lost_ms: change.lost_ms,
+            caller_lost_ms: moments.caller_lost_ms,
         };
-        let handoffs: Vec<Handoff> = moments.iter().zip(&verdict.changes).map(handoff).collect();
-        let report = Report {
+        let changes = moments.iter().zip(&verdict.changes).enumerate();
+        let handoffs: Vec<Handoff> = changes.map(handoff).collect();
+        let fillers = sound::fillers(&call.caller.samples)?;
+        let death_to_filler_ms = call.died_us.and_then(|died_us| {
+            let died_ms = call.caller.ms(died_us);
+            let mut starts = fillers.iter().map(|&(from_ms, _)| from_ms as f64);
+            starts
+                .find(|&from_ms| from_ms >= died_ms)
+                .map(|from_ms| rounded(from_ms - died_ms))
+        });
+        let mut report = Report {
             leaked_ms: verdict.leaked_ms,
+            clicks: sound::clicks(samples, &voices)?,
+            death_to_filler_ms,
             dispatch_to_program_track_ms: rounded(call.dispatch_to_program_track_ms()),
             answer_to_first_word_ms: rounded(call.answer_to_first_word_ms()),
             baton_rss_mb: rounded(call.footprint.rss_mb),
-            ok: beyond(&limits(call, &verdict, moments.len())).is_empty(),
+            ok: false,
             handoffs,
         };
+        report.ok = beyond(&limits(call, &verdict, &report)).is_empty();
         Ok(Self {
             report,
             verdict,
             judged_from_ms,
             moments,
+            fillers,
         })
     }
 
@@ -227,22 +287,30 @@ impl Figures {
     pub(crate) fn table(&self, call: &Call) -> String {
         let report = &self.report;
         let mut table = String::from(
-            "\n  #  from     to       epoch  request to ready  grant to audible  silence  overlap\n",
+            "\n  #  from     to       epoch     ready  to grant  to audible  silence  overlap  level step  lost  of the caller\n",
         );
         for (index, handoff) in report.handoffs.iter().enumerate() {
             let Handoff {
                 from,
                 to,
                 epoch,
+                requested_at_ms: _,
                 request_to_ready_ms,
+                ready_to_grant_ms,
                 grant_to_audible_ms,
                 silence_ms,
                 overlap_ms,
+                level_step_db,
+                lost_ms,
+                caller_lost_ms,
             } = handoff;
             let number = index + 1;
+            let known =
+                |value: &Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.1}"));
+            let (level_step_db, caller_lost_ms) = (known(level_step_db), known(caller_lost_ms));
             let _ = writeln!(
                 table,
-                "{number:3}  {from:8} {to:8} {epoch:5}  {request_to_ready_ms:13.1} ms  {grant_to_audible_ms:13.1} ms  {silence_ms:4} ms  {overlap_ms:4} ms"
+                "{number:3}  {from:8} {to:8} {epoch:5}  {request_to_ready_ms:5.1} ms  {ready_to_grant_ms:5.1} ms  {grant_to_audible_ms:7.1} ms  {silence_ms:4} ms  {overlap_ms:4} ms  {level_step_db:>7} dB  {lost_ms} ms  {caller_lost_ms:>10} ms"
             );
         }
         table.push('\n');
@@ -252,7 +320,7 @@ impl Figures {
             standing,
         } in self.limits(call)
         {
-            let _ = writeln!(table, "  {name:44} {value:>12}  {}", standing.mark());
+            let _ = writeln!(table, "  {name:50} {value:>12}  {}", standing.mark());
         }
         if let Some(comparison) = &call.comparison {
             table.push_str(&compared(&self.verdict, comparison));
@@ -274,7 +342,7 @@ impl Figures {
     }
 
     fn limits(&self, call: &Call) -> Vec<Limit> {
-        limits(call, &self.verdict, self.moments.len())
+        limits(call, &self.verdict, &self.report)
     }
 
     /// The line below the title of the picture.
@@ -345,11 +413,18 @@ fn beyond(limits: &[Limit]) -> Vec<&'static str> {
     beyond.map(|limit| limit.name).collect()
 }
 
-fn limits(call: &Call, verdict: &Verdict, handoffs: usize) -> Vec<Limit> {
+fn limits(call: &Call, verdict: &Verdict, report: &Report) -> Vec<Limit> {
     let (median, worst) = silence(verdict);
     let Footprint { rss_mb, threads } = call.footprint;
     let program_mb = call.baton_bytes as f64 / 1_000_000.0;
-    let wanted = call.arguments.handoffs;
+    let (handoffs, wanted) = (report.handoffs.len(), call.arguments.handoffs);
+    let all = || report.handoffs.iter();
+    let unfaded = all()
+        .filter(|handoff| handoff.overlap_ms < OVERLAP_MIN_MS)
+        .count();
+    let most = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
+    let step_db = most(&mut all().filter_map(|handoff| handoff.level_step_db.map(f64::abs)));
+    let caller_lost_ms = most(&mut all().filter_map(|handoff| handoff.caller_lost_ms));
     let limit = |name, value, standing| Limit {
         name,
         value,
@@ -381,6 +456,40 @@ fn limits(call: &Call, verdict: &Verdict, handoffs: usize) -> Vec<Limit> {
             "silence away from handoffs (limit 40)",
             format!("{} ms", verdict.stray_silence_ms),
             within(verdict.stray_silence_ms <= SILENCE_WORST_MAX_MS),
+        ),
+        limit(
+            "handoffs without a crossfade (limit 0)",
+            unfaded.to_string(),
+            within(unfaded == 0),
+        ),
+        limit(
+            "level step, worst (limit 1)",
+            format!("{step_db:.1} dB"),
+            within(step_db <= LEVEL_STEP_MAX_DB),
+        ),
+        limit(
+            "clicks (limit 0)",
+            report.clicks.to_string(),
+            within(report.clicks == 0),
+        ),
+        limit(
+            "caller's words that nobody heard, worst (limit 20)",
+            format!("{caller_lost_ms:.0} ms"),
+            within(caller_lost_ms <= CALLER_LOST_MAX_MS),
+        ),
+        limit(
+            "holder's death to filler (limit 2000)",
+            match (call.died_us, report.death_to_filler_ms) {
+                (_, Some(ms)) => format!("{ms:.0} ms"),
+                (Some(_), None) => "never".to_owned(),
+                (None, None) => "nobody died".to_owned(),
+            },
+            within(
+                call.died_us.is_none()
+                    || report
+                        .death_to_filler_ms
+                        .is_some_and(|ms| ms <= DEATH_TO_FILLER_MAX_MS),
+            ),
         ),
         limit(
             "dispatch to program track",
@@ -440,5 +549,6 @@ fn silence(verdict: &Verdict) -> (u64, u64) {
 }
 
 fn rounded(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
+    // What is added is no negative nothing.
+    (value * 10.0).round() / 10.0 + 0.0
 }

@@ -34,6 +34,8 @@ pub(crate) enum Event {
     Requested { to: String },
     /// A handoff that it asked for did not happen.
     Failed { why: String },
+    /// It has heard the caller, from this place of its sweep to that one, since its grant.
+    HeardCaller { begin_ms: f64, end_ms: f64 },
     /// It begins its tone of the measured part.
     ToneBegan { epoch: u64 },
     /// It has ended the last tone: the measured part is over.

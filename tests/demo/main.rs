@@ -13,6 +13,7 @@ mod compare;
 mod figures;
 mod journal;
 mod picture;
+mod sound;
 mod specialist;
 mod stage;
 
@@ -25,7 +26,7 @@ use clap::{Parser, Subcommand};
 use kit::token::JoinToken;
 use kit::wav::Wav;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Line};
 use crate::figures::{Call, Figures};
 use crate::journal::{Entry, Event};
 use crate::stage::{Stage, baton_bytes};
@@ -37,6 +38,9 @@ const ROGUE: &str = "rogue";
 const TRIAGE_HZ: u32 = 600;
 const BILLING_HZ: u32 = 1_700;
 const ROGUE_HZ: u32 = 2_900;
+/// The filler's tone, and its level: softer than any word, so that it is told apart from one.
+const FILLER_HZ: u32 = 1_000;
+const FILLER_DBFS: f64 = -46.0;
 /// Peak level of every tone.
 const TONE_DBFS: f64 = -12.0;
 /// Length of the crossfade that Baton is configured with.
@@ -49,6 +53,8 @@ const COMPARISON_SWITCHES: usize = 20;
 const RING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the last word may take to reach the caller.
 const TAIL: Duration = Duration::from_millis(1_200);
+/// How long the caller is listened to after its specialists have died.
+const DEAD: Duration = Duration::from_millis(2_500);
 const ROOM: &str = "call-_+15550199_demo";
 
 /// Runs a whole call on this machine and judges it by what the caller heard.
@@ -88,6 +94,9 @@ struct Arguments {
     /// Switch one ring of the gate off, and no other: 1 a specialist sounds always, 2 permissions are open, 3 Baton plays every track
     #[arg(long, value_name = "1|2|3", conflicts_with = "rogue", value_parser = clap::value_parser!(u8).range(1..=3))]
     without_ring: Option<u8>,
+    /// Switch the crossfade off: the run has to fail
+    #[arg(long, conflicts_with_all = ["rogue", "without_ring"])]
+    without_fade: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,7 +117,7 @@ enum Part {
 
 impl Arguments {
     fn misbehaves(&self) -> bool {
-        self.rogue || self.without_ring.is_some()
+        self.rogue || self.without_ring.is_some() || self.without_fade
     }
 
     /// Whether somebody sounds always, who is not one of the two.
@@ -227,7 +236,8 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// Dials, follows the call to its end, and keeps all that it left; the recording is written whatever happened.
 async fn call_of(arguments: &Arguments, stage: &mut Stage, progress: &Progress) -> Result<Call> {
     let token = JoinToken::sip_caller(ROOM, "+15550199").dispatch("baton", "");
-    let caller = Caller::dial(&stage.server.url(), &stage.server.join_token(&token)?).await?;
+    let token = stage.server.join_token(&token)?;
+    let caller = Caller::dial(&stage.server.url(), &token, Line::Sweeping).await?;
     caller
         .answered(RING_TIMEOUT)
         .await
@@ -236,10 +246,19 @@ async fn call_of(arguments: &Arguments, stage: &mut Stage, progress: &Progress) 
     let finished = follow(arguments, stage, progress).await;
     tokio::time::sleep(TAIL).await;
     let footprint = stage.footprint();
+    let died_us = if finished.is_ok() && !arguments.misbehaves() {
+        progress.say("both specialists die");
+        let died_us = stage.kill_specialists();
+        tokio::time::sleep(DEAD).await;
+        Some(died_us)
+    } else {
+        None
+    };
     let call = Call {
         arguments: arguments.clone(),
         caller: caller.ear(figures::Heard::of),
         dialled_us: caller.dialled_us,
+        died_us,
         journals: [TRIAGE, BILLING]
             .map(|name| (name, stage.journal(name)))
             .into(),
@@ -282,6 +301,7 @@ async fn follow(arguments: &Arguments, stage: &mut Stage, progress: &Progress) -
                 | Event::Ready { .. }
                 | Event::Revoked
                 | Event::Requested { .. }
+                | Event::HeardCaller { .. }
                 | Event::ToneBegan { .. }
                 | Event::Finished => {}
             }

@@ -30,11 +30,7 @@ pub(crate) fn draw(call: &Call, figures: &Figures) -> Timeline {
         ok: figures.report.ok,
         caller: heard(call, figures, &loudness),
         loudness,
-        lanes: [TRIAGE, BILLING]
-            .into_iter()
-            .enumerate()
-            .map(|(voice, name)| lane(call, voice, name, end_ms))
-            .collect(),
+        lanes: lanes(call, end_ms),
         marks: figures.moments.iter().flat_map(marks).collect(),
         panels,
     }
@@ -79,6 +75,14 @@ fn heard(call: &Call, figures: &Figures, loudness: &[f32]) -> Vec<Span> {
                 label: String::new(),
             });
         }
+    }
+    for &(start_ms, end_ms) in &figures.fillers {
+        spans.push(Span {
+            start_ms,
+            end_ms,
+            kind: SpanKind::Filler,
+            label: "filler".to_owned(),
+        });
     }
     spans.extend(holes(call, figures));
     for leak in &figures.verdict.leaks {
@@ -136,6 +140,45 @@ fn words(loudness: &[f32]) -> Vec<Span> {
     spans
 }
 
+/// A lane for each specialist, and one for the time in which none of them has the baton.
+fn lanes(call: &Call, end_ms: u64) -> Vec<Lane> {
+    let died_ms = call
+        .died_us
+        .map(|died_us| call.caller.ms(died_us).max(0.0) as u64);
+    let alive_ms = died_ms.unwrap_or(end_ms);
+    let mut lanes: Vec<Lane> = [TRIAGE, BILLING]
+        .into_iter()
+        .enumerate()
+        .map(|(voice, name)| lane(call, voice, name, alive_ms))
+        .collect();
+    let holds = |kind: SpanKind| matches!(kind, SpanKind::Holding(_));
+    let mut held: Vec<(u64, u64)> = lanes
+        .iter()
+        .flat_map(|lane| &lane.spans)
+        .filter(|span| holds(span.kind))
+        .map(|span| (span.start_ms, span.end_ms))
+        .collect();
+    held.sort_unstable();
+    let mut spans = Vec::new();
+    let mut until_ms = 0;
+    for (start_ms, next_ms) in held.into_iter().chain([(end_ms, end_ms)]) {
+        if start_ms > until_ms {
+            spans.push(Span {
+                start_ms: until_ms,
+                end_ms: start_ms,
+                kind: SpanKind::Hold,
+                label: "nobody has the baton".to_owned(),
+            });
+        }
+        until_ms = until_ms.max(next_ms);
+    }
+    lanes.push(Lane {
+        name: "hold".to_owned(),
+        spans,
+    });
+    lanes
+}
+
 fn lane(call: &Call, voice: usize, name: &'static str, end_ms: u64) -> Lane {
     let mut spans = Vec::new();
     // Each state lasts until the next begins.
@@ -174,6 +217,7 @@ fn state(voice: usize, event: &Event) -> Option<Option<(SpanKind, String)>> {
         Event::Joined
         | Event::Requested { .. }
         | Event::Failed { .. }
+        | Event::HeardCaller { .. }
         | Event::ToneBegan { .. }
         | Event::Finished => None,
     }

@@ -4,12 +4,18 @@
 //! them. The first epochs are the spoken part: welcome, billing, back. From `--speech-epochs` on each
 //! holder sounds its tone for a while and hands off, until enough handoffs have been measured.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_specialist::{Agent, Call, Clip, Grant, Misbehaviour, Preparation, Refusal, Specialist};
+use baton_specialist::{
+    Agent, Call, CallerFrame, Clip, Grant, Misbehaviour, Preparation, Refusal, Specialist,
+};
+use kit::sweep;
 use kit::tone::Tone;
+use parking_lot::Mutex;
 
 use crate::TONE_DBFS;
 use crate::journal::{Entry, Event};
@@ -20,6 +26,8 @@ const PAUSE: Duration = Duration::from_millis(600);
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 /// Samples that are written at a time: 20 ms.
 const CHUNK_SAMPLES: usize = 960;
+/// Frames of the caller that are kept of each end of what was heard since a grant: 1 s.
+const ENDS_FRAMES: usize = 100;
 
 /// Arguments of the hidden command `demo specialist`.
 #[derive(Clone, Debug, clap::Args)]
@@ -84,6 +92,37 @@ struct Script {
     ungated: bool,
     /// What is said in each of the spoken epochs in which it has the baton.
     speech: Vec<(u64, Clip)>,
+    caller: Arc<Mutex<Ends>>,
+}
+
+/// The two ends of what was heard of the caller since the last time that it was asked for.
+#[derive(Default)]
+struct Ends {
+    first: Vec<CallerFrame>,
+    last: VecDeque<CallerFrame>,
+}
+
+impl Ends {
+    fn push(&mut self, frame: CallerFrame) {
+        if self.first.len() < ENDS_FRAMES {
+            self.first.push(frame.clone());
+        }
+        if self.last.len() >= ENDS_FRAMES {
+            self.last.pop_front();
+        }
+        self.last.push_back(frame);
+    }
+
+    /// Says from where to where, and begins anew.
+    fn say(&mut self) {
+        let Self { first, last } = std::mem::take(self);
+        let begun = sweep::stretch(first.iter().map(|frame| &**frame));
+        let ended = sweep::stretch(last.iter().map(|frame| &**frame));
+        if let Some((begun, ended)) = begun.zip(ended) {
+            let (begin_ms, end_ms) = (begun.begin_ms, ended.end_ms);
+            Entry::say(Event::HeardCaller { begin_ms, end_ms });
+        }
+    }
 }
 
 impl Script {
@@ -109,6 +148,7 @@ impl Script {
             tone_time: Duration::from_millis(options.tone_ms),
             ungated: options.ungated,
             speech,
+            caller: Arc::default(),
         })
     }
 
@@ -170,6 +210,7 @@ impl Script {
                 () = self.sound(call) => {}
             }
         }
+        self.caller.lock().say();
         Entry::say(Event::Finished);
     }
 }
@@ -177,6 +218,12 @@ impl Script {
 impl Agent for Script {
     async fn joined(&mut self, call: &Call) {
         Entry::say(Event::Joined);
+        let (mut listener, caller) = (call.listen(), self.caller.clone());
+        tokio::spawn(async move {
+            while let Some(frame) = listener.next().await {
+                caller.lock().push(frame);
+            }
+        });
         if self.ungated {
             let (script, call) = (self.clone(), call.clone());
             tokio::spawn(async move { script.sound(&call).await });
@@ -206,5 +253,6 @@ impl Agent for Script {
 
     async fn revoked(&mut self, _: &Call) {
         Entry::say(Event::Revoked);
+        self.caller.lock().say();
     }
 }

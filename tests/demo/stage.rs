@@ -9,8 +9,11 @@ use anyhow::{Context as _, Result, ensure};
 use kit::process::Child;
 use kit::server::{LivekitServer, ServerOptions};
 
-use crate::journal::Entry;
-use crate::{Arguments, BILLING, BILLING_HZ, FADE_MS, ROGUE, ROGUE_HZ, TRIAGE, TRIAGE_HZ};
+use crate::journal::{Entry, now_us};
+use crate::{
+    Arguments, BILLING, BILLING_HZ, FADE_MS, FILLER_DBFS, FILLER_HZ, ROGUE, ROGUE_HZ, TRIAGE,
+    TRIAGE_HZ,
+};
 
 /// A debug build on a busy machine needs some of it.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -101,6 +104,15 @@ impl Stage {
         Ok(())
     }
 
+    /// Ends the specialists as a crash would, and says when, in microseconds since the Unix epoch.
+    pub(crate) fn kill_specialists(&mut self) -> u64 {
+        let died_us = now_us();
+        for (_, child) in &mut self.specialists {
+            child.kill();
+        }
+        died_us
+    }
+
     /// Memory and threads of Baton now.
     ///
     /// # Errors
@@ -178,7 +190,7 @@ impl Arguments {
     fn faults(&self) -> Option<&'static str> {
         match self.without_ring {
             Some(3) => Some("mixer_open"),
-            Some(_) | None => None,
+            Some(_) | None => self.without_fade.then_some("fade_off"),
         }
     }
 }
@@ -192,7 +204,8 @@ fn yaml(arguments: &Arguments) -> String {
     format!(
         "# Written by the demo.\n\
          server:\n  health_bind: 127.0.0.1:0\n  drain_grace_secs: 0\n\
-         audio:\n  fade_ms: {FADE_MS}\n\
+         audio:\n  fade_ms: {FADE_MS}\n  dead_air_ms: 400\n\
+         \x20 filler: {{sound: tone, tone_hz: {FILLER_HZ}, tone_off_ms: 0, level_dbfs: {FILLER_DBFS}}}\n\
          entry: {TRIAGE}\n\
          specialists:\n\
          \x20 {TRIAGE}:\n    after_handoff: stay\n    description: Finds out what the caller wants\n\

@@ -94,6 +94,8 @@ pub struct Change {
     pub silence_ms: u64,
     /// Windows near the change in which both are heard.
     pub overlap_ms: u64,
+    /// Windows in the new one's part, near no change, in which nobody is heard.
+    pub lost_ms: u64,
 }
 
 /// A tone where it should not be.
@@ -342,7 +344,13 @@ impl Judge<'_> {
         for at in (0..self.body.len()).filter(|&at| self.body[at] == 0) {
             match self.nearest_change(at) {
                 Some(change) => changes[change].silence_ms += WINDOW_MS,
-                None => stray_silence_ms += WINDOW_MS,
+                None => {
+                    stray_silence_ms += WINDOW_MS;
+                    let part = self.starts.partition_point(|&start| start <= at);
+                    if let Some(change) = part.checked_sub(2).and_then(|at| changes.get_mut(at)) {
+                        change.lost_ms += WINDOW_MS;
+                    }
+                }
             }
         }
         let leaks = self.leaks();
@@ -374,6 +382,7 @@ impl Judge<'_> {
             at_ms: self.ms(start),
             audible_at_ms: self.ms(audible),
             silence_ms: 0,
+            lost_ms: 0,
             overlap_ms: (from..end.min(start + near)).filter(both).count() as u64 * WINDOW_MS,
         }
     }

@@ -82,6 +82,7 @@ fn a_clean_cut_has_neither_silence_nor_overlap_nor_leak() {
         at_ms: 1_000,
         audible_at_ms: 1_000,
         silence_ms: 0,
+        lost_ms: 0,
         overlap_ms: 0,
     };
     assert_eq!(verdict.changes, [clean]);
@@ -131,9 +132,11 @@ fn silence_far_from_a_change_is_stray() {
     let recording = Recording::new(8_000)
         .sound(ANNA, 0, 1_000)
         .sound(ANNA, 1_100, 4_000)
-        .sound(BEN, 4_000, 8_000);
+        .sound(BEN, 4_000, 6_000)
+        .sound(BEN, 6_040, 8_000);
     let verdict = recording.judge(&expected(&[ANNA, BEN], 0));
-    assert_eq!(verdict.stray_silence_ms, 100);
+    assert_eq!(verdict.stray_silence_ms, 140);
+    assert_eq!(verdict.changes[0].lost_ms, 40, "of Ben's part");
     assert_eq!(verdict.changes[0].silence_ms, 0);
 }
 

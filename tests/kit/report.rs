@@ -14,14 +14,24 @@ pub struct Handoff {
     pub to: String,
     /// Epoch of the grant.
     pub epoch: u64,
+    /// When it was requested, in milliseconds of the recording.
+    pub requested_at_ms: f64,
     /// From the request until the new specialist was ready.
     pub request_to_ready_ms: f64,
+    /// From there until the grant: the wait for the splice point.
+    pub ready_to_grant_ms: f64,
     /// From the grant until the first window in which the caller heard the new specialist.
     pub grant_to_audible_ms: f64,
     /// Windows at the change in which the caller heard nobody.
     pub silence_ms: u64,
     /// Windows at the change in which the caller heard both.
     pub overlap_ms: u64,
+    /// How much louder the caller heard the new one than the old one, in dB; nothing if one was not heard alone.
+    pub level_step_db: Option<f64>,
+    /// Windows in the new one's part, away from any change, in which the caller heard nobody.
+    pub lost_ms: u64,
+    /// Speech of the caller's that neither the old one nor the new one heard; nothing if one heard too little to tell.
+    pub caller_lost_ms: Option<f64>,
 }
 
 /// The figures of one run.
@@ -32,6 +42,10 @@ pub struct Report {
     pub handoffs: Vec<Handoff>,
     /// Time in which somebody was heard who did not hold the baton, fades apart.
     pub leaked_ms: u64,
+    /// Steps in the recording, from the first tone to the last, that the tones do not explain.
+    pub clicks: u64,
+    /// From the death of the holder, after the last handoff, until the caller heard the filler; nothing without such a death.
+    pub death_to_filler_ms: Option<f64>,
     /// From the creation of the room until the program track was published.
     pub dispatch_to_program_track_ms: f64,
     /// From the caller's answer (its first audio subscription) until it heard the first word.
@@ -85,14 +99,21 @@ mod tests {
             from: "anna".to_owned(),
             to: "ben".to_owned(),
             epoch: 2,
+            requested_at_ms: 900.0,
             request_to_ready_ms: 1.0,
+            ready_to_grant_ms: 200.0,
             grant_to_audible_ms: 2.0,
             silence_ms: 0,
             overlap_ms: 40,
+            level_step_db: Some(-0.1),
+            lost_ms: 0,
+            caller_lost_ms: Some(0.0),
         };
         let report = Report {
             handoffs: vec![handoff],
             leaked_ms: 0,
+            clicks: 0,
+            death_to_filler_ms: Some(900.0),
             dispatch_to_program_track_ms: 1.5,
             answer_to_first_word_ms: 2.5,
             baton_rss_mb: 20.0,
@@ -113,6 +134,8 @@ mod tests {
         let expected = [
             "answer_to_first_word_ms",
             "baton_rss_mb",
+            "clicks",
+            "death_to_filler_ms",
             "dispatch_to_program_track_ms",
             "handoffs",
             "leaked_ms",
@@ -122,11 +145,16 @@ mod tests {
         let mut one = keys(&json["handoffs"][0]);
         one.sort();
         let expected = [
+            "caller_lost_ms",
             "epoch",
             "from",
             "grant_to_audible_ms",
+            "level_step_db",
+            "lost_ms",
             "overlap_ms",
+            "ready_to_grant_ms",
             "request_to_ready_ms",
+            "requested_at_ms",
             "silence_ms",
             "to",
         ];

@@ -22,6 +22,8 @@ const LETTER_WIDTH: f64 = 6.6;
 /// Colours that stay apart for the colour-blind as well.
 const VOICE_COLOURS: [&str; 5] = ["#2f6fb5", "#e08214", "#7b4fa3", "#4a8f3c", "#8a6d3b"];
 const WORDS_COLOUR: &str = "#7d8794";
+const FILLER_COLOUR: &str = "#c9b458";
+const HOLD_COLOUR: &str = "#aab4c0";
 const SILENCE_COLOUR: &str = "#ffffff";
 const BAD_COLOUR: &str = "#c9252d";
 
@@ -77,6 +79,8 @@ pub enum SpanKind {
     Words,
     /// The caller heard both, within a fade.
     Fade(usize, usize),
+    /// The caller heard the filler, as nobody spoke.
+    Filler,
     /// The caller heard nobody although somebody should have been heard.
     Silence,
     /// The caller heard somebody who did not hold the baton.
@@ -87,6 +91,8 @@ pub enum SpanKind {
     Ready(usize),
     /// A specialist holds the baton.
     Holding(usize),
+    /// Nobody does.
+    Hold,
 }
 
 /// A moment.
@@ -139,7 +145,7 @@ impl Timeline {
         svg.text(MARGIN, 62.0, verdict, &self.subtitle);
         let first = VOICE_COLOURS[0];
         let mut left = MARGIN;
-        let keys: [(&str, &str, &str); 7] = [
+        let keys: [(&str, &str, &str); 9] = [
             ("words", WORDS_COLOUR, ""),
             ("heard, holding", first, ""),
             ("ready", first, "opacity=\"0.45\""),
@@ -151,6 +157,8 @@ impl Timeline {
                 "stroke=\"#c9252d\" stroke-width=\"1.5\"",
             ),
             ("leak", BAD_COLOUR, ""),
+            ("filler", FILLER_COLOUR, ""),
+            ("hold", HOLD_COLOUR, ""),
         ];
         for (name, fill, style) in keys {
             svg.rect(left, 77.0, 16.0, 12.0, fill, style);
@@ -313,6 +321,8 @@ impl SpanKind {
                 "stroke=\"#c9252d\" stroke-width=\"1.5\"",
             ),
             Self::Leak => (BAD_COLOUR.to_owned(), ""),
+            Self::Filler => (FILLER_COLOUR.to_owned(), ""),
+            Self::Hold => (HOLD_COLOUR.to_owned(), ""),
             Self::Preparing(voice) => (colour(voice).to_owned(), "opacity=\"0.18\""),
             Self::Ready(voice) => (colour(voice).to_owned(), "opacity=\"0.45\""),
         }
@@ -321,7 +331,12 @@ impl SpanKind {
     fn label_class(self) -> &'static str {
         match self {
             Self::Heard(_) | Self::Words | Self::Holding(_) | Self::Leak => "light",
-            Self::Fade(..) | Self::Silence | Self::Preparing(_) | Self::Ready(_) => "dark",
+            Self::Fade(..)
+            | Self::Silence
+            | Self::Filler
+            | Self::Preparing(_)
+            | Self::Ready(_)
+            | Self::Hold => "dark",
         }
     }
 
@@ -331,6 +346,8 @@ impl SpanKind {
             Self::Heard(_)
             | Self::Words
             | Self::Holding(_)
+            | Self::Hold
+            | Self::Filler
             | Self::Fade(..)
             | Self::Preparing(_)
             | Self::Ready(_) => false,
@@ -349,6 +366,8 @@ impl Span {
             SpanKind::Preparing(_) => "preparing",
             SpanKind::Ready(_) => "ready",
             SpanKind::Holding(_) => "holding",
+            SpanKind::Filler => "heard",
+            SpanKind::Hold => "hold",
         };
         let length = self.end_ms.saturating_sub(self.start_ms);
         format!("{what} {} at {} ms, {length} ms", self.label, self.start_ms)

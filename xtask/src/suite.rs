@@ -25,13 +25,14 @@ use crate::tools::{self, Need};
 /// Handoffs of the short demo, and of the runs that have to fail.
 const DEMO_HANDOFFS: &str = "4";
 const BROKEN_HANDOFFS: &str = "4";
-/// Runs that are broken on purpose: a rogue specialist, which takes two rings of the gate away, and
-/// each ring switched off alone.
-const BROKEN: [(&[&str], Expected); 4] = [
+/// Runs that are broken on purpose: a rogue specialist, which takes two rings of the gate away, each ring switched off alone, and
+/// the crossfade.
+const BROKEN: [(&[&str], Expected); 5] = [
     (&["--rogue"], Expected::Heard),
     (&["--without-ring", "1"], Expected::HeldAndRemoved),
     (&["--without-ring", "2"], Expected::Heard),
     (&["--without-ring", "3"], Expected::Heard),
+    (&["--without-fade"], Expected::Unfaded),
 ];
 /// What Baton logs when it has found a specialist that sounds without the baton.
 const FOUND_OUT: &str = "agent misbehaved";
@@ -39,6 +40,8 @@ const FOUND_OUT: &str = "agent misbehaved";
 const NOT_GOOD: i32 = 1;
 /// Silence at a handoff that the demo does not forgive, in milliseconds.
 const SILENCE_MAX_MS: u64 = 40;
+/// Both voices of a cut may be heard in the two windows around it, in milliseconds.
+const OVERLAP_OF_A_CUT_MS: u64 = 20;
 const BROKEN_LIMIT: Duration = Duration::from_secs(180);
 
 /// How a step ended, with a few words about it.
@@ -54,6 +57,8 @@ enum Ended {
 enum Expected {
     /// The caller hears leaks or holes, and the probe finds them in the recording.
     Heard,
+    /// No change has both voices in it, and nobody is heard out of turn.
+    Unfaded,
     /// The specialist sounds out of turn, the other two rings keep it from the caller, and Baton
     /// removes it.
     HeldAndRemoved,
@@ -232,6 +237,11 @@ fn broken_demos(environment: &Environment) -> Result<String> {
         println!("demo {label:<18} {status}, {heard}");
         let as_expected = match expected {
             Expected::Heard => status.code() == Some(NOT_GOOD) && heard.is_bad(),
+            Expected::Unfaded => {
+                status.code() == Some(NOT_GOOD)
+                    && heard.leaked_ms == 0
+                    && heard.most_overlap_ms <= OVERLAP_OF_A_CUT_MS
+            }
             Expected::HeldAndRemoved => {
                 let said = fs::read_to_string(out.join("baton.log")).unwrap_or_default();
                 status.success() && said.contains(FOUND_OUT)
@@ -253,6 +263,7 @@ fn broken_demos(environment: &Environment) -> Result<String> {
 struct Heard {
     leaked_ms: u64,
     worst_silence_ms: u64,
+    most_overlap_ms: u64,
 }
 
 impl Heard {
@@ -274,6 +285,10 @@ impl Heard {
                 .into_iter()
                 .max()
                 .unwrap_or_default(),
+            most_overlap_ms: numbers("\"overlap_ms\"")
+                .into_iter()
+                .max()
+                .unwrap_or_default(),
         }
     }
 
@@ -287,10 +302,11 @@ impl fmt::Display for Heard {
         let Self {
             leaked_ms,
             worst_silence_ms,
+            most_overlap_ms,
         } = self;
         write!(
             f,
-            "{leaked_ms} ms leaked, {worst_silence_ms} ms of silence at worst"
+            "{leaked_ms} ms leaked, {worst_silence_ms} ms of silence at worst, {most_overlap_ms} ms of overlap at most"
         )
     }
 }
@@ -388,14 +404,14 @@ mod tests {
 
     #[test]
     fn leaks_and_holes_are_read_from_a_report() {
-        let report =
-            "{\"handoffs\": [{\"silence_ms\": 20}, {\"silence_ms\":50}], \"leaked_ms\": 130}";
+        let report = "{\"handoffs\": [{\"silence_ms\": 20, \"overlap_ms\": 60}, {\"silence_ms\":50, \"overlap_ms\": 40}], \"leaked_ms\": 130}";
         let heard = Heard::in_report(report);
         assert_eq!(
             heard,
             Heard {
                 leaked_ms: 130,
-                worst_silence_ms: 50
+                worst_silence_ms: 50,
+                most_overlap_ms: 60
             }
         );
         assert!(heard.is_bad());
