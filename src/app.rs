@@ -29,7 +29,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, error, info, info_span, warn};
+use tracing::{Instrument as _, error, field::Empty, info, info_span, warn};
 use wire::Terms;
 use worker::{
     Assignment, Drained, JobOutcome, Secret, StatusWatch, StopSignals, WorkerConfig,
@@ -53,7 +53,9 @@ use crate::{
         self, CallDeps, ContextRules, Desk, Faults, Journals, RouteContext, ServerApi, Summarizer,
         Webhooks,
     },
-    telemetry::{self, Hash, LogFormat, LogLevel, METRICS_CONTENT_TYPE, Metrics, WorkerFigures},
+    telemetry::{
+        self, Hash, LogFormat, LogLevel, METRICS_CONTENT_TYPE, Metrics, Traces, WorkerFigures,
+    },
 };
 
 /// Worker threads beside the main thread, which only waits, and the engine's own: four in all.
@@ -198,8 +200,7 @@ pub fn doctor(path: &Path, room: Option<&str>) -> Exit {
             return Exit::Failure;
         }
     };
-    // The HTTP client has no cryptography of its own; if another is installed already, that one is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    choose_cryptography();
     let examined = runtime().and_then(|runtime| {
         Ok(runtime.block_on(doctor::examine(&loaded.config, &connection, room))?)
     });
@@ -252,6 +253,7 @@ pub fn start(path: &Path, level: &LogLevel, format: LogFormat) -> Exit {
         }
     };
     telemetry::set_hash_key(connection.api_secret.expose());
+    choose_cryptography();
     if let Err(error) = telemetry::init(level, format) {
         tell(format_args!("error: cannot start logging: {error}\n"));
         return Exit::Failure;
@@ -280,8 +282,7 @@ pub fn mcp(url: &str, token_file: Option<&Path>) -> Exit {
             return Exit::Failure;
         }
     };
-    // The HTTP client has no cryptography of its own; if another is installed already, that one is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    choose_cryptography();
     let carried = runtime().and_then(|runtime| {
         let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
         let carried = runtime.block_on(mcp::bridge(input, output, url, &token));
@@ -311,6 +312,11 @@ fn mcp_token(file: Option<&Path>) -> anyhow::Result<Secret> {
     Ok(Secret::new(token))
 }
 
+/// The HTTP clients have no cryptography of their own; if one is installed already, it is as good.
+fn choose_cryptography() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 fn runtime() -> anyhow::Result<Runtime> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     runtime::Builder::new_multi_thread()
@@ -334,11 +340,13 @@ async fn serve(
     let metrics = Metrics::default();
     let mut signals = StopSignals::install().context("cannot listen for signals")?;
     let journals = journals(&config, &connection)?;
+    let traces = Traces::from_environment().context("cannot send traces")?;
     let first = call_deps(
         &config,
         &connection,
         desk.clone(),
         metrics.clone(),
+        traces.clone(),
         journals.clone(),
     )?;
     let (renew, deps) = watch::channel(Arc::new(first));
@@ -410,6 +418,11 @@ async fn serve(
     {
         warn!(%error, "the journal is not complete");
     }
+    // It blocks until the collector has answered.
+    let sent = tokio::task::spawn_blocking(move || traces.close(CLOSE_MAX)).await;
+    if let Ok(Err(error)) = sent {
+        warn!(%error, "not all traces were sent");
+    }
     close.cancel();
     let _ = timeout(CLOSE_MAX, listening).await;
     if let Some(api) = api {
@@ -426,11 +439,12 @@ fn take_configuration(
     renew: watch::Sender<Arc<CallDeps>>,
 ) -> impl FnMut(Loaded) -> anyhow::Result<Vec<&'static str>> {
     move |loaded| {
-        let (desk, metrics, journals) = {
+        let (desk, metrics, traces, journals) = {
             let old = renew.borrow();
-            (old.desk.clone(), old.metrics.clone(), old.journals.clone())
+            let (desk, metrics) = (old.desk.clone(), old.metrics.clone());
+            (desk, metrics, old.traces.clone(), old.journals.clone())
         };
-        let deps = call_deps(&loaded.config, &connection, desk, metrics, journals)?;
+        let deps = call_deps(&loaded.config, &connection, desk, metrics, traces, journals)?;
         renew.send_replace(Arc::new(deps));
         let server = loaded.config.server != current.server;
         let api = loaded.config.api != current.api;
@@ -505,7 +519,8 @@ where
             assignment = assignments.recv() => {
                 let Some(assignment) = assignment else { break };
                 let room = Hash::of(&assignment.job.room_name);
-                let span = info_span!("call", %room, job = assignment.job.id);
+                let job = &assignment.job.id;
+                let span = info_span!("call", %room, job, call = Empty, trace = Empty);
                 calls.spawn(run(assignment).instrument(span));
             }
             Some(ended) = calls.join_next() => note_end(ended),
@@ -560,6 +575,7 @@ fn call_deps(
     connection: &Connection,
     desk: Arc<Desk>,
     metrics: Metrics,
+    traces: Traces,
     journals: Option<Journals>,
 ) -> anyhow::Result<CallDeps> {
     let Config {
@@ -613,6 +629,7 @@ fn call_deps(
         ),
         desk,
         metrics,
+        traces,
         curve: *curve,
         program_bitrate_bps: *program_bitrate_bps,
         dead_air_ms: *dead_air_ms,

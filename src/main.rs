@@ -38,7 +38,8 @@ Environment:
   LIVEKIT_URL         the server, as wss://livekit.example.com; before `server.url`
   LIVEKIT_API_KEY     the API key; before `server.api_key_file`
   LIVEKIT_API_SECRET  the API secret; before `server.api_secret_file`
-  LIVEKIT_AGENT_NAME  the name that dispatch rules ask for; before `server.agent_name`";
+  LIVEKIT_AGENT_NAME  the name that dispatch rules ask for; before `server.agent_name`
+  OTEL_EXPORTER_OTLP_ENDPOINT  a collector for traces, as http://localhost:4318; without it there are none";
 
 #[derive(Subcommand)]
 enum Command {

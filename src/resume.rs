@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, error, info, info_span, warn};
+use tracing::{Instrument as _, debug, error, field::Empty, info, info_span, warn};
 use worker::{JobOutcome, NoSlot, WorkerHandle};
 
 use crate::clock;
@@ -158,7 +158,7 @@ impl Resumer {
 
     async fn take(&self, call: &CallSummary, calls: &mut JoinSet<()>) -> Taken {
         let room = Hash::of(&call.room);
-        let span = info_span!("call", %room, call = call.key.as_str());
+        let span = info_span!("call", %room, call = call.key.as_str(), trace = Empty);
         self.take_up(call, calls, &span)
             .instrument(span.clone())
             .await

@@ -71,6 +71,7 @@ impl Task {
                     packet,
                     caller: self.call.snapshot().caller.map(|caller| caller.identity),
                     delegation_input: None,
+                    traceparent: self.trace.traceparent(),
                 };
                 self.peers
                     .send(now, &identity, epoch, &Body::Prepare(prepare));
@@ -278,9 +279,17 @@ impl Task {
         if let Some(figures) = self.figures.note(now, fact) {
             figures.log();
             metrics.handoff(&figures);
+            self.trace.handoff(&figures);
+        }
+        if let Fact::Phase { phase, epoch: _ } = fact {
+            self.trace.phase(phase.as_str());
         }
         if matches!(fact, Fact::DeadAirBegan { .. }) {
             metrics.dead_air();
+            self.trace.dead_air_began();
+        }
+        if matches!(fact, Fact::DeadAirEnded { .. }) {
+            self.trace.dead_air_ended();
         }
         if matches!(
             fact,

@@ -53,7 +53,7 @@ use self::task::Task;
 use crate::clock;
 use crate::lookup::Lookup;
 use crate::rtc::{ConnectOptions, Connection, RtcError};
-use crate::telemetry::{Hash, Metrics};
+use crate::telemetry::{Hash, Metrics, Traces};
 
 pub use self::conversation::{ContextRules, RouteContext};
 pub use self::desk::{
@@ -90,6 +90,8 @@ pub struct CallDeps {
     pub server: ServerApi,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where each call's trace goes.
+    pub traces: Traces,
     /// Where each call publishes how it stands.
     pub desk: Arc<Desk>,
     /// The shape of a crossfade.

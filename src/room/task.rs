@@ -11,7 +11,7 @@ use call::{
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{debug, info, warn};
+use tracing::{Span, debug, field, info, warn};
 use wire::Ready;
 use worker::JobSignals;
 
@@ -31,7 +31,7 @@ use super::summary::NoSummary;
 use super::voices::Voices;
 use crate::clock;
 use crate::rtc::{self, Closed, Connection, RoomEvent};
-use crate::telemetry::{Hash, Redacted};
+use crate::telemetry::{CallTrace, Hash, Redacted};
 
 /// Results of requests to the server that may wait for the loop; each request waits for its place.
 const DONE_MAX: usize = 64;
@@ -128,6 +128,7 @@ pub(super) struct Task {
     pub(super) post: Post,
     pub(super) answers: Answers,
     pub(super) figures: Figures,
+    pub(super) trace: CallTrace,
     /// Whether the call may stand elsewhere than it was published.
     unpublished: bool,
     /// The job's metadata, for conditions; nothing is known of it in a call that was resumed.
@@ -234,6 +235,12 @@ impl Task {
         let room = connection.room_name();
         let (done, done_in) = mpsc::channel(DONE_MAX);
         let post = deps.desk.open(&room, call.snapshot());
+        let trace = deps.traces.of_call(call.id().as_str());
+        let span = Span::current();
+        span.record("call", call.id().as_str());
+        if let Some(trace) = trace.id() {
+            span.record("trace", field::display(trace));
+        }
         Self {
             peers: Peers::new(call.id().clone(), deps.terms.clone()),
             program,
@@ -272,6 +279,7 @@ impl Task {
             post,
             answers: Answers::default(),
             figures: Figures::default(),
+            trace,
             unpublished: false,
             metadata: String::new(),
             told_time: None,
@@ -837,6 +845,10 @@ impl Task {
     async fn farewell(mut self) -> EndReason {
         let reason = self.ended.unwrap_or(EndReason::Stopped);
         self.journal.end(self.call.epoch(), reason);
+        // Whoever has taken the call over ends its trace.
+        if reason != EndReason::TakenOver {
+            self.trace.end(reason.code());
+        }
         self.last_frames(reason).await;
         self.close_sides();
         let deadline = tokio::time::Instant::now() + FAREWELL_MAX;

@@ -1,4 +1,4 @@
-//! Logs and metrics: what is written, in which form, and what of it is hidden.
+//! Logs, metrics and traces: what is written, in which form, and what of it is hidden.
 //!
 //! What is both logged and counted is one struct, which both come from.
 //!
@@ -16,6 +16,7 @@ mod level;
 mod line;
 mod metrics;
 mod redacted;
+mod traces;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use self::{
     line::{LineLayer, LogFormat},
     metrics::{METRICS_CONTENT_TYPE, Metrics, RunningCall, WorkerFigures},
     redacted::Redacted,
+    traces::{CallTrace, Traces},
 };
 
 /// Starts logging to standard error, for the whole process. Panics are logged from now on, too.

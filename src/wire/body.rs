@@ -250,6 +250,8 @@ pub struct Prepare {
     pub caller: Option<Identity>,
     /// What it is delegated to do, as JSON, if the baton is to come back with a result.
     pub delegation_input: Option<Vec<u8>>,
+    /// The trace of the call, as the W3C's `traceparent`, if it is traced.
+    pub traceparent: Option<String>,
 }
 
 /// What a specialist takes over.

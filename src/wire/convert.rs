@@ -448,6 +448,7 @@ fn prepare(body: Prepare) -> pb::Prepare {
         packet,
         caller,
         delegation_input,
+        traceparent,
     } = body;
     pb::Prepare {
         handoff_id: handoff.0,
@@ -468,6 +469,7 @@ fn prepare(body: Prepare) -> pb::Prepare {
         }),
         caller: caller.map_or_else(String::new, |caller| caller.as_str().to_owned()),
         delegation_input,
+        traceparent: traceparent.unwrap_or_default(),
     }
 }
 
@@ -480,6 +482,7 @@ fn read_prepare(body: pb::Prepare) -> Prepare {
         packet,
         caller,
         delegation_input,
+        traceparent,
     } = body;
     Prepare {
         handoff: HandoffId(handoff_id),
@@ -500,6 +503,7 @@ fn read_prepare(body: pb::Prepare) -> Prepare {
         }),
         caller: (!caller.is_empty()).then(|| Identity::from(caller)),
         delegation_input,
+        traceparent: (!traceparent.is_empty()).then_some(traceparent),
     }
 }
 

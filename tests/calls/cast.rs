@@ -56,7 +56,7 @@ struct Seen {
     calls: Mutex<Vec<Call>>,
     grants: Mutex<Vec<u64>>,
     revokes: AtomicU64,
-    preparations: AtomicU64,
+    preparations: Mutex<Vec<Preparation>>,
     /// Agents that are gone.
     ended: AtomicU64,
     /// Frames of the caller's that sounded.
@@ -188,8 +188,17 @@ impl Cast {
         self.seen.revokes.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn preparations(&self) -> u64 {
-        self.seen.preparations.load(Ordering::SeqCst)
+    pub(crate) fn preparations(&self) -> usize {
+        self.seen.preparations.lock().unwrap().len()
+    }
+
+    /// The trace that each preparation came with.
+    pub(crate) fn traceparents(&self) -> Vec<Option<String>> {
+        let preparations = self.seen.preparations.lock().unwrap();
+        let traces = preparations
+            .iter()
+            .map(|preparation| preparation.traceparent.clone());
+        traces.collect()
     }
 
     /// Jobs that run.
@@ -295,8 +304,8 @@ impl Agent for Actor {
         });
     }
 
-    async fn prepare(&mut self, _: &Call, _: Preparation) -> Result<(), Refusal> {
-        self.seen.preparations.fetch_add(1, Ordering::SeqCst);
+    async fn prepare(&mut self, _: &Call, preparation: Preparation) -> Result<(), Refusal> {
+        self.seen.preparations.lock().unwrap().push(preparation);
         match self.prepares {
             Prepares::AtOnce => Ok(()),
             Prepares::Slowly(ms) => {

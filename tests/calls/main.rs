@@ -39,6 +39,7 @@ mod splice;
 mod start;
 mod telephony;
 mod tls;
+mod traces;
 mod who_is_the_caller;
 
 use std::time::{Duration, Instant};

@@ -27,9 +27,13 @@ impl Stage {
 
     /// The same with something of Baton switched off.
     pub(crate) async fn set_with_faults(config: &Config, faults: &str) -> Self {
+        Self::set_with(config, &[("BATON_TEST_FAULTS", faults)]).await
+    }
+
+    /// The same with an environment for Baton.
+    pub(crate) async fn set_with(config: &Config, environment: &[(&str, &str)]) -> Self {
         let server = LivekitServer::start().unwrap();
-        let environment = [("BATON_TEST_FAULTS", faults)];
-        let baton = Baton::start(config, &credentials(&server), &environment).await;
+        let baton = Baton::start(config, &credentials(&server), environment).await;
         baton.registered().await;
         Self { baton, server }
     }

@@ -126,6 +126,7 @@ BODIES: dict[str, Body] = {
         packet=Packet(context_items=18, context_hash=b"\xab" * 32, state_version=120),
         caller=Identity("sip_+15550199"),
         delegation_input=b"{}",
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     ),
     "prepare-entry": Prepare(HandoffId(1), None, "", Greet(), None),
     "cancel_prepare": CancelPrepare(HandoffId(5)),

@@ -60,6 +60,8 @@ pub struct Preparation {
     pub opening: Opening,
     /// The caller's identity in the room, once there is a caller.
     pub caller: Option<String>,
+    /// The trace of the call, for spans of its own, as the W3C's Trace Context has it; nothing if the call is not traced.
+    pub traceparent: Option<String>,
 }
 
 /// The baton.

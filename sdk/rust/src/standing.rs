@@ -251,6 +251,7 @@ impl Standing {
             packet: _,
             caller,
             delegation_input: _,
+            traceparent,
         } = prepare;
         match self.phase {
             // Said again after a reconnect.
@@ -272,6 +273,7 @@ impl Standing {
                     reason,
                     opening,
                     caller: caller.map(|caller| caller.as_str().to_owned()),
+                    traceparent,
                 })
             }
             Phase::Holding | Phase::Superseded | Phase::Finishing { .. } => Step::Nothing,
@@ -327,6 +329,7 @@ mod tests {
             packet: None,
             caller: None,
             delegation_input: None,
+            traceparent: None,
         })
     }
 

@@ -451,6 +451,7 @@ fn prepare(handoff: HandoffId, reason: &str) -> Body {
         packet: None,
         caller: None,
         delegation_input: None,
+        traceparent: None,
     })
 }
 

@@ -119,7 +119,7 @@ fn the_page_of_the_protocol_is_up_to_date() {
     let written = fs::read_to_string(path).expect("the page is there");
     assert!(
         written == page,
-        "docs/protocol.md is out of date; write it with BATON_WRITE_DOCS=1 cargo test -p wire --test reference"
+        "docs/protocol.md is out of date; write it with BATON_WRITE_DOCS=1 cargo test -p wire reference"
     );
 }
 

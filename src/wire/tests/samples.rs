@@ -126,6 +126,9 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 }),
                 caller: Some(Identity::from("sip_+15550199")),
                 delegation_input: Some(b"{}".to_vec()),
+                traceparent: Some(
+                    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+                ),
             }),
         ),
         (
@@ -138,6 +141,7 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 packet: None,
                 caller: None,
                 delegation_input: None,
+                traceparent: None,
             }),
         ),
         (

@@ -214,6 +214,8 @@ class Prepare:
     """The caller, once there is one."""
     delegation_input: bytes | None = None
     """What it is delegated to do, as JSON, if the baton is to come back with a result."""
+    traceparent: str | None = None
+    """The trace of the call, as the W3C's `traceparent`, if it is traced."""
 
 
 @dataclass(frozen=True, slots=True)

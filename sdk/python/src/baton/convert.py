@@ -77,6 +77,7 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
             prepare.caller = body.caller or ""
             if body.delegation_input is not None:
                 prepare.delegation_input = body.delegation_input
+            prepare.traceparent = body.traceparent or ""
         case b.CancelPrepare():
             envelope.cancel_prepare.handoff_id = body.handoff
         case b.Ready():
@@ -393,6 +394,7 @@ def _read_prepare(message: control_pb2.Prepare) -> b.Prepare:
         packet=packet,
         caller=Identity(message.caller) if message.caller else None,
         delegation_input=message.delegation_input if message.HasField("delegation_input") else None,
+        traceparent=message.traceparent or None,
     )
 
 

@@ -39,6 +39,11 @@ class Preparation:
     """Whether this specialist is to speak first."""
     task: Any = None
     """What it is delegated to do; it ends that with `Call.complete`. `None` if the baton is not to come back."""
+    traceparent: str | None = None
+    """The trace of the call, as the W3C's Trace Context has it; `None` if the call is not traced.
+
+    Where `opentelemetry-api` is installed, spans that the hooks start are part of it already.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from baton.bodies import ContextItem
 from baton.ids import HandoffId
 from baton.specialist.agent import Agent, Call, Granting, Preparation, RefusalError
 from baton.specialist.tasks import ended
+from baton.specialist.trace import join
 
 CUES_MAX = 64
 """Cues that may wait for an agent. A cue is only late if a hook awaits for long without reason."""
@@ -150,6 +151,7 @@ class Hooks:
 
     async def _prepare(self, preparation: Preparation, reason: int) -> None:
         refusal = None
+        join(preparation.traceparent)
         try:
             if not await self._while_reason(self._agent.prepare(self._call, preparation), reason):
                 return

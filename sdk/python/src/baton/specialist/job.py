@@ -547,7 +547,9 @@ class Job:
             self.connection.pin_caller(prepare.caller)
         self._apply_gate()
         task = _json(prepare.delegation_input)
-        preparation = Preparation(step.handoff, step.source, step.reason, step.opening, task)
+        preparation = Preparation(
+            step.handoff, step.source, step.reason, step.opening, task, prepare.traceparent
+        )
         self._waiting_for = (preparation, prepare.packet)
         self._prepare_if_told()
 

@@ -80,7 +80,7 @@ class Nothing(_message.Message):
     def __init__(self) -> None: ...
 
 class Prepare(_message.Message):
-    __slots__ = ("handoff_id", "reason", "opening", "packet", "caller", "delegation_input")
+    __slots__ = ("handoff_id", "reason", "opening", "packet", "caller", "delegation_input", "traceparent")
     HANDOFF_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -88,13 +88,15 @@ class Prepare(_message.Message):
     PACKET_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
     DELEGATION_INPUT_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     handoff_id: int
     reason: str
     opening: Opening
     packet: _context_pb2.Packet
     caller: str
     delegation_input: bytes
-    def __init__(self, handoff_id: _Optional[int] = ..., reason: _Optional[str] = ..., opening: _Optional[_Union[Opening, _Mapping]] = ..., packet: _Optional[_Union[_context_pb2.Packet, _Mapping]] = ..., caller: _Optional[str] = ..., delegation_input: _Optional[bytes] = ..., **kwargs) -> None: ...
+    traceparent: str
+    def __init__(self, handoff_id: _Optional[int] = ..., reason: _Optional[str] = ..., opening: _Optional[_Union[Opening, _Mapping]] = ..., packet: _Optional[_Union[_context_pb2.Packet, _Mapping]] = ..., caller: _Optional[str] = ..., delegation_input: _Optional[bytes] = ..., traceparent: _Optional[str] = ..., **kwargs) -> None: ...
 
 class CancelPrepare(_message.Message):
     __slots__ = ("handoff_id",)
