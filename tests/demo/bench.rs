@@ -93,6 +93,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     let out = options.out.join("handoff");
     fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
     let arguments = Arguments {
+        config: None,
         handoffs: options.handoffs,
         tone_ms: HOLD.as_millis() as u64,
         port: None,

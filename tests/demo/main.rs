@@ -9,13 +9,16 @@ mod bench;
 mod bench_audio;
 mod bench_context;
 mod caller;
+mod cast;
 mod compare;
+mod example;
 mod figures;
 mod journal;
 mod picture;
 mod sound;
 mod specialist;
 mod stage;
+mod walk;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +82,10 @@ struct Arguments {
     /// How long each specialist sounds before it hands off, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1_200, value_parser = clap::value_parser!(u64).range(300..=60_000))]
     tone_ms: u64,
+    /// Run calls under this configuration, a file or a folder, in which each of its routes is gone once; the specialists of the
+    /// file are played under their names
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["handoffs", "rogue", "without_ring", "without_fade"])]
+    config: Option<PathBuf>,
     /// Port of the LiveKit server; a free one by default
     #[arg(long)]
     port: Option<u16>,
@@ -202,6 +209,9 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
         let _ = std::fs::remove_file(out.join(stale));
     }
     let progress = Progress::start();
+    if let Some(file) = &arguments.config {
+        return example::run(arguments, file).await;
+    }
     progress.say("starting livekit-server, baton and the specialists");
     let mut stage = Stage::set(arguments)?;
     progress.say(&format!(

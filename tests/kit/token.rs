@@ -84,6 +84,11 @@ impl JoinToken {
         self
     }
 
+    /// The attributes that the participant joins with.
+    pub fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.attributes
+    }
+
     /// Gives the participant an attribute, in place of one of the same key.
     pub fn attribute(mut self, key: &str, value: &str) -> Self {
         self.attributes.insert(key.to_owned(), value.to_owned());

@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: set-up, build, and then the demo itself, which takes our place.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -46,8 +47,27 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let (environment, ready) = setup.finish();
     built.and(ready)?;
     let mut demo = command(Profile::Release, &environment);
-    let error = demo.args(arguments).exec();
+    let error = demo.args(from_here(arguments)?).exec();
     Err(error).with_context(|| format!("{} cannot be started", program(Profile::Release).display()))
+}
+
+/// The arguments as they are meant where we were started: the demo runs in the root.
+fn from_here(arguments: &[String]) -> Result<Vec<OsString>> {
+    let mut meant = Vec::with_capacity(arguments.len());
+    let mut names_file = false;
+    for argument in arguments {
+        meant.push(match argument.strip_prefix("--config=") {
+            Some(file) => {
+                let mut option = OsString::from("--config=");
+                option.push(std::path::absolute(file)?);
+                option
+            }
+            None if names_file => std::path::absolute(argument)?.into_os_string(),
+            None => argument.into(),
+        });
+        names_file = argument == "--config";
+    }
+    Ok(meant)
 }
 
 /// `cargo xtask demo --mixed [ARGUMENTS]`: a call between LiveKit Agents, Pipecat and Rust. It shows no figures, so that it is
@@ -115,4 +135,22 @@ pub(crate) fn command(profile: Profile, environment: &Environment) -> Command {
 
 fn program(profile: Profile) -> PathBuf {
     paths::target().join(profile.folder()).join("demo")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_looked_for_where_we_were_started() -> Result<()> {
+        let here = std::path::absolute("bank.yaml")?;
+        for given in [vec!["--config", "bank.yaml"], vec!["--config=bank.yaml"]] {
+            let given: Vec<String> = given.into_iter().map(str::to_owned).collect();
+            let meant = from_here(&given)?;
+            let last = meant.last().map(|last| last.to_string_lossy().into_owned());
+            let here = here.display().to_string();
+            assert!(last.is_some_and(|last| last.ends_with(&here)), "{meant:?}");
+        }
+        Ok(())
+    }
 }

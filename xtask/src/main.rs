@@ -35,7 +35,8 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   demo [ARGUMENTS]   run a whole call on this machine and leave what the caller heard in target/demo;
-                     arguments go to the demo: `--handoffs N`, `--help`
+                     arguments go to the demo: `--handoffs N`, `--help`; `--config FILE` has calls under a file of your own, and
+                     says of each of its routes whether the baton went along it
   demo --mixed [--rounds N] [--out FOLDER]
                      a call between agents of LiveKit Agents, Pipecat and Rust, whose contexts and state are compared
   test               run everything: all tests, the engine's, the interop tests, a short demo

@@ -25,6 +25,9 @@ use crate::tools::{self, Need};
 /// Handoffs of the short demo, and of the runs that have to fail.
 const DEMO_HANDOFFS: &str = "4";
 const BROKEN_HANDOFFS: &str = "4";
+/// Worked examples, each gone through by the demo, and how long each of its specialists sounds.
+const EXAMPLES: [&str; 3] = ["bank", "clinic", "it-support"];
+const EXAMPLE_TONE_MS: &str = "400";
 /// Runs that are broken on purpose: a rogue specialist, which takes two rings of the gate away, each ring switched off alone, and
 /// the crossfade.
 const BROKEN: [(&[&str], Expected); 5] = [
@@ -107,10 +110,14 @@ pub(crate) fn run() -> Result<ExitCode> {
     if !built {
         suite.skip("demo", "the build failed");
         suite.skip("broken demos", "the build failed");
+        suite.skip("example demos", "the build failed");
     } else if suite.step("demo", || short_demo(&environment)) {
         suite.step("broken demos", || broken_demos(&environment));
     } else {
         suite.skip("broken demos", "the whole one failed");
+    }
+    if built {
+        suite.step("example demos", || example_demos(&environment));
     }
     Ok(suite.end(start))
 }
@@ -199,6 +206,20 @@ fn short_demo(environment: &Environment) -> Result<String> {
     let mut short = demo::command(Profile::Dev, environment);
     short.args(["--handoffs", DEMO_HANDOFFS]);
     call_of("demo", &mut short, &format!("{DEMO_HANDOFFS} handoffs"))
+}
+
+/// Calls under each worked example, along all of its routes that are open.
+fn example_demos(environment: &Environment) -> Result<String> {
+    let mut said = format!("{} examples", EXAMPLES.len());
+    for example in EXAMPLES {
+        let mut demo = demo::command(Profile::Dev, environment);
+        demo.arg("--config")
+            .arg(format!("config/examples/{example}.yaml"))
+            .args(["--tone-ms", EXAMPLE_TONE_MS, "--out"])
+            .arg(paths::target().join("demo-examples").join(example));
+        said.push_str(&call_of(example, &mut demo, "")?);
+    }
+    Ok(said)
 }
 
 /// A call that goes once round between the frameworks.
