@@ -177,14 +177,18 @@ impl Lane {
         true
     }
 
-    /// As [`Self::pass`], and listens to it: the levels of its first and second half in dBFS.
-    pub(crate) fn pass_listening(&mut self) -> Option<(Packet, [f32; 2])> {
+    /// As [`Self::pass`], and listens to it: the levels of its first and second half in dBFS. Its sound is shown to `listen`.
+    pub(crate) fn pass_listening(
+        &mut self,
+        listen: impl FnOnce(&[i16]),
+    ) -> Option<(Packet, [f32; 2])> {
         if !self.follows {
             self.catch_up(&mut []);
         }
         let packet = self.waiting.pop_front()?;
         self.taken(&packet);
         let pcm = self.decoder.decode(packet.payload(), &mut self.scratch);
+        listen(pcm);
         let (first, second) = pcm.split_at(pcm.len() / 2);
         let levels = [level_dbfs(first), level_dbfs(second)];
         self.remember(packet.clone());

@@ -17,6 +17,7 @@ mod frame;
 mod lane;
 mod level;
 mod limiter;
+mod loudness;
 mod meter;
 mod mixer;
 mod packet;

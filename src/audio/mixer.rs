@@ -105,9 +105,9 @@ pub struct Switch {
 pub struct Voice {
     /// Whose voice.
     pub input: Input,
-    /// Gain at the end of the frame, 0 to 1.
+    /// Gain of its fade at the end of the frame, 0 to 1.
     pub gain: f32,
-    /// Level that the input gave, before its gain.
+    /// Level that the input gave, before the gain of its fade.
     pub source_dbfs: f32,
     /// Level that it has in the program, after its gain.
     pub heard_dbfs: f32,
@@ -204,6 +204,9 @@ struct Slot {
     /// It has begun to sound while its frames are kept elsewhere.
     sounded_outside: bool,
     heard: bool,
+    /// The factor of its own level that it has reached, and the one that it has at the end of the next frame.
+    level: f32,
+    next_level: f32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -316,7 +319,7 @@ impl ProgramMixer {
             return;
         };
         if let Stage::Live(envelope) = slot.stage {
-            let gain = envelope.gain();
+            let gain = envelope.gain() * slot.level;
             for (sum, &sample) in self.endings.iter_mut().zip(slot.queue.ending().samples()) {
                 *sum += f32::from(sample) * gain;
             }
@@ -439,6 +442,16 @@ impl ProgramMixer {
     /// What has happened so far.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Sets the factor by which an input is louder than it came. One that is heard slides to it within the next frame.
+    pub(crate) fn set_level(&mut self, input: Input, level: f32) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.input == Some(input)) {
+            slot.next_level = level;
+            if matches!(slot.stage, Stage::Waiting) {
+                slot.level = level;
+            }
+        }
     }
 
     /// Adds 10 ms to the next frame, beside the inputs.
@@ -587,6 +600,8 @@ impl Slot {
         sounded: false,
         sounded_outside: false,
         heard: false,
+        level: 1.0,
+        next_level: 1.0,
     };
 
     fn is_ready(&self, prebuffer: usize) -> bool {
@@ -623,12 +638,18 @@ impl Slot {
             Pulled::Nothing => (Frame::SILENCE, false),
         };
         let mut power = 0.0;
+        let step = (self.next_level - self.level) / FRAME_SAMPLES as f32;
         for (sum, &sample) in mix.iter_mut().zip(frame.samples()) {
-            let heard = f32::from(sample) * envelope.next();
+            self.level += step;
+            let heard = f32::from(sample) * self.level * envelope.next();
             power += square(heard);
             *sum += heard;
         }
-        let source_dbfs = level_dbfs(frame.samples());
+        self.level = self.next_level;
+        let mut source_dbfs = level_dbfs(frame.samples());
+        if self.level != 1.0 && source_dbfs > SILENCE_DBFS {
+            source_dbfs = (source_dbfs + 20.0 * self.level.log10()).max(SILENCE_DBFS);
+        }
         let heard_dbfs = power_dbfs(power / FRAME_SAMPLES as f32).max(SILENCE_DBFS);
         let first_heard = !self.heard && heard_dbfs > SILENCE_DBFS;
         self.heard |= first_heard;

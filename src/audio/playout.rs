@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::codec::{CodecError, ENCODER_DELAY, Encoder};
 use crate::filler::Filler;
 use crate::lane::{Filed, Lane};
+use crate::loudness::Level;
 use crate::packet::{Packet, SLOT_SAMPLES};
 use crate::splice::OVERLAP;
 use crate::watchdog::Watchdog;
@@ -43,6 +44,8 @@ const VOICE_DBFS: f32 = -50.0;
 const HEARD_SAMPLES: usize = 4 * SLOT_SAMPLES;
 /// Gains closer to 0 dB than this leave a voice as it is.
 const GAIN_NONE_DB: f32 = 0.05;
+/// Sources whose level is known; the one that was read the longest ago makes room for one more.
+const LEVELS_MAX: usize = TRACKS_MAX;
 
 /// A track of a source; a source may have several, which are mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +58,8 @@ pub struct PlayoutConfig {
     pub onset_dbfs: f32,
     /// Bits per second of what is encoded here.
     pub bitrate_bps: u32,
+    /// Whether the loudness of voices is learned, so that they can be matched.
+    pub learns: bool,
     /// Whether slots without a packet are filled. Off, the track starves: only to show that the tests notice.
     pub fills: bool,
     /// Whether tracks that nobody admitted are heard: only to show that the tests notice.
@@ -66,6 +71,7 @@ impl Default for PlayoutConfig {
         Self {
             onset_dbfs: MixerConfig::default().onset_dbfs,
             bitrate_bps: 32_000,
+            learns: false,
             fills: true,
             open: false,
         }
@@ -162,6 +168,7 @@ pub struct Playout {
     mixer: ProgramMixer,
     encoder: Encoder,
     tracks: Vec<Track>,
+    levels: Vec<Level>,
     mode: Mode,
     /// Samples that have been sent, on the clock that the caller of [`Playout::poll`] has.
     sent: i64,
@@ -192,13 +199,6 @@ struct Track {
     lane: Lane,
     admitted: Option<Input>,
     sounded: bool,
-    gain_db: f32,
-}
-
-impl Track {
-    fn is_plain(&self) -> bool {
-        self.gain_db.abs() < GAIN_NONE_DB
-    }
 }
 
 impl Playout {
@@ -217,6 +217,7 @@ impl Playout {
             encoder: Encoder::new(config.bitrate_bps)?,
             config,
             tracks: Vec::with_capacity(TRACKS_MAX),
+            levels: Vec::with_capacity(LEVELS_MAX),
             mode: Mode::Mix,
             sent: 0,
             number: 0,
@@ -239,8 +240,7 @@ impl Playout {
         if self.tracks.len() >= TRACKS_MAX {
             return false;
         }
-        let twin = self.tracks.iter().find(|track| track.source == source);
-        let gain_db = twin.map_or(0.0, |twin| twin.gain_db);
+        self.remember(source);
         // It may come after its source was admitted.
         let mut inputs = self.mixer.inputs().into_iter().flatten();
         self.tracks.push(Track {
@@ -249,9 +249,25 @@ impl Playout {
             lane,
             admitted: inputs.find(|input| input.source == source),
             sounded: false,
-            gain_db,
         });
         true
+    }
+
+    /// What is known of a source's level outlasts its tracks.
+    fn remember(&mut self, source: SourceId) {
+        if self.level(source).is_some() {
+            return;
+        }
+        if self.levels.len() >= LEVELS_MAX {
+            let is_read = |level: &Level| {
+                let mut tracks = self.tracks.iter();
+                tracks.any(|track| track.source == level.source())
+            };
+            // There are fewer sources with a track than places, since another track is about to be read.
+            let unread = self.levels.iter().position(|level| !is_read(level));
+            self.levels.remove(unread.unwrap_or(0));
+        }
+        self.levels.push(Level::new(source, self.config.learns));
     }
 
     /// Reads a track no more; what was heard of it dies away.
@@ -271,13 +287,53 @@ impl Playout {
     /// Sets by how much a source's voice is made louder or softer, in dB from -40 to 20. Its packets do not pass as they
     /// are then.
     pub fn set_gain(&mut self, source: SourceId, gain_db: f32) {
-        for track in self
-            .tracks
-            .iter_mut()
-            .filter(|track| track.source == source)
-        {
-            track.gain_db = gain_db.clamp(-40.0, 20.0);
+        let gain_db = match gain_db.clamp(-40.0, 20.0) {
+            small if small.abs() < GAIN_NONE_DB => 0.0,
+            gain_db => gain_db,
+        };
+        if let Some(level) = self.level_mut(source) {
+            level.set(gain_db);
         }
+    }
+
+    /// Has the source `to`, of which nothing is heard yet, heard as loud as `from` is: at once as far as both are known, be it from
+    /// their earlier speech or from what is told of them in LUFS, and slowly once more of it has been heard. Wants
+    /// [`PlayoutConfig::learns`] for what is not told.
+    pub fn match_loudness(
+        &mut self,
+        (from, from_lufs): (SourceId, Option<f32>),
+        (to, to_lufs): (SourceId, Option<f32>),
+    ) {
+        let reference_lufs = self.level_mut(from).and_then(|level| {
+            level.tell(from_lufs);
+            level.heard_lufs()
+        });
+        let Some(level) = self.level_mut(to) else {
+            return;
+        };
+        level.tell(to_lufs);
+        match reference_lufs {
+            Some(reference_lufs) => level.match_to(reference_lufs),
+            None => level.set(0.0),
+        }
+    }
+
+    /// The loudness of a source in LUFS, once enough of its speech has been heard.
+    pub fn loudness(&self, source: SourceId) -> Option<f32> {
+        self.level(source)?.sure_lufs()
+    }
+
+    fn level(&self, source: SourceId) -> Option<&Level> {
+        self.levels.iter().find(|level| level.source() == source)
+    }
+
+    fn level_mut(&mut self, source: SourceId) -> Option<&mut Level> {
+        let mut levels = self.levels.iter_mut();
+        levels.find(|level| level.source() == source)
+    }
+
+    fn is_plain(&self, source: SourceId) -> bool {
+        self.level(source).is_none_or(Level::is_plain)
     }
 
     /// Listens to the packets of this source also while they pass, so that their levels are known; `None` to stop.
@@ -504,7 +560,7 @@ impl Playout {
             .filter(|track| track.admitted == Some(to));
         let sounds = tracks
             .next()
-            .is_some_and(|track| track.sounded && track.is_plain());
+            .is_some_and(|track| track.sounded && self.is_plain(track.source));
         (sounds && tracks.next().is_none()).then(|| self.mixer.open_alone(to))
     }
 
@@ -517,7 +573,7 @@ impl Playout {
         let mut places = self.places_of(input);
         let place = places.next().filter(|_| places.next().is_none())?;
         let Track { lane, .. } = &self.tracks[place];
-        let plain = self.tracks[place].is_plain()
+        let plain = self.is_plain(input.source)
             && lane.fits()
             && lane.backlog() - lane.decoded() <= BACKLOG_MAX;
         (plain && !self.is_leaking()).then_some(place)
@@ -545,11 +601,19 @@ impl Playout {
             self.counters.shortened += 1;
         }
         let lost = lane.lost() >= SLOT_SAMPLES;
+        let mut levels = self.levels.iter_mut();
+        let level = levels.find(|level| level.source() == track.source);
+        let listens = self.attended == Some(track.source)
+            || level.as_ref().is_some_and(|level| level.is_curious());
         let passed = if lost || lane.front().is_none() {
             None
-        } else if self.attended == Some(track.source) {
-            lane.pass_listening()
-                .map(|(packet, levels)| (packet, levels.map(Some)))
+        } else if listens {
+            lane.pass_listening(|pcm| {
+                if let Some(level) = level {
+                    level.listen(pcm);
+                }
+            })
+            .map(|(packet, levels)| (packet, levels.map(Some)))
         } else {
             lane.pass().map(|packet| {
                 let level = packet.looks_quiet().then_some(SILENCE_DBFS);
@@ -754,9 +818,14 @@ impl Playout {
                     any = true;
                     lane.play(&mut frame);
                 }
-                if !track.is_plain() {
-                    amplify(&mut frame, track.gain_db);
-                }
+            }
+            let level = self
+                .levels
+                .iter_mut()
+                .find(|level| level.source() == input.source);
+            if let Some(level) = level.filter(|_| any) {
+                level.listen(frame.samples());
+                self.mixer.set_level(input, level.advance());
             }
             if any {
                 self.mixer.push(input, &frame);
@@ -784,14 +853,5 @@ impl Playout {
             track.lane.play(&mut frame);
             self.mixer.add(&frame.samples().map(f32::from));
         }
-    }
-}
-
-fn amplify(frame: &mut Frame, gain_db: f32) {
-    let gain = 10_f32.powf(gain_db / 20.0);
-    for sample in frame.samples_mut() {
-        *sample = (f32::from(*sample) * gain)
-            .round()
-            .clamp(-32_768.0, 32_767.0) as i16;
     }
 }

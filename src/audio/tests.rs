@@ -401,6 +401,101 @@ fn two_loud_sources_are_limited_and_do_not_wrap() {
     assert!(mixer.counters().limited > 0);
 }
 
+/// White noise of a uniform distribution.
+struct Noise {
+    state: u64,
+    peak: f32,
+}
+
+impl Noise {
+    fn frame(&mut self) -> Frame {
+        let mut frame = Frame::SILENCE;
+        for sample in frame.samples_mut() {
+            self.state = self
+                .state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let uniform = (self.state >> 40) as f32 / (1_u32 << 23) as f32 - 1.0;
+            *sample = (uniform * self.peak) as i16;
+        }
+        frame
+    }
+}
+
+#[test]
+fn the_power_of_a_crossfade_between_two_voices_ripples_by_less_than_half_a_decibel() {
+    const FRAMES: usize = 24;
+    const FADES: u64 = 200;
+    let mut power = [0.0_f64; FRAMES];
+    for seed in 0..FADES {
+        let noise = |state| Noise {
+            state,
+            peak: 12_000.0,
+        };
+        let (mut anna, mut ben) = (noise(seed * 2 + 1), noise(!seed << 20));
+        let mut mixer = solo(ANNA);
+        mixer.admit(BEN).expect("there is room");
+        let mut heard = Vec::new();
+        for frame in 0..FRAMES + 6 {
+            mixer.push(ANNA, &anna.frame());
+            mixer.push(BEN, &ben.frame());
+            if frame == 10 {
+                mixer
+                    .start_fade(
+                        Some(ANNA),
+                        Some(BEN),
+                        Fade::equal_power(120),
+                        FadeStart::AtOnce,
+                    )
+                    .expect("both are in");
+            }
+            heard.clear();
+            pull(&mut mixer, &mut heard);
+            if let Some(sum) = frame.checked_sub(6).and_then(|at| power.get_mut(at)) {
+                *sum += heard
+                    .iter()
+                    .map(|&sample| f64::from(sample).powi(2))
+                    .sum::<f64>();
+            }
+        }
+    }
+    // Both sides are as loud: the first frames are Anna's alone, the last ones Ben's.
+    let mean = power.iter().sum::<f64>() / FRAMES as f64;
+    let ripple = power.map(|power| 10.0 * (power / mean).log10());
+    assert!(ripple.iter().all(|db| db.abs() <= 0.5), "{ripple:?}");
+    assert!(mean > 0.0);
+}
+
+#[test]
+fn the_sum_of_two_voices_at_full_scale_never_clips() {
+    let mut heard = Vec::new();
+    let mut limited = 0;
+    for (anna_hz, ben_hz) in [(440.0, 660.0), (130.0, 3_100.0), (1_000.0, 1_001.0)] {
+        let (mut anna, mut ben) = (Sine::new(anna_hz, 32_767.0), Sine::new(ben_hz, 32_767.0));
+        let mut mixer = solo(ANNA);
+        mixer.admit(BEN).expect("there is room");
+        for frame in 0..200 {
+            mixer.push(ANNA, &anna.frame());
+            mixer.push(BEN, &ben.frame());
+            if frame == 20 {
+                mixer
+                    .start_fade(None, Some(BEN), Fade::equal_power(120), FadeStart::AtOnce)
+                    .expect("it is admitted");
+            }
+            pull(&mut mixer, &mut heard);
+        }
+        limited += mixer.counters().limited;
+    }
+    // What clips stays at full scale; the peak of a sine of 130 Hz is there for a few samples at most.
+    let flat = heard.chunk_by(|one, next| one == next);
+    let flattest = flat
+        .filter(|run| run[0].unsigned_abs() >= 32_766)
+        .map(<[i16]>::len)
+        .max();
+    assert!(flattest.unwrap_or(0) <= 4, "{flattest:?} samples");
+    assert!(limited > 300, "{limited} frames");
+}
+
 #[test]
 fn levels_are_in_dbfs() {
     assert_eq!(level_dbfs(&[]), SILENCE_DBFS);

@@ -62,7 +62,11 @@ fn packets(hz: f64, count: usize) -> Vec<Packet> {
 #[test]
 fn passing_mixing_filling_and_changing_between_them_allocates_nothing() {
     const ROUNDS: usize = 1_000;
-    let mut playout = Playout::new(PlayoutConfig::default()).expect("an encoder");
+    let config = PlayoutConfig {
+        learns: true,
+        ..PlayoutConfig::default()
+    };
+    let mut playout = Playout::new(config).expect("an encoder");
     playout.guard(
         WatchdogConfig {
             silence_samples: 9_600,
@@ -90,6 +94,13 @@ fn passing_mixing_filling_and_changing_between_them_allocates_nothing() {
             let source = SourceId((round / 100 % 2) as u32);
             let to = Input { source, epoch };
             playout.admit(to).expect("there is room");
+            match holder {
+                // Both are as loud, and the one is told to be louder: it gets a gain, and loses it as it is learned.
+                Some(from) if round / 100 == 4 => {
+                    playout.match_loudness((from.source, Some(-20.0)), (source, Some(-14.0)));
+                }
+                Some(_) | None => playout.set_gain(source, 0.0),
+            }
             let fade = Fade::equal_power(120);
             playout
                 .start_fade(holder, Some(to), fade, FadeStart::FirstSound)
