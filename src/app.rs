@@ -4,6 +4,7 @@
 //! its slot frees itself.
 
 use std::{
+    collections::BTreeMap,
     env,
     error::Error,
     fmt::Display,
@@ -19,7 +20,7 @@ use std::{
 use anyhow::Context as _;
 use audio::{Clip, Fade, FillerConfig, Sound};
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
-use call::Plan;
+use call::{Plan, RouteNumber, SpecialistName};
 use context::{ConversationLimits, UnixMillis};
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -40,7 +41,8 @@ use crate::{
     admin::Admin,
     clock,
     config::{
-        self, Audio, Config, Connection, Filler, FillerSound, Loaded, Question, Report, Sdk, Store,
+        self, Audio, Config, Connection, Filler, FillerSound, Loaded, Loudness, Question, Report,
+        Sdk, SpecialistNotes, Store,
     },
     doctor, graph,
     http::{self, ApiServer, Guard},
@@ -51,7 +53,7 @@ use crate::{
     resume::Resumer,
     room::{
         self, CallDeps, ContextRules, Desk, Faults, Journals, RouteContext, ServerApi, Summarizer,
-        Webhooks,
+        VoiceLoudness, Webhooks,
     },
     telemetry::{
         self, Hash, LogFormat, LogLevel, METRICS_CONTENT_TYPE, Metrics, Traces, WorkerFigures,
@@ -585,6 +587,7 @@ fn call_deps(
         notes,
         lookup,
         contexts,
+        loudness,
         state,
         audio,
         store: _,
@@ -599,6 +602,7 @@ fn call_deps(
     let Audio {
         fade_ms: _,
         curve,
+        loudness: loudness_otherwise,
         program_bitrate_bps,
         dead_air_ms,
         filler,
@@ -631,6 +635,7 @@ fn call_deps(
         metrics,
         traces,
         curve: *curve,
+        loudness: voice_loudness(loudness, *loudness_otherwise, notes),
         program_bitrate_bps: *program_bitrate_bps,
         dead_air_ms: *dead_air_ms,
         filler: filler_config(filler)?,
@@ -643,6 +648,27 @@ fn call_deps(
         lookup: lookup.as_ref().map(caller_lookup).transpose()?,
         faults: faults(),
     })
+}
+
+fn voice_loudness(
+    routes: &[Loudness],
+    otherwise: Loudness,
+    notes: &BTreeMap<SpecialistName, SpecialistNotes>,
+) -> VoiceLoudness {
+    let is_matched = |loudness| match loudness {
+        Loudness::AsIs => false,
+        Loudness::Matched => true,
+    };
+    let routes = routes.iter().enumerate();
+    let matched = routes.filter(|(_, loudness)| is_matched(**loudness));
+    let told = notes
+        .iter()
+        .filter_map(|(name, notes)| Some((name.clone(), notes.voice_lufs? as f32)));
+    VoiceLoudness::new(
+        matched.map(|(number, _)| RouteNumber(number)),
+        is_matched(otherwise),
+        told,
+    )
 }
 
 fn caller_lookup(lookup: &config::Lookup) -> anyhow::Result<Lookup> {

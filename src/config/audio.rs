@@ -14,12 +14,23 @@ pub struct Audio {
     pub fade_ms: u32,
     /// How one gives way to the other: any but [`Curve::Cut`], which is a fade of 0.
     pub curve: Curve,
+    /// What becomes of a voice that is not as loud as the one before it, on routes that do not say so.
+    pub loudness: Loudness,
     /// Bits a second of the program track while Baton encodes it itself.
     pub program_bitrate_bps: u32,
     /// The silence, in milliseconds, after which the filler begins while somebody should speak.
     pub dead_air_ms: u32,
     /// What is heard then.
     pub filler: Filler,
+}
+
+/// What becomes of a voice that is not as loud as the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loudness {
+    /// It stays so.
+    AsIs,
+    /// It is turned up or down.
+    Matched,
 }
 
 /// What is heard while nobody speaks who should.
@@ -62,6 +73,7 @@ impl Default for Audio {
         Self {
             fade_ms: call::Route::default().fade_ms,
             curve: Curve::EqualPower,
+            loudness: Loudness::AsIs,
             program_bitrate_bps: 32_000,
             dead_air_ms: 1_500,
             filler: Filler::default(),
@@ -92,6 +104,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Audio {
             ],
             "equal_power",
         ),
+        loudness: read_loudness(section, default.loudness),
         program_bitrate_bps: section.integer(
             "program_bitrate_bps",
             6_000..=128_000,
@@ -100,6 +113,17 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Audio {
         dead_air_ms: section.integer("dead_air_ms", 100..=60_000, default.dead_air_ms),
         filler: section.part("filler", read_filler),
     }
+}
+
+/// The word for it; `default` where there is none.
+pub(super) fn read_loudness(section: &mut Section<'_, '_>, default: Loudness) -> Loudness {
+    let [as_is, matched] = ["as_is", "matched"];
+    let default = match default {
+        Loudness::AsIs => as_is,
+        Loudness::Matched => matched,
+    };
+    let words = [(as_is, Loudness::AsIs), (matched, Loudness::Matched)];
+    section.choice("loudness", &words, default)
 }
 
 fn read_filler(section: &mut Section<'_, '_>) -> Filler {

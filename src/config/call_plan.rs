@@ -1,6 +1,7 @@
 //! What the core is told of a call: who can hold the baton, who may hand it to whom, and how long everything may take.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use call::{
     After, AgentName, CallConfig, Canary, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX,
@@ -11,7 +12,7 @@ use call::{
 use ::context::Scopes;
 
 use super::{
-    audio::FADE_MS,
+    audio::{self, FADE_MS, Loudness},
     context::{self, RouteContext},
     odd,
     option::Refusal,
@@ -27,8 +28,29 @@ pub struct SpecialistNotes {
     pub scopes: Scopes,
     /// Handed to it in its dispatch's metadata, beside Baton's own.
     pub metadata: Option<String>,
+    /// How loud its voice is, in LUFS.
+    pub voice_lufs: Option<i32>,
 }
 
+/// What the parts of the file come to that make up a [`CallConfig`], and what stands beside it there.
+pub(super) struct CallPlan {
+    pub(super) call: CallConfig,
+    /// Of each route.
+    pub(super) contexts: Vec<RouteContext>,
+    /// Of each route.
+    pub(super) loudness: Vec<Loudness>,
+    pub(super) notes: BTreeMap<SpecialistName, SpecialistNotes>,
+}
+
+/// What routes have that say nothing of their own.
+#[derive(Clone, Copy)]
+pub(super) struct RouteDefaults {
+    pub(super) fade_ms: u32,
+    pub(super) loudness: Loudness,
+}
+
+/// A voice between a whisper and full scale.
+const VOICE_LUFS: RangeInclusive<i32> = -60..=-5;
 /// Words that stand for something else than a specialist, now or later.
 pub(super) const RESERVED: &[&str] = &[
     "another_instance",
@@ -44,16 +66,12 @@ const DESCRIPTION_CHARS_MAX: usize = 200;
 pub(super) const OPENING_FORM: &str = "one of: continue, greet, wait, say:<text>";
 const FALLBACK_WORDS: &[&str] = &["another_instance", "previous", "entry"];
 
-/// Reads the parts of the file that make up a [`CallConfig`]; `fade_ms` is for routes that have none of their own.
+/// Reads them.
 pub(super) fn read(
     section: &mut Section<'_, '_>,
-    fade_ms: u32,
+    defaults: RouteDefaults,
     conditions: &Conditions,
-) -> (
-    CallConfig,
-    Vec<RouteContext>,
-    BTreeMap<SpecialistName, SpecialistNotes>,
-) {
+) -> CallPlan {
     let read = section.named("specialists", SPECIALISTS_MAX, check_name, read_specialist);
     let known: Vec<&str> = read.keys().map(String::as_str).collect();
     section.require_some(
@@ -79,15 +97,16 @@ pub(super) fn read(
     let default = CallConfig::new(entry.clone(), []);
     let entry_rules = super::entry::read_rules(section, &known, conditions);
     let answer = section.part("answer", super::entry::read_answer);
-    let read_routes = read_routes(section, &known, fade_ms, conditions);
-    let (routes, contexts) = read_routes.unwrap_or_else(|| {
+    let routes_read = read_routes(section, &known, defaults, conditions);
+    let routes_read = routes_read.unwrap_or_else(|| {
         let route = Route {
-            fade_ms,
+            fade_ms: defaults.fade_ms,
             ..Route::default()
         };
-        (vec![route], vec![RouteContext::default()])
+        vec![(route, RouteContext::default(), defaults.loudness)]
     });
-    let config = CallConfig {
+    let (routes, contexts, loudness) = routes_read.into_iter().collect();
+    let call = CallConfig {
         entry,
         entry_rules,
         entry_state_ms: default.entry_state_ms,
@@ -104,10 +123,15 @@ pub(super) fn read(
         limits: section.part("limits", read_limits),
     };
     if entry_known {
-        warn_of_unreachable(section, &config, &names);
+        warn_of_unreachable(section, &call, &names);
     }
-    warn_of_circle(section, &config);
-    (config, contexts, notes)
+    warn_of_circle(section, &call);
+    CallPlan {
+        call,
+        contexts,
+        loudness,
+        notes,
+    }
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
@@ -171,6 +195,7 @@ fn read_specialist(
     let notes = SpecialistNotes {
         scopes: context::read_scopes(section),
         metadata: section.text("metadata", "text, such as JSON in quotes"),
+        voice_lufs: section.optional_level("voice_lufs", VOICE_LUFS),
     };
     (specialist, notes)
 }
@@ -208,11 +233,11 @@ fn read_description(section: &mut Section<'_, '_>) -> Option<String> {
 fn read_routes(
     section: &mut Section<'_, '_>,
     known: &[&str],
-    fade_ms: u32,
+    defaults: RouteDefaults,
     conditions: &Conditions,
-) -> Option<(Vec<Route>, Vec<RouteContext>)> {
+) -> Option<Vec<(Route, RouteContext, Loudness)>> {
     let mut taken = Taken::new(known.len());
-    let read = section.list("routes", ROUTES_MAX, |section| {
+    section.list("routes", ROUTES_MAX, |section| {
         for key in ["from", "to"] {
             section.require(key, "name a specialist, or write \"*\" for all");
         }
@@ -225,8 +250,9 @@ fn read_routes(
             warn_if_pointless(section, from.as_deref(), to.as_deref(), known, &mut taken);
         }
         let splice = read_splice(section);
-        let route_fade_ms = section.integer("fade_ms", FADE_MS, fade_ms);
+        let route_fade_ms = section.integer("fade_ms", FADE_MS, defaults.fade_ms);
         warn_of_long_fade(section, splice, route_fade_ms);
+        let loudness = audio::read_loudness(section, defaults.loudness);
         let context = context::read_route(section);
         let summary = context.summary.as_ref();
         let route = Route {
@@ -251,9 +277,8 @@ fn read_routes(
             summary_wait_ms: summary.map_or(0, |summary| summary.timeout_ms),
             description: read_description(section),
         };
-        (route, context)
-    });
-    read.map(|routes| routes.into_iter().unzip())
+        (route, context, loudness)
+    })
 }
 
 fn warn_of_long_fade(section: &mut Section<'_, '_>, splice: Splice, fade_ms: u32) {

@@ -37,7 +37,7 @@ use jiff::tz::TimeZone;
 
 pub use self::{
     api::{Api, TokenError},
-    audio::{Audio, Filler, FillerSound},
+    audio::{Audio, Filler, FillerSound, Loudness},
     call_plan::SpecialistNotes,
     context::{MaskRule, RouteContext, StateRules, StateSchemaError, SummaryRule},
     entry::{Lookup, LookupTokenError},
@@ -52,6 +52,7 @@ pub use self::{
 };
 
 use self::{
+    call_plan::{CallPlan, RouteDefaults},
     option::Refusal,
     problem::Problem,
     reader::{Reader, Section},
@@ -73,6 +74,8 @@ pub struct Config {
     pub lookup: Option<Lookup>,
     /// What of the conversation travels on each route of [`Config::call`], in their order.
     pub contexts: Vec<RouteContext>,
+    /// What becomes of voices that are not as loud as one another, on each of these routes.
+    pub loudness: Vec<Loudness>,
     /// The shared state of each call.
     pub state: StateRules,
     /// What the caller hears at a change.
@@ -185,7 +188,16 @@ fn read(section: &mut Section<'_, '_>) -> Config {
         .unwrap_or(TimeZone::UTC);
     let (state, conditions) = section.part("state", context::read_state);
     let lookup = section.part("caller_lookup", entry::read_lookup);
-    let (mut call, contexts, notes) = call_plan::read(section, audio.fade_ms, &conditions);
+    let defaults = RouteDefaults {
+        fade_ms: audio.fade_ms,
+        loudness: audio.loudness,
+    };
+    let CallPlan {
+        mut call,
+        contexts,
+        loudness,
+        notes,
+    } = call_plan::read(section, defaults, &conditions);
     call.entry_state_ms = lookup.as_ref().map(|lookup| lookup.timeout_ms);
     Config {
         server,
@@ -194,6 +206,7 @@ fn read(section: &mut Section<'_, '_>) -> Config {
         notes,
         lookup,
         contexts,
+        loudness,
         state,
         audio,
         store,

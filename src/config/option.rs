@@ -14,7 +14,7 @@ pub enum Kind {
     Boolean,
     /// A whole number within bounds, both included.
     Integer(RangeInclusive<u64>),
-    /// A level in dBFS, a whole number within bounds, both included and not above 0.
+    /// A level in dBFS or LUFS, a whole number within bounds, both included and not above 0.
     Level(RangeInclusive<i32>),
     /// One of some words.
     Choice(Vec<&'static str>),

@@ -207,22 +207,41 @@ impl<'n> Section<'_, 'n> {
         self.number(key, range, None)
     }
 
-    /// A level in dBFS.
+    /// A level in dBFS or LUFS.
     pub(super) fn level(
         &mut self,
         key: &'static str,
         range: RangeInclusive<i32>,
         default: i32,
     ) -> i32 {
+        self.some_level(key, range, Some(default))
+            .unwrap_or(default)
+    }
+
+    /// A level that may be left out.
+    pub(super) fn optional_level(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i32>,
+    ) -> Option<i32> {
+        self.some_level(key, range, None)
+    }
+
+    fn some_level(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i32>,
+        default: Option<i32>,
+    ) -> Option<i32> {
         let kind = Kind::Level(range.clone());
-        let read = self.value(key, kind.clone(), Some(default.to_string()), |node| {
+        let default = default.map(|default| default.to_string());
+        self.value(key, kind.clone(), default, |node| {
             let number = node.plain().and_then(|text| text.parse::<i32>().ok());
             let number = number.ok_or_else(|| Refusal::expected(&kind, node))?;
             Some(number)
                 .filter(|number| range.contains(number))
                 .ok_or_else(|| Refusal::new(format!("{number} is out of range, expected {kind}")))
-        });
-        read.unwrap_or(default)
+        })
     }
 
     /// One of `words`, each with the value it stands for; `default` is one of them.

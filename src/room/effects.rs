@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use audio::{Curve, Epoch, Fade, Input};
 use call::{
-    Asker, Cause, Command, DispatchId, EndReason, Event, Fact, Handoff, HandoffId, Identity,
+    Asker, Cause, Command, DispatchId, EndReason, Event, Fact, Handoff, HandoffId, Identity, Phase,
     SpecialistName, Splice,
 };
 use tracing::{debug, error, info, warn};
 use wire::{Body, Dtmf, HandoffOutcome, HandoffResult, Prepare, Revoke, RevokeMode};
 
 use super::desk::Happened;
-use super::program::Order;
+use super::program::{Matched, Order};
 use super::stored::Stored;
 use super::task::{Done, Doubt, Task};
 use super::tickets::fresh_ticket;
@@ -196,7 +196,15 @@ impl Task {
                     fade
                 };
                 let (from, to) = (self.peers.source(&from), self.input(&to, epoch));
-                self.program.order(Order::Fade { from, to, fade }).await;
+                let matched = self.matched();
+                self.program
+                    .order(Order::Fade {
+                        from,
+                        to,
+                        fade,
+                        matched,
+                    })
+                    .await;
             }
             Command::Drop { identity, epoch: _ } => {
                 let source = self.peers.source(&identity);
@@ -269,6 +277,24 @@ impl Task {
             Command::Ended { reason } => return Some(reason),
         }
         None
+    }
+
+    /// How the voices of the handoff under way are matched, if they are.
+    fn matched(&self) -> Option<Matched> {
+        let Phase::Switching {
+            from: Some(from),
+            to,
+            handoff,
+            step: _,
+        } = self.call.phase()
+        else {
+            return None;
+        };
+        let loudness = &self.deps.loudness;
+        loudness.matches(handoff.route).then(|| Matched {
+            from_lufs: loudness.lufs(&from.specialist),
+            to_lufs: loudness.lufs(&to.specialist),
+        })
     }
 
     /// Logs and counts a change of the call.

@@ -20,6 +20,7 @@ mod figures;
 mod gates;
 mod homecoming;
 mod journal;
+mod loudness;
 mod outbox;
 mod past;
 mod peers;
@@ -61,6 +62,7 @@ pub use self::desk::{
     Reached, Said, Steered,
 };
 pub use self::journal::Journals;
+pub use self::loudness::VoiceLoudness;
 pub use self::past::{Told, happened};
 pub use self::program::Faults;
 pub use self::server_api::{ServerApi, ServerApiError};
@@ -96,6 +98,8 @@ pub struct CallDeps {
     pub desk: Arc<Desk>,
     /// The shape of a crossfade.
     pub curve: Curve,
+    /// Which voices are matched in loudness.
+    pub loudness: VoiceLoudness,
     /// Bits per second of the program track.
     pub program_bitrate_bps: u32,
     /// The silence, in milliseconds, that is dead air while somebody should speak.
@@ -245,6 +249,7 @@ async fn publish(deps: &CallDeps, connection: &Connection) -> Result<Program, Ca
     connection.sender().allow_subscribers(&[].into()).await?;
     let mut playout = Playout::new(PlayoutConfig {
         bitrate_bps: deps.program_bitrate_bps,
+        learns: deps.loudness.is_used(),
         fills: !deps.faults.slots_unfilled,
         open: deps.faults.mixer_open,
         ..PlayoutConfig::default()

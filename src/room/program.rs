@@ -62,7 +62,15 @@ pub(super) enum Order {
         from: SourceId,
         to: Input,
         fade: Fade,
+        matched: Option<Matched>,
     },
+}
+
+/// Has the new voice heard as loud as the old one, by what is known of both in LUFS.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Matched {
+    pub(super) from_lufs: Option<f32>,
+    pub(super) to_lufs: Option<f32>,
 }
 
 /// What the program tells the call's task.
@@ -74,6 +82,8 @@ pub(super) enum Report {
     FirstHeard(Input),
     /// One voice has given way to another, and this is what it sounded like; its [`Report::FadeDone`] follows.
     Switched(SwitchSound),
+    /// The source that is faded out has been found to be so loud, in LUFS.
+    Learned(SourceId, f32),
     /// A fade is over, and its old side is gone.
     FadeDone(Switch),
     /// The source that is being heard has begun to talk.
@@ -294,7 +304,15 @@ impl Task {
                     quiet: false,
                 });
             }
-            Order::Fade { from, to, fade } => self.fade(from, to, fade),
+            Order::Fade {
+                from,
+                to,
+                fade,
+                matched,
+            } => {
+                self.match_loudness(from, to.source, matched);
+                self.fade(from, to, fade);
+            }
         }
     }
 
@@ -323,6 +341,19 @@ impl Task {
         self.playout.detach(track.id);
         if !self.tracks.iter().any(|other| other.source == track.source) {
             report(&self.reports, Report::Ended(track.source));
+        }
+    }
+
+    fn match_loudness(&mut self, from: SourceId, to: SourceId, matched: Option<Matched>) {
+        if let Some(lufs) = self.playout.loudness(from) {
+            report(&self.reports, Report::Learned(from, lufs));
+        }
+        match matched {
+            Some(Matched { from_lufs, to_lufs }) => {
+                self.playout
+                    .match_loudness((from, from_lufs), (to, to_lufs));
+            }
+            None => self.playout.set_gain(to, 0.0),
         }
     }
 

@@ -744,6 +744,17 @@ impl Task {
             // Of a change that is no longer near.
             Report::Overheard(..) => {}
             Report::Switched(sound) => self.figures.heard(sound),
+            Report::Learned(source, lufs) => {
+                let identity = self.peers.identity(source);
+                let specialists = self.call.snapshot().specialists;
+                let mut specialists = specialists.into_values();
+                let learned =
+                    specialists.find(|view| identity.is_some() && view.identity == identity);
+                if let Some(view) = learned {
+                    debug!(specialist = %view.specialist, lufs, "loudness learned");
+                    self.deps.loudness.learn(view.specialist, lufs);
+                }
+            }
             Report::DeadAir(DeadAir::Began) => self.tell(Event::DeadAirBegan),
             Report::DeadAir(DeadAir::Ended { false_start }) => {
                 self.tell(Event::DeadAirEnded { false_start });

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use call::{After, Fallback, Lifetime, Names, Opening, Rest, SpecialistName, Splice};
 
 use crate::{
-    Config, load, options, parse,
+    Config, Loudness, load, options, parse,
     yaml::{self, Entry, Value},
 };
 
@@ -105,16 +105,16 @@ fn every_option_is_read() {
         r#"
 server: {url: "wss://lk.example.com/prefix", api_key_file: /k, api_secret_file: /s, agent_name: front, max_calls: 7,
   health_bind: "127.0.0.1:0", drain_grace_secs: 0}
-audio: {fade_ms: 40, curve: linear, program_bitrate_bps: 24000}
+audio: {fade_ms: 40, curve: linear, loudness: matched, program_bitrate_bps: 24000}
 sdk: {preroll_ms: 0, orchestrator_timeout_ms: 0}
 entry: triage
 specialists:
   triage: {agent_name: triage-agent, lifetime: resident, after_handoff: stay, description: first, metadata: '{"a": 1}'}
-  billing: {after_handoff: leave}
+  billing: {after_handoff: leave, voice_lufs: -23}
   it-support: {park_ms: 5}
 routes:
   - {from: triage, to: [billing, it-support], splice: now, opening: greet}
-  - {from: "*", to: triage, splice: caller_silent, splice_wait_ms: 10, splice_rest: cut, fade_ms: 0, opening: "say: Back again."}
+  - {from: "*", to: triage, splice: caller_silent, splice_wait_ms: 10, splice_rest: cut, fade_ms: 0, loudness: as_is, opening: "say: Back again."}
 hand_back: false
 fallbacks: [previous, it-support]
 timers: {hold_ms: 1}
@@ -136,6 +136,8 @@ limits: {handoffs_max: 0}
         (config.audio.curve, config.audio.program_bitrate_bps),
         (::audio::Curve::Linear, 24_000)
     );
+    assert_eq!(config.loudness, [Loudness::Matched, Loudness::AsIs]);
+    assert_eq!(config.notes[&name("billing")].voice_lufs, Some(-23));
     assert_eq!(config.sdk.preroll_ms, 0);
     assert_eq!(config.sdk.orchestrator_timeout_ms, 0);
 
