@@ -254,9 +254,9 @@ impl Call {
         self.shared.caller.listener()
     }
 
-    /// Resolves when the caller can be heard, at once if there is nothing to hear of it.
-    pub(crate) async fn can_hear(&self) {
-        self.shared.caller.opened().await;
+    /// Resolves when the caller can be heard, and with `whole` the moment before too, at once if there is nothing to hear of it.
+    pub(crate) async fn can_hear(&self, whole: bool) {
+        self.shared.caller.opened(whole).await;
     }
 
     /// The keys that the caller presses while the baton is here.

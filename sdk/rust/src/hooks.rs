@@ -113,10 +113,11 @@ async fn run(
                 reason_gone,
             } => {
                 let handoff = preparation.handoff;
+                let takes_over = preparation.from.is_some();
                 let preparing = async {
                     agent.prepare(&call, preparation).await?;
-                    // Whoever takes over hears the caller at once: else a word would be heard by nobody.
-                    if timeout(HEAR_MAX, call.can_hear()).await.is_err() {
+                    // Whoever takes over hears the caller at once, and the moment before: else a word would be heard by nobody.
+                    if timeout(HEAR_MAX, call.can_hear(takes_over)).await.is_err() {
                         warn!("the caller's track did not come, ready without it");
                     }
                     Ok(())

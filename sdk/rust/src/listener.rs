@@ -113,7 +113,7 @@ impl CallerAudio {
         let frame = Arc::new(frame);
         let mut ear = self.lock();
         ear.opened_frames = ear.opened_frames.saturating_add(1);
-        if ear.opened_frames == OPEN_FRAMES {
+        if ear.opened_frames == OPEN_FRAMES || ear.opened_frames == ear.whole_frames() {
             self.open.notify_waiters();
         }
         if !hears {
@@ -154,14 +154,20 @@ impl CallerAudio {
         self.lock().expected = expected;
     }
 
-    /// Resolves when the caller can be heard, at once if it has no track. Cancel-safe.
-    pub(crate) async fn opened(&self) {
+    /// Resolves when the caller can be heard, and with `whole` the whole moment before too; at once if it has no track.
+    /// Cancel-safe.
+    pub(crate) async fn opened(&self, whole: bool) {
         loop {
             let mut open = pin!(self.open.notified());
             open.as_mut().enable();
             {
                 let ear = self.lock();
-                if ear.opened_frames >= OPEN_FRAMES || !ear.expected {
+                let wanted = if whole {
+                    ear.whole_frames()
+                } else {
+                    OPEN_FRAMES
+                };
+                if ear.opened_frames >= wanted || !ear.expected {
                     return;
                 }
             }
@@ -176,6 +182,11 @@ impl CallerAudio {
 }
 
 impl Ear {
+    /// Frames after which the pre-roll is whole.
+    fn whole_frames(&self) -> usize {
+        OPEN_FRAMES + self.preroll_frames
+    }
+
     fn fall_deaf(&mut self) {
         if self.hears {
             self.hears = false;
@@ -264,18 +275,25 @@ mod tests {
     #[tokio::test]
     async fn a_track_that_was_asked_for_is_waited_for_and_none_is_not() {
         let caller = CallerAudio::new();
-        caller.opened().await;
+        caller.keep(30);
+        caller.opened(true).await;
         caller.expect(true);
-        let waiting = tokio::spawn({
+        let waits = |whole| {
             let caller = caller.clone();
-            async move { caller.opened().await }
-        });
+            tokio::spawn(async move { caller.opened(whole).await })
+        };
+        let (some, whole) = (waits(false), waits(true));
         tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
+        assert!(!some.is_finished());
         for _ in 0..OPEN_FRAMES {
             caller.push(false, frame(1));
         }
-        waiting.await.expect("it resolves");
+        some.await.expect("it resolves");
+        assert!(!whole.is_finished(), "the moment before is not whole");
+        for _ in 0..3 {
+            caller.push(false, frame(1));
+        }
+        whole.await.expect("it resolves");
     }
 
     #[test]

@@ -275,6 +275,7 @@ class Call:
         listen: Callable[[], Listener],
         wishes: Wishes,
         holds: Callable[[], bool],
+        hears: Callable[[], bool],
         caller: Callable[[], str | None],
     ) -> None:
         self.id = id
@@ -296,12 +297,18 @@ class Call:
         self._listen = listen
         self._wishes = wishes
         self._holds = holds
+        self._hears = hears
         self._caller = caller
 
     @property
     def holds(self) -> bool:
         """Whether the baton is here."""
         return self._holds()
+
+    @property
+    def hears(self) -> bool:
+        """Whether what the caller says now is for this specialist. Who is to end its sentence has the baton, and hears no more."""
+        return self._hears()
 
     @property
     def caller(self) -> str | None:

@@ -12,6 +12,8 @@ from baton.specialist.tasks import Tasks
 
 LATE_MAX_SECS = 0.5
 """How late a listener may be; then the oldest frames are dropped."""
+OPEN_SECS = 0.1
+"""What comes of a track until it can be heard: the first of it is the lead-in of codec and jitter buffer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ class CallerAudio:
         self._audible = False
         self._kept: deque[rtc.AudioFrame] | None = None
         self._preroll_ms = 0
+        self._opened_secs = 0.0
+        self._came = asyncio.Event()
 
     def listener(self) -> Listener:
         """Somebody who listens from now on."""
@@ -82,18 +86,20 @@ class CallerAudio:
     def keep(self, preroll_ms: int) -> None:
         """Keeps so much of what the caller says until somebody may hear it; 0 for nothing."""
         self._preroll_ms = preroll_ms
-        self._kept = deque(maxlen=preroll_ms // self.hearing.frame_ms) if preroll_ms else None
+        if not self._audible:
+            self._kept = self._nothing_kept()
 
     def set_audible(self, audible: bool) -> None:
         """Whether the caller may be heard."""
         if audible == self._audible:
             return
         self._audible = audible
-        kept, self._kept = self._kept, None
+        # What was heard in a former turn is no pre-roll of the next.
+        kept, self._kept = self._kept, None if audible else self._nothing_kept()
         for listener in self._listeners:
             if not audible:
                 listener.clear()
-            for frame in kept or ():
+            for frame in (kept or ()) if audible else ():
                 listener.push(frame)
 
     def hear(self, sid: str, track: rtc.Track) -> None:
@@ -116,8 +122,17 @@ class CallerAudio:
             task.cancel()
             self._tasks.start(stream.aclose(), "baton: caller's stream")
 
+    async def opened(self, whole: bool) -> None:
+        """Returns when the caller can be heard, and with `whole` the whole moment before too."""
+        wanted_secs = OPEN_SECS + (self._preroll_ms / 1_000 if whole else 0.0)
+        # Frames are summed up.
+        while self._opened_secs < wanted_secs - 0.001:
+            self._came.clear()
+            await self._came.wait()
+
     def forget_all(self) -> None:
         """Listens to nobody."""
+        self._opened_secs = 0.0
         for sid in list(self._streams):
             self.forget(sid)
 
@@ -131,8 +146,13 @@ class CallerAudio:
 
     async def _read(self, stream: rtc.AudioStream) -> None:
         async for event in stream:
+            self._opened_secs += event.frame.duration
+            self._came.set()
             if self._audible:
                 for listener in self._listeners:
                     listener.push(event.frame)
             elif self._kept is not None:
                 self._kept.append(event.frame)
+
+    def _nothing_kept(self) -> deque[rtc.AudioFrame] | None:
+        return deque(maxlen=self._preroll_ms // self.hearing.frame_ms) if self._preroll_ms else None

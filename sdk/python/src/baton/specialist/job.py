@@ -103,6 +103,8 @@ from baton.standing import (
 )
 from baton.vigil import TIMEOUT_MS, Change, Vigil
 
+HEAR_MAX_SECS = 2.0
+"""How long a specialist that is prepared waits for the caller's sound until it is ready without."""
 REQUESTS_MAX = 8
 """Handoffs that an agent may ask for at the same time."""
 PATCHES_MAX = 64
@@ -217,6 +219,7 @@ class Job:
         """What was said and done."""
         self.connection = Connection(room, binding.orchestrator, self)
         """The room."""
+        self._takes_over = False
         self.call = Call(
             id=binding.call,
             specialist=binding.specialist,
@@ -227,6 +230,7 @@ class Job:
             listen=self._listen,
             wishes=self,
             holds=lambda: self._standing.holds,
+            hears=lambda: self._standing.hears,
             caller=lambda: self.connection.caller,
         )
         """The call, as the agent sees it."""
@@ -542,6 +546,7 @@ class Job:
     def _prepare_when_told(self, step: StartPreparing, prepare: Prepare) -> None:
         """Has the agent prepare when it has been told all that the packet promises."""
         logger.info("preparing for handoff %d", step.handoff)
+        self._takes_over = step.source is not None
         self._say_released()
         if prepare.caller is not None:
             self.connection.pin_caller(prepare.caller)
@@ -739,15 +744,28 @@ class Job:
             self.connection.permit(None)
 
     def _prepared(self, handoff: HandoffId, refusal: str | None) -> None:
-        if refusal is None and self._standing.ready(handoff):
-            logger.info("ready for handoff %d", handoff)
-            self._send_ready(handoff)
-        elif refusal is not None and self._standing.refused(handoff):
+        if refusal is None:
+            self._tasks.start(self._ready_when_it_hears(handoff), "baton: ready")
+        elif self._standing.refused(handoff):
             logger.info("preparation refused")
             self._apply_gate()
             self._send(Refuse(handoff, refusal[:TEXT_CHARS_MAX]))
         # Else it was called off meanwhile.
         self._pump()
+
+    async def _ready_when_it_hears(self, handoff: HandoffId) -> None:
+        """Whoever takes over hears the caller at once, and the moment before: a subscription takes a while, and the caller may say
+        something through the change."""
+        if self.connection.caller_has_audio:
+            try:
+                async with asyncio.timeout(HEAR_MAX_SECS):
+                    await self.caller.opened(self._takes_over)
+            except TimeoutError:
+                logger.info("the caller is not heard yet")
+        if self._standing.ready(handoff):
+            logger.info("ready for handoff %d", handoff)
+            self._send_ready(handoff)
+            self._pump()
 
     def _agent_failed(self, error: BaseException) -> None:
         failed = AgentFailedError(f"the agent failed: {error!r}")

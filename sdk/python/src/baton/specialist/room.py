@@ -215,11 +215,20 @@ class Connection:
         except asyncio.QueueFull:
             logger.debug("packet lost, the outbox is full")
 
+    @property
+    def caller_has_audio(self) -> bool:
+        """Whether there is something of the caller's to be heard."""
+        return any(not publication.muted for publication in self._caller_tracks())
+
     def want_caller(self, wanted: bool) -> None:
         """Subscribes to the caller, or no longer."""
         if wanted != self._wants_caller:
             self._wants_caller = wanted
             self._apply_wish()
+            # Baton may have had it subscribed before it was wanted here.
+            for publication in self._caller_tracks() if wanted else ():
+                if publication.subscribed and publication.track is not None:
+                    self._observer.caller_track(publication.sid, publication.track)
 
     def repeat_wish(self) -> None:
         """Says once more that the caller is wanted: Baton keeps the caller from a specialist until it has said Hello, and
