@@ -61,3 +61,32 @@ def test_own_items_come_back_from_baton_as_they_were() -> None:
         {"role": "tool", "tool_call_id": "call_2", "content": "2"},
     ]
     assert Mirror().take(tuple(Mirror().news(theirs)), []) == theirs
+
+
+def test_a_call_is_known_as_it_begins_and_its_message_adds_nothing() -> None:
+    mirror = Mirror()
+    begun = mirror.begun("call_1", "pay", {"cents": 1, "to": "é"})
+    assert begun is not None
+    assert mirror.begun("call_1", "pay", {"cents": 1, "to": "é"}) is None
+    function = {"name": "pay", "arguments": '{"cents": 1, "to": "é"}'}
+    messages: list[Any] = [
+        {"role": "assistant", "tool_calls": [{"id": "call_1", "type": "function", "function": function}]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "1"},
+    ]
+    (result,) = mirror.news(messages)
+    assert described(result)[0] == "function_call_output"
+    # Whoever takes over has both.
+    assert Mirror().take((begun, result), []) == messages
+
+
+def test_the_last_words_of_another_come_before_what_was_said_since_and_a_result_behind_its_call() -> None:
+    mirror = Mirror()
+    called, result = call("item_2", "item_4", "handoff", "{}", "payments takes over")
+    messages = mirror.take((message("item_1", "user", "to pay"), called), [])
+    mirror.mark(messages)
+    messages.append({"role": "assistant", "content": "hello"})
+    assert len(mirror.news(messages)) == 1
+    messages = mirror.take((message("item_3", "assistant", "one mo", interrupted=True), result), messages)
+    said = [each.get("content", "call") for each in messages]
+    assert said == ["to pay", "call", "payments takes over", "one mo", "hello"]
+    assert mirror.news(messages) == []

@@ -16,6 +16,8 @@ from livekit.agents import (
     CloseEvent,
     CloseReason,
     JobContext,
+    ToolCallStarted,
+    ToolExecutionUpdatedEvent,
     get_job_context,
     llm,
 )
@@ -242,6 +244,8 @@ class Participation(Agent):
         self._open(grant.opening)
         while True:
             await asyncio.sleep(SYNC_SECS)
+            # What was heard of the last sentence of who had the baton before comes after the grant.
+            await self._take_in()
             self._sync()
             if self._sharing is None or self._sharing.done():
                 self._sharing = self._tasks.start(self._share(), "baton: state")
@@ -291,8 +295,7 @@ class Participation(Agent):
     async def _begin(self, call: Call) -> None:
         targets = call.targets if self._targets is None else self._targets
         if targets:
-            # After the switch only the call's result is taken.
-            tool = handoff_tool(call, targets, call.may_hand_back, self._sync)
+            tool = handoff_tool(call, targets, call.may_hand_back)
             await self._agent.update_tools([*self._agent.tools, tool])
         options = self._room_options
         caller = self._job.connection.find_caller()
@@ -313,6 +316,7 @@ class Participation(Agent):
         await self._take_in_before_start()
         self.session.on("conversation_item_added", lambda _: self._sync())
         self.session.on("function_tools_executed", lambda _: self._sync())
+        self.session.on("tool_execution_updated", self._on_tool)
         self.session.on("close", self._on_close)
         self._job.on_outcome(self._on_outcome)
         await self.session.start(self._agent, room=self._ctx.room, room_options=options, **self._options)
@@ -321,7 +325,7 @@ class Participation(Agent):
 
     def _gated_text(self, told: TextInputCallback) -> TextInputCallback:
         def gated(session: AgentSession[Any], event: room_io.TextInputEvent) -> Any:
-            return told(session, event) if self.call.holds else None
+            return told(session, event) if self.call.hears else None
 
         return gated
 
@@ -377,6 +381,15 @@ class Participation(Agent):
         if news:
             self.call.append(*news)
 
+    def _on_tool(self, event: ToolExecutionUpdatedEvent) -> None:
+        """Gives Baton a call as it begins: the history has it with its result only, and after a switch only the result of a
+        known call is taken."""
+        if isinstance(event.update, ToolCallStarted) and self.call.holds:
+            self._sync()
+            started = self._outgoing.news([event.update.function_call])
+            if started:
+                self.call.append(*started)
+
     def _decoded(self) -> list[llm.ChatItem]:
         arrived, self._arrived = self._arrived, []
         items = [item for each in arrived if (item := decode(each)) is not None]
@@ -402,12 +415,11 @@ class Participation(Agent):
 
 
 def _put(context: llm.ChatContext, items: list[llm.ChatItem]) -> None:
-    """Takes items in, in their order; one with a known id takes the place of the one that is there."""
-    places = {item.id: place for place, item in enumerate(context.items)}
+    """Takes items in, in their order, and before what was said after them; one with a known id takes the place of the one that
+    is there."""
     for item in items:
-        place = places.get(item.id)
+        place = next((place for place, each in enumerate(context.items) if each.id == item.id), None)
         if place is not None:
             context.items[place] = item
         else:
-            places[item.id] = len(context.items)
-            context.items.append(item)
+            context.insert(item)

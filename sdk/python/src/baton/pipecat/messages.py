@@ -8,6 +8,7 @@ import copy
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -32,6 +33,22 @@ class Mirror:
         self._groups: dict[int, str] = {}
         self._created: dict[str, float] = {}
         self._calls: dict[str, str] = {}
+        self._begun: set[str] = set()
+        self._last: Any = None
+
+    def mark(self, messages: list[Any]) -> None:
+        """What others have said comes behind these, though it arrives later."""
+        self._last = messages[-1] if messages else None
+
+    def begun(self, call: str, name: str, arguments: Mapping[str, Any]) -> ContextItem | None:
+        """A call that begins, which the messages will have later; `None` if that is known already."""
+        if call in self._begun:
+            return None
+        self._begun.add(call)
+        self._calls[call] = name
+        function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+        native = {"id": call, "function": function, "type": "function"}
+        return _called(f"item_{uuid.uuid4().hex[:12]}/{call}", native, time.time())
 
     def news(self, messages: list[Any]) -> list[ContextItem]:
         """What Baton has not, or has in another form."""
@@ -57,14 +74,16 @@ class Mirror:
                 continue
             previous = next((known for known, id_, _ in self._messages.values() if id_ == item.id), None)
             place = next((at for at, each in enumerate(result) if each is previous), None) if previous else None
-            last = result[-1] if result else None
+            end = self._end(result)
+            last = result[end - 1] if end else None
             if place is not None:
                 result[place] = message
             elif isinstance(last, dict) and self._together(last, message, item):
                 last["tool_calls"] += message["tool_calls"]
                 message = last
             else:
-                result.append(message)
+                place = self._place(message, result)
+                result.insert(place, message)
             self._messages[id(message)] = (message, item.id, json.dumps(message, sort_keys=True, default=str))
             if "tool_calls" in message:
                 self._groups[id(message)] = _group(item)
@@ -76,6 +95,26 @@ class Mirror:
             return False
         group = _group(item)
         return bool(group) and self._groups.get(id(last)) == group
+
+    def _end(self, messages: list[Any]) -> int:
+        """Behind what others have said: what was said since the mark comes after it."""
+        if self._last is None:
+            return len(messages)
+        return next((at + 1 for at, each in enumerate(messages) if each is self._last), len(messages))
+
+    def _place(self, message: dict[str, Any], messages: list[Any]) -> int:
+        """Where a message of others goes. A result goes behind its call, which a model's service takes in no other place, though
+        a sentence may have come in between."""
+        if message.get("role") == "tool":
+            for at in range(len(messages) - 1, -1, -1):
+                if _calls(messages[at], message["tool_call_id"]):
+                    while at + 1 < len(messages) and _is_result(messages[at + 1]):
+                        at += 1
+                    return at + 1
+        end = self._end(messages)
+        if self._last is not None:
+            self._last = message
+        return end
 
     def _encode(self, item: str, message: dict[str, Any]) -> list[ContextItem]:
         role, content = message.get("role"), message.get("content")
@@ -92,15 +131,9 @@ class Mirror:
             chat.message.created_at.CopyFrom(_stamp(created))
             items.append(_item(item, chat, {key: message[key] for key in message if key != "tool_calls"}))
         for call in message.get("tool_calls") or ():
-            chat = pb.ChatContext.ChatItem()
-            id_ = f"{item}/{call['id']}"
-            chat.function_call.id = id_
-            chat.function_call.call_id = call["id"]
-            chat.function_call.name = call["function"]["name"]
-            chat.function_call.arguments = call["function"]["arguments"]
-            chat.function_call.created_at.CopyFrom(_stamp(created))
-            self._calls[call["id"]] = call["function"]["name"]
-            items.append(_item(id_, chat, call))
+            if call["id"] not in self._begun:
+                self._calls[call["id"]] = call["function"]["name"]
+                items.append(_called(f"{item}/{call['id']}", call, created))
         return items
 
     def _encode_result(self, item: str, message: dict[str, Any], created: float) -> list[ContextItem]:
@@ -151,6 +184,24 @@ def _group(item: ContextItem) -> str:
     except ValueError:
         return ""
     return str(native.get("group_id") or "") if isinstance(native, dict) else ""
+
+
+def _calls(message: Any, call: str) -> bool:
+    return isinstance(message, dict) and any(each["id"] == call for each in message.get("tool_calls") or ())
+
+
+def _is_result(message: Any) -> bool:
+    return isinstance(message, dict) and message.get("role") == "tool"
+
+
+def _called(id: str, call: dict[str, Any], created: float) -> ContextItem:
+    chat = pb.ChatContext.ChatItem()
+    chat.function_call.id = id
+    chat.function_call.call_id = call["id"]
+    chat.function_call.name = call["function"]["name"]
+    chat.function_call.arguments = call["function"]["arguments"]
+    chat.function_call.created_at.CopyFrom(_stamp(created))
+    return _item(id, chat, call)
 
 
 def _item(id: str, chat: Any, native: dict[str, Any]) -> ContextItem:

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import (
+    FunctionCallFromLLM,
     FunctionCallResultProperties,
     InputDTMFFrame,
     InterruptionWorkerFrame,
@@ -33,9 +33,6 @@ SYNC_SECS = 0.2
 """How often what has changed is looked for."""
 BUILD_MAX_SECS = 30.0
 """How long a bot may take until its pipeline runs."""
-
-CALL_MAX_SECS = 2.0
-"""How long the context may take to have a call that is being made."""
 
 logger = logging.getLogger("baton")
 
@@ -119,6 +116,8 @@ class Participation:
             self.started.set()
 
         worker.add_event_handler("on_pipeline_started", started)
+        if llm is not None:
+            llm.add_event_handler("on_function_calls_started", self._called)
 
     async def share(self) -> None:
         """Shares now what the mirrored object has of new; see `baton.livekit_agents.Participation.share`."""
@@ -153,6 +152,7 @@ class Participation:
     async def granted(self, opening: Opening) -> None:
         """Opens, and shares what happens until it is cancelled."""
         self.take_in()
+        self._messages.mark(self._context.messages)
         match opening:
             case Greet() | Continue():
                 await self.worker.queue_frame(LLMRunFrame())
@@ -162,6 +162,8 @@ class Participation:
                 pass
         while True:
             await asyncio.sleep(SYNC_SECS)
+            # What was heard of the last sentence of who had the baton before comes after the grant.
+            self.take_in()
             self.sync()
             if self._sharing is None or self._sharing.done():
                 self._sharing = self._tasks.start(self._share(), "baton: state")
@@ -212,13 +214,16 @@ class Participation:
         except BatonError as error:
             logger.warning("the state was not shared: %s", error)
 
-    async def _has_call(self, call: str) -> None:
-        """Gives Baton the call before it asks: after the switch only its result is taken. The context gets the call behind
-        what is to be said before it."""
-        deadline = time.monotonic() + CALL_MAX_SECS
-        while time.monotonic() < deadline and not any(_calls(message, call) for message in self._context.messages):
-            await asyncio.sleep(0.02)
-        self.sync()
+    async def _called(self, _: Any, calls: Sequence[FunctionCallFromLLM]) -> None:
+        """Gives Baton calls as they begin: the context has them behind what is to be said before them, and after a switch only
+        the result of a known call is taken."""
+        for each in calls:
+            self._begin(each.tool_call_id, each.function_name, each.arguments)
+
+    def _begin(self, call: str, name: str, arguments: Mapping[str, Any]) -> None:
+        if self.call.holds and (begun := self._messages.begun(call, name, arguments)) is not None:
+            self.sync()
+            self.call.append(begun)
 
     def _offer_handoff(self, llm: LLMService[Any], targets: Mapping[str, str]) -> None:
         previous = self.call.may_hand_back
@@ -226,7 +231,7 @@ class Participation:
         async def handoff(params: FunctionCallParams) -> None:
             to = str(params.arguments.get("to", ""))
             reason = str(params.arguments.get("reason", ""))
-            await self._has_call(params.tool_call_id)
+            self._begin(params.tool_call_id, params.function_name, params.arguments)
             try:
                 request = self.call.request(
                     None if previous and to == "previous" else to, reason, tool_call=params.tool_call_id
@@ -249,10 +254,6 @@ class Participation:
         theirs = tools.standard_tools if isinstance(tools, ToolsSchema) else []
         self._context.set_tools(ToolsSchema(standard_tools=[*theirs, function]))
         llm.register_function(NAME, handoff, cancel_on_interruption=True)
-
-
-def _calls(message: Any, call: str) -> bool:
-    return isinstance(message, dict) and any(each["id"] == call for each in message.get("tool_calls") or ())
 
 
 class _Bot(Agent):
