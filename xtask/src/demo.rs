@@ -79,7 +79,7 @@ fn mixed(arguments: &[String]) -> Result<ExitCode> {
     let mut cargo = Command::new(paths::cargo());
     cargo
         .args(["build", "--package", "baton", "--bin", "baton"])
-        .args(["--package", "demo", "--bin", "demo"])
+        .args(["--package", "baton-specialist", "--example", "spoken"])
         .args(["--package", "kit", "--bin", "probe"])
         .current_dir(paths::root());
     let built = shown_whole(&mut cargo);
@@ -101,7 +101,6 @@ pub(crate) fn mixed_command(environment: &Environment) -> Result<Command> {
         .arg(paths::root().join("sdk/python/room_tests/mixed.py"))
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .env("BATON_PROGRAM", folder.join("baton"))
-        .env("DEMO_PROGRAM", folder.join("demo"))
         .env("PROBE_PROGRAM", folder.join("probe"));
     Ok(python)
 }

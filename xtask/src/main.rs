@@ -37,8 +37,9 @@ cargo xtask COMMAND
   demo [ARGUMENTS]   run a whole call on this machine and leave what the caller heard in target/demo;
                      arguments go to the demo: `--handoffs N`, `--help`; `--config FILE` has calls under a file of your own, and
                      says of each of its routes whether the baton went along it
-  demo --mixed [--rounds N] [--out FOLDER]
-                     a call between agents of LiveKit Agents, Pipecat and Rust, whose contexts and state are compared
+  demo --mixed [--handoffs N] [--out FOLDER]
+                     a call between agents of LiveKit Agents, Pipecat and Rust: after each handoff what they know is compared
+                     item by item, and how it opened, who answered and who heard the caller's words is judged
   test               run everything: all tests, the engine's, the interop tests, a short demo
   engine-tests [--only FILE] [--repeat N]
                      run the tests that ship inside the livekit package on our engine

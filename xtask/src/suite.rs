@@ -225,7 +225,11 @@ fn example_demos(environment: &Environment) -> Result<String> {
 /// A call that goes once round between the frameworks.
 fn mixed_demo(environment: &Environment) -> Result<String> {
     let mut mixed = demo::mixed_command(environment)?;
-    call_of("mixed demo", mixed.args(["--rounds", "1"]), "3 handoffs")
+    call_of(
+        "mixed demo",
+        mixed.args(["--handoffs", DEMO_HANDOFFS]),
+        &format!("{DEMO_HANDOFFS} handoffs"),
+    )
 }
 
 /// A whole call that is judged in real time.

@@ -10,7 +10,7 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import APIConnectOptions, llm, stt, tts, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
-from telling import tell, tone
+from telling import Ear, tell, tone
 
 SAMPLE_RATE = 24_000
 
@@ -22,9 +22,10 @@ Script = Callable[[llm.ChatContext], Answer]
 class ScriptedLLM(llm.LLM[Any]):
     """Answers as the script says."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, asked: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self.script = script
+        self.told = asked
         self.asked: list[llm.ChatContext] = []
 
     def chat(
@@ -36,6 +37,7 @@ class ScriptedLLM(llm.LLM[Any]):
         **_: Any,
     ) -> llm.LLMStream:
         self.asked.append(chat_ctx)
+        self.told()
         return _Stream(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
 
 
@@ -102,3 +104,32 @@ class ClipSTT(stt.STT[Any]):
         return stt.SpeechEvent(
             type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[stt.SpeechData(language="en", text=text)]
         )
+
+
+class EarSTT(stt.STT[Any]):
+    """Understands nothing, and tells which tones it hears."""
+
+    def __init__(self) -> None:
+        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False, offline_recognize=False))
+
+    async def _recognize_impl(
+        self,
+        buffer: utils.AudioBuffer,
+        *,
+        language: Any = NOT_GIVEN,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> stt.SpeechEvent:
+        raise NotImplementedError("it hears a stream alone")
+
+    def stream(
+        self, *, language: Any = NOT_GIVEN, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> stt.RecognizeStream:
+        return _Hearing(stt=self, conn_options=conn_options)
+
+
+class _Hearing(stt.RecognizeStream):
+    async def _run(self) -> None:
+        ear = Ear()
+        async for frame in self._input_ch:
+            if isinstance(frame, rtc.AudioFrame):
+                ear.hear(bytes(frame.data), frame.sample_rate)

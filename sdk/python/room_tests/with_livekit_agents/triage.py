@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -23,14 +24,17 @@ from livekit.agents import (
 )
 from livekit.agents.beta.tools import EndCallTool
 from livekit.plugins import silero
-from scripted import ClipSTT, ScriptedLLM, ToneTTS
-from telling import tell, tell_context
+from scripted import ClipSTT, EarSTT, ScriptedLLM, ToneTTS
+from telling import described, tell, tell_context
 
 from baton import livekit_agents as baton  # Baton
+from baton.livekit_agents.items import encode
 
 NAME = os.environ.get("AGENT_NAME", "triage")
 HZ = int(os.environ.get("AGENT_HZ", "440"))
 LENGTHS = json.loads(os.environ.get("AGENT_CLIPS", "{}"))
+EAR = "AGENT_EAR" in os.environ
+ALOUD = "I look for somebody who can help you with that, which may take a moment or two"
 
 server = AgentServer(
     job_executor_type=JobExecutorType.THREAD,
@@ -73,6 +77,8 @@ def script(context: llm.ChatContext) -> Any:
     items = [item for item in context.items if not (item.type == "message" and item.role == "system")]
     last = items[-1] if items else None
     if last is not None and last.type == "function_call_output":
+        if "takes over" in last.output:
+            return f"hello, this is {NAME}"
         return f"the tool said {len(last.output)} characters"
     if last is not None and last.type == "message" and last.role == "user":
         words = last.text_content or ""
@@ -81,7 +87,8 @@ def script(context: llm.ChatContext) -> Any:
         if words == "good bye":
             return ["good bye", ("end_call", {})]
         if words.startswith("handoff "):
-            return ["one moment", ("handoff", {"to": words.split()[1], "reason": "the caller asks for it"})]
+            said = ALOUD if words.endswith(" aloud") else "one moment"
+            return [said, ("handoff", {"to": words.split()[1], "reason": "the caller asks for it"})]
         return f"you said {words}"
     return f"hello, this is {NAME}"
 
@@ -89,10 +96,11 @@ def script(context: llm.ChatContext) -> Any:
 @server.rtc_session(agent_name=NAME)
 async def entrypoint(ctx: JobContext) -> None:
     caller = Caller()
+    holds: list[Any] = []
     session = AgentSession[Caller](
-        llm=ScriptedLLM(script),
+        llm=ScriptedLLM(script, lambda: tell("asked", holds=[each() for each in holds], at=time.time())),
         tts=ToneTTS(HZ),
-        stt=ClipSTT(LENGTHS) if LENGTHS else None,
+        stt=ClipSTT(LENGTHS) if LENGTHS else EarSTT() if EAR else None,
         vad=silero.VAD.load() if LENGTHS else None,
         userdata=caller,
     )
@@ -103,9 +111,22 @@ async def entrypoint(ctx: JobContext) -> None:
 
     part = await baton.start(session, agent=Triage(), ctx=ctx, share=caller, hydrate=hydrate)  # Baton
     assert part is not None
+    holds.append(lambda: part.call.holds)
     tell("started", tools=[tool.info.name for tool in session.current_agent.tools if hasattr(tool, "info")])
 
-    context = asyncio.create_task(tell_context(part.call))
+    def own(items: list[dict[str, Any]]) -> list[str]:
+        """The session's history beside Baton's items."""
+        history = {item.id: described(encode(item).chat_item) for item in session.history.items}
+        # A call whose result is not there yet is only Baton's.
+        ended = {item["call_id"] for item in items if item["kind"] == "function_call_output"}
+        wanted = {item["id"]: item for item in items if item.get("call_id") in ended or "call_id" not in item}
+        return [
+            f"{history.get(id)} and not {wanted.get(id)}"
+            for id in history | wanted
+            if not same(history.get(id), wanted.get(id))
+        ]
+
+    context = asyncio.create_task(tell_context(part.call, own))
 
     async def ended(reason: str) -> None:
         context.cancel()
@@ -121,10 +142,23 @@ async def entrypoint(ctx: JobContext) -> None:
 
     async def on_data(reader: Any, _: str) -> None:
         """What a test has the caller say, in text."""
-        if part.call.holds:
-            session.generate_reply(user_input=await reader.read_all())
+        words = await reader.read_all()
+        if not part.call.hears:
+            return
+        if words == "stop":
+            session.interrupt()
+        else:
+            session.generate_reply(user_input=words)
 
     ctx.room.register_text_stream_handler("test.says", lambda reader, who: asyncio.create_task(on_data(reader, who)))
+
+
+def same(one: dict[str, Any] | None, two: dict[str, Any] | None) -> bool:
+    """A time is a float here, which is exact to some hundred nanoseconds."""
+    if one is None or two is None:
+        return False
+    apart = abs(one.get("created_at", 0) - two.get("created_at", 0))
+    return {**one, "created_at": 0} == {**two, "created_at": 0} and apart < 1_000
 
 
 if __name__ == "__main__":

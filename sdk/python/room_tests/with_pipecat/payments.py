@@ -4,26 +4,29 @@ import asyncio
 import logging
 import os
 import sys
+import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 # The folder above has what all agents of the tests share.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from pipecat.frames.frames import LLMMessagesAppendFrame
+from pipecat.frames.frames import InterruptionWorkerFrame, LLMMessagesAppendFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.transports.livekit.transport import LiveKitParams
-from scripted import ScriptedLLM, ToneTTS
+from scripted import Hearing, ScriptedLLM, ToneTTS
 from telling import tell, tell_context
 
 from baton import pipecat as baton
 
 NAME = os.environ.get("AGENT_NAME", "payments")
 HZ = int(os.environ.get("AGENT_HZ", "880"))
+ALOUD = "It is paid. I look for somebody who can help you with that. That may take a moment or two."
 
 
 @dataclass
@@ -36,13 +39,19 @@ class Caller:
 def script(messages: list[Any]) -> Any:
     last = messages[-1] if messages else None
     if isinstance(last, dict) and last.get("role") == "tool":
+        if "takes over" in str(last["content"]):
+            return f"hello, this is {NAME}"
         return f"the tool said {len(str(last['content']))} characters"
     if isinstance(last, dict) and last.get("role") == "user":
         words = str(last["content"])
+        if words.startswith("handoff payments"):
+            # The last thing that was said to who had the baton before.
+            return f"hello, this is {NAME}"
+        if words.startswith("handoff "):
+            said = ALOUD if words.endswith(" aloud") else "one moment"
+            return [said, ("handoff", {"to": words.split()[1], "reason": "it is paid"})]
         if "pay" in words:
             return ("pay", {"cents": 1250})
-        if words.startswith("handoff "):
-            return ["one moment", ("handoff", {"to": words.split()[1], "reason": "it is paid"})]
         return f"you said {words}"
     return f"hello, this is {NAME}"
 
@@ -50,7 +59,7 @@ def script(messages: list[Any]) -> Any:
 async def bot(call: baton.Call) -> None:
     caller = Caller()
     transport = baton.Transport(call, LiveKitParams(audio_in_enabled=True, audio_out_enabled=True))
-    llm = ScriptedLLM(script)
+    llm = ScriptedLLM(script, lambda: tell("asked", holds=[call.holds], at=time.time()))
 
     async def pay(params: FunctionCallParams) -> None:
         caller.paid_cents = params.arguments["cents"]
@@ -60,14 +69,27 @@ async def bot(call: baton.Call) -> None:
     context = LLMContext()
     aggregators = LLMContextAggregatorPair(context)
     pipeline = Pipeline(
-        [transport.input(), aggregators.user(), llm, ToneTTS(HZ), transport.output(), aggregators.assistant()]
+        [
+            transport.input(),
+            Hearing(),
+            aggregators.user(),
+            llm,
+            ToneTTS(HZ),
+            transport.output(),
+            aggregators.assistant(),
+        ]
     )
     worker = PipelineWorker(pipeline, params=PipelineParams(), idle_timeout_secs=None)
 
     async def says(reader: Any) -> None:
         """What a test has the caller say, in text."""
-        if call.holds:
-            message = {"role": "user", "content": await reader.read_all()}
+        words = await reader.read_all()
+        if not call.hears:
+            return
+        if words == "stop":
+            await worker.queue_frame(InterruptionWorkerFrame())
+        else:
+            message = {"role": "user", "content": words}
             await worker.queue_frame(LLMMessagesAppendFrame([message], run_llm=True))
 
     call.room.register_text_stream_handler("test.says", lambda reader, _: asyncio.create_task(says(reader)))
@@ -75,10 +97,46 @@ async def bot(call: baton.Call) -> None:
     def hydrate(state: dict[str, Any]) -> None:
         tell("hydrated", state=state)
 
-    context_told = asyncio.create_task(tell_context(call))
+    def own(items: list[dict[str, Any]]) -> list[str]:
+        """The context's messages beside Baton's items."""
+        # In pairs, a result comes behind its call; so they are compared without their order.
+        has, wanted = Counter(_of_messages(context.messages)), Counter(_of_items(items))
+        return [f"more: {each}" for each in has - wanted] + [f"less: {each}" for each in wanted - has]
+
+    context_told = asyncio.create_task(tell_context(call, own))
     await baton.take_part(call, worker, context, llm=llm, share=caller, hydrate=hydrate)
     context_told.cancel()
     tell("ended", messages=context.messages)
+
+
+def _of_messages(messages: list[Any]) -> list[tuple[str, ...]]:
+    """What Pipecat has of a conversation: neither ids nor times, nor what a result or an interruption was."""
+    found: list[tuple[str, ...]] = []
+    for message in messages:
+        if message["role"] == "tool":
+            found.append(("result", message["tool_call_id"], str(message["content"])))
+            continue
+        calls = message.get("tool_calls") or []
+        if not calls:
+            found.append((message["role"], str(message["content"])))
+        found += [("call", each["id"], each["function"]["name"], each["function"]["arguments"]) for each in calls]
+    return found
+
+
+def _of_items(items: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    roles = {0: "developer", 1: "system", 2: "user", 3: "assistant"}
+    found: list[tuple[str, ...]] = []
+    for item in items:
+        match item["kind"]:
+            case "message":
+                found.append((roles[item["role"]], "\n".join(item["text"])))
+            case "function_call":
+                found.append(("call", item["call_id"], item["name"], item["arguments"]))
+            case "function_call_output":
+                found.append(("result", item["call_id"], item["output"]))
+            case _:
+                pass
+    return found
 
 
 if __name__ == "__main__":

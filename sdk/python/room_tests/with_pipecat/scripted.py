@@ -7,6 +7,7 @@ from typing import Any
 from pipecat.adapters.services.open_ai_adapter import OpenAILLMAdapter
 from pipecat.frames.frames import (
     Frame,
+    InputAudioRawFrame,
     FunctionCallFromLLM,
     LLMContextFrame,
     LLMFullResponseEndFrame,
@@ -15,11 +16,11 @@ from pipecat.frames.frames import (
     TTSAudioRawFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.services.settings import LLMSettings, TTSSettings
 from pipecat.services.tts_service import TTSService
-from telling import tone
+from telling import Ear, tone
 
 SAMPLE_RATE = 24_000
 
@@ -31,9 +32,10 @@ class ScriptedLLM(LLMService[OpenAILLMAdapter]):
 
     adapter_class = OpenAILLMAdapter
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, asked: Callable[[], None] = lambda: None) -> None:
         super().__init__(settings=LLMSettings(model="scripted"))
         self.script = script
+        self.told = asked
         self.asked: list[list[Any]] = []
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -47,6 +49,7 @@ class ScriptedLLM(LLMService[OpenAILLMAdapter]):
 
     async def _answer(self, context: LLMContext) -> None:
         self.asked.append(list(context.messages))
+        self.told()
         answer = self.script(context.messages)
         calls = []
         for part in answer if isinstance(answer, list) else [answer]:
@@ -80,3 +83,17 @@ class ToneTTS(TTSService):
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         yield TTSAudioRawFrame(tone(text, self.hz, SAMPLE_RATE), SAMPLE_RATE, 1, context_id=context_id)
+
+
+class Hearing(FrameProcessor):
+    """Tells which tones of the caller's come in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ear = Ear()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, InputAudioRawFrame):
+            self._ear.hear(frame.audio, frame.sample_rate)
+        await self.push_frame(frame, direction)
