@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use kit::bridge::{BridgeMixer, TICK_MS, TICK_SAMPLES};
 use kit::probe::{self, Expected, ProbeError, Verdict, Voice};
@@ -49,6 +50,12 @@ pub(crate) struct Heard {
     pub(crate) track: String,
 }
 
+struct Packet {
+    sequence: u64,
+    rtp_time_48k: u64,
+    payload: Bytes,
+}
+
 #[derive(Default)]
 struct Ear {
     mixer: BridgeMixer,
@@ -58,8 +65,8 @@ struct Ear {
     history: Vec<Heard>,
     /// Ticks in which more than one track sounded, by the end of the recording before each.
     doubled: Vec<usize>,
-    /// Sequence number and RTP time of every packet of the first track.
-    packets: Vec<(u64, u64)>,
+    /// Every packet of the first track.
+    packets: Vec<Packet>,
     reconnects: u32,
     /// Whether what no packet brings is left out, and not invented by the decoder.
     conceals_nothing: bool,
@@ -123,10 +130,26 @@ impl Caller {
         let ear = lock(&self.ear);
         let pairs = ear.packets[mark..].windows(2);
         pairs.fold((0, 0), |(numbers, ms), pair| {
-            let [(number, time), (next, next_time)] = [pair[0], pair[1]];
-            let skipped = (next_time - time).saturating_sub(960) / 48;
-            (numbers + (next - number).saturating_sub(1), ms + skipped)
+            let [before, after] = pair else {
+                return (numbers, ms);
+            };
+            let skipped = (after.rtp_time_48k - before.rtp_time_48k).saturating_sub(960) / 48;
+            let missing = (after.sequence - before.sequence).saturating_sub(1);
+            (numbers + missing, ms + skipped)
         })
+    }
+
+    /// What the packets of its first track say since a mark, one after another, without a jitter buffer that could make it better
+    /// or worse.
+    pub(crate) fn decoded(&self, mark: usize) -> Vec<i16> {
+        let mut decoder = opus::Decoder::new(SAMPLE_RATE_HZ, opus::Channels::Mono).unwrap();
+        let mut samples = Vec::new();
+        for packet in &lock(&self.ear).packets[mark..] {
+            let mut pcm = [0; 5_760];
+            let decoded = decoder.decode(&packet.payload, &mut pcm, false).unwrap();
+            samples.extend_from_slice(&pcm[..decoded]);
+        }
+        samples
     }
 
     /// Packets of its first track so far.
@@ -436,11 +459,14 @@ async fn read(ear: Arc<Mutex<Ear>>, sid: String, track: RemoteAudioTrack) {
 
 async fn tap(ear: Arc<Mutex<Ear>>, sid: String, first: bool, mut packets: EncodedAudioStream) {
     while let Some(packet) = packets.next().await {
-        let place = (packet.sequence, packet.rtp_time_48k);
         let mut ear = lock(&ear);
         ear.packet_at.insert(sid.clone(), Instant::now());
         if first {
-            ear.packets.push(place);
+            ear.packets.push(Packet {
+                sequence: packet.sequence,
+                rtp_time_48k: packet.rtp_time_48k,
+                payload: packet.payload,
+            });
         }
     }
 }

@@ -21,6 +21,7 @@ mod doctor;
 mod drain;
 mod entry;
 mod failopen;
+mod forms;
 mod frames;
 mod handoff;
 mod journal_faults;
