@@ -51,6 +51,7 @@ pub(crate) struct Heard {
 }
 
 struct Packet {
+    at: Instant,
     sequence: u64,
     rtp_time_48k: u64,
     payload: Bytes,
@@ -65,8 +66,8 @@ struct Ear {
     history: Vec<Heard>,
     /// Ticks in which more than one track sounded, by the end of the recording before each.
     doubled: Vec<usize>,
-    /// Every packet of the first track.
-    packets: Vec<Packet>,
+    /// Every packet of each subscription, in the order of `history`.
+    packets: Vec<Vec<Packet>>,
     reconnects: u32,
     /// Whether what no packet brings is left out, and not invented by the decoder.
     conceals_nothing: bool,
@@ -128,7 +129,8 @@ impl Caller {
     /// What the packets of its first track left out since a mark: numbers, and time in milliseconds.
     pub(crate) fn left_out(&self, mark: usize) -> (u64, u64) {
         let ear = lock(&self.ear);
-        let pairs = ear.packets[mark..].windows(2);
+        let pairs = ear.packets.first().map_or(&[][..], |all| &all[mark..]);
+        let pairs = pairs.windows(2);
         pairs.fold((0, 0), |(numbers, ms), pair| {
             let [before, after] = pair else {
                 return (numbers, ms);
@@ -142,19 +144,25 @@ impl Caller {
     /// What the packets of its first track say since a mark, one after another, without a jitter buffer that could make it better
     /// or worse.
     pub(crate) fn decoded(&self, mark: usize) -> Vec<i16> {
-        let mut decoder = opus::Decoder::new(SAMPLE_RATE_HZ, opus::Channels::Mono).unwrap();
-        let mut samples = Vec::new();
-        for packet in &lock(&self.ear).packets[mark..] {
-            let mut pcm = [0; 5_760];
-            let decoded = decoder.decode(&packet.payload, &mut pcm, false).unwrap();
-            samples.extend_from_slice(&pcm[..decoded]);
-        }
-        samples
+        let ear = lock(&self.ear);
+        decode(ear.packets.first().into_iter().flatten().skip(mark))
+    }
+
+    /// Judges the packets that have come since, of all its subscriptions one after another. A packet that is late or lost within a
+    /// crossfade is concealed by a decoder that has to play something, which makes both voices last longer than they were sent:
+    /// two such packets are 20 ms of a leak that there never was.
+    pub(crate) fn judge_received(&self, since: Instant, holders_hz: &[u32]) -> Verdict {
+        let ear = lock(&self.ear);
+        let subscriptions = ear.packets.iter();
+        let samples: Vec<i16> = subscriptions
+            .flat_map(|packets| decode(packets.iter().filter(|packet| packet.at >= since)))
+            .collect();
+        judge(&samples, holders_hz).unwrap()
     }
 
     /// Packets of its first track so far.
     pub(crate) fn packets(&self) -> usize {
-        lock(&self.ear).packets.len()
+        lock(&self.ear).packets.first().map_or(0, Vec::len)
     }
 
     /// Waits until this tone and no other is heard, for a while.
@@ -403,18 +411,19 @@ impl Listening {
 
     async fn listen(&mut self, sid: String, heard: Heard, track: RemoteAudioTrack) {
         self.stop(&sid);
-        let first = {
+        let number = {
             let mut ear = lock(&self.ear);
             ear.subscriptions.insert(sid.clone(), heard.clone());
             ear.history.push(heard);
-            ear.history.len() == 1
+            ear.packets.push(Vec::new());
+            ear.history.len() - 1
         };
         let tapped = track.clone();
         let reader = tokio::spawn(read(self.ear.clone(), sid.clone(), track));
         self.readers.insert(sid.clone(), reader);
         let taps = EncodedAudioStream::with_capacity(tapped.rtc_track(), 3_000);
-        tokio::spawn(tap(self.ear.clone(), sid.clone(), first, taps));
-        if first {
+        tokio::spawn(tap(self.ear.clone(), sid.clone(), number, taps));
+        if number == 0 {
             // The phone is answered.
             let status = HashMap::from([("sip.callStatus".to_owned(), "active".to_owned())]);
             let participant = self.room.local_participant();
@@ -457,18 +466,29 @@ async fn read(ear: Arc<Mutex<Ear>>, sid: String, track: RemoteAudioTrack) {
     }
 }
 
-async fn tap(ear: Arc<Mutex<Ear>>, sid: String, first: bool, mut packets: EncodedAudioStream) {
+async fn tap(ear: Arc<Mutex<Ear>>, sid: String, number: usize, mut packets: EncodedAudioStream) {
     while let Some(packet) = packets.next().await {
         let mut ear = lock(&ear);
-        ear.packet_at.insert(sid.clone(), Instant::now());
-        if first {
-            ear.packets.push(Packet {
-                sequence: packet.sequence,
-                rtp_time_48k: packet.rtp_time_48k,
-                payload: packet.payload,
-            });
-        }
+        let at = Instant::now();
+        ear.packet_at.insert(sid.clone(), at);
+        ear.packets[number].push(Packet {
+            at,
+            sequence: packet.sequence,
+            rtp_time_48k: packet.rtp_time_48k,
+            payload: packet.payload,
+        });
     }
+}
+
+fn decode<'a>(packets: impl Iterator<Item = &'a Packet>) -> Vec<i16> {
+    let mut decoder = opus::Decoder::new(SAMPLE_RATE_HZ, opus::Channels::Mono).unwrap();
+    let mut samples = Vec::new();
+    for packet in packets {
+        let mut pcm = [0; 5_760];
+        let decoded = decoder.decode(&packet.payload, &mut pcm, false).unwrap();
+        samples.extend_from_slice(&pcm[..decoded]);
+    }
+    samples
 }
 
 async fn publish_tone(room: &Room, hz: u32) {
