@@ -23,9 +23,6 @@ from baton.bodies import (
     Opening,
     Ready,
     Say,
-    StateDenied,
-    StatePatch,
-    StateResult,
     Wait,
 )
 from baton.frame import VERSION
@@ -264,24 +261,11 @@ async def ignores_stale(trial: Trial) -> None:
 async def state_refused(trial: Trial) -> None:
     """Goes on when a change of the state is not allowed"""
     trial.baton.tell_state(json.dumps({"kit": {"seen": True}}).encode())
-
-    async def refuse() -> None:
-        refused: set[int] = set()
-        while True:
-            for patch in trial.baton.said(StatePatch):
-                if patch.patch not in refused:
-                    refused.add(patch.patch)
-                    trial.baton.say(StateResult(patch.patch, StateDenied("/", "the kit allows nothing")))
-            await asyncio.sleep(0.05)
-
-    refusing = asyncio.ensure_future(refuse())
-    try:
-        await trial.speaks()
-        await asyncio.sleep(1.0)
-        epoch = trial.baton.revoke(Cut())
-        await trial.baton.released(epoch, Cut())
-    finally:
-        refusing.cancel()
+    trial.baton.takes_patches = False
+    await trial.speaks()
+    await asyncio.sleep(1.0)
+    epoch = trial.baton.revoke(Cut())
+    await trial.baton.released(epoch, Cut())
 
 
 async def survives_baton(trial: Trial) -> None:

@@ -17,6 +17,7 @@ from baton.bodies import (
     Body,
     ContextAppend,
     ContextChunk,
+    ContextResult,
     ContextItem,
     Finish,
     Grant,
@@ -32,7 +33,10 @@ from baton.bodies import (
     Revoke,
     RevokeMode,
     Side,
+    StateAccepted,
+    StateDenied,
     StatePatch,
+    StateResult,
 )
 from baton.chunks import ChunkLimits
 from baton.frame import TOPIC
@@ -67,6 +71,8 @@ class Orchestrator:
         self.room = rtc.Room()
         self.specialist: str | None = None
         """The specialist's identity, once it has said Hello."""
+        self.takes_patches = True
+        """Whether changes of the state are accepted."""
         self.hellos: list[Hello] = []
         """Every Hello, once for each attempt."""
         self.bodies: list[tuple[float, Epoch, Body]] = []
@@ -262,8 +268,22 @@ class Orchestrator:
                 whole = None
             if whole is not None:
                 self.bodies.append((time.monotonic(), epoch, whole))
+                self._answer(whole)
         self.bodies.append((time.monotonic(), epoch, body))
+        self._answer(body)
         self._changed.set()
+
+    def _answer(self, body: Body) -> None:
+        """What becomes of what it writes: an agent may wait for that."""
+        if isinstance(body, ContextAppend):
+            self.say(ContextResult(tuple(item.id for item in body.items)))
+        elif isinstance(body, StatePatch):
+            if self.takes_patches:
+                self._version += 1
+                self.memory.merge(body.merge_patch, self._version)
+                self.say(StateResult(body.patch, StateAccepted(self._version)))
+            else:
+                self.say(StateResult(body.patch, StateDenied("/", "the kit allows nothing")))
 
     def _pump(self) -> None:
         while (transmit := self._link.poll_transmit(time.monotonic())) is not None:
