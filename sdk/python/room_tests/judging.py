@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stage import ROOT
-from telling import Telling, described
+from telling import ALOUD, Telling, described
 
 TONES = {"triage": 400, "payments": 800, "accounts": 1_700}
 ASSISTANT = 3
@@ -118,6 +118,7 @@ class Judge:
         if not own:
             self.failures.append("no framework was asked what it has")
         openings = sum(self._opened(hold, handoff) for hold, handoff in zip(holds[1:], self.handoffs, strict=False))
+        cut = self._cut(items)
         asked = [each for name in self._tellings for each in self._tellings[name].all("asked")]
         without = [each for each in asked if not all(each["holds"])]
         self.failures += [f"a model was asked without the baton: {each}" for each in without[:5]]
@@ -133,6 +134,7 @@ class Judge:
             "kinds": Counter(item["kind"] for item in items.values()),
             "interrupted": sum(item.get("interrupted", False) for item in items.values()),
             "errors": sum(item.get("is_error", False) for item in items.values()),
+            "cut": cut,
             "steps": steps,
             "differing": differing,
             "missing": missing,
@@ -191,6 +193,17 @@ class Judge:
         """Whether it was replaced after the one before had lost the baton: then its own last look is older."""
         later = [hold.known[id] for hold in holds if hold.begun > after.begun and id in hold.known]
         return any(bare(each) == bare(form) for each in later)
+
+    def _cut(self, items: dict[str, Item]) -> int:
+        """How many sentences were cut by a change, of which the conversation has what was heard."""
+        cut = 0
+        for whole in ALOUD.values():
+            said = [" ".join(item["text"]) for item in items.values() if item.get("role") == ASSISTANT]
+            begun = [text for text in said if text and whole.startswith(text)]
+            cut += sum(text != whole for text in begun)
+        if not cut:
+            self.failures.append("no sentence was cut by a change, so that nothing is known of what stays of one")
+        return cut
 
     def _opened(self, hold: Hold, handoff: Handoff) -> bool:
         """Whether the first of its own words are those that it was to open with."""

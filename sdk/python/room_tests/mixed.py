@@ -222,6 +222,7 @@ async def main() -> int:
 def show(report: dict[str, Any], out: Path) -> None:
     print(f"{report['handoffs']} handoffs: {' '.join(f'{name} {count}' for name, count in report['ways'].items())}")
     print(f"items: {report['items']}, by kind {report['kinds']}; {report['interrupted']} interrupted, {report['errors']} errors")
+    print(f"sentences cut by a change, what was heard of them kept: {report['cut']}")
     print(f"steps compared: {report['steps']}; items differing {report['differing']}, missing {report['missing']}")
     print(f"own views compared: {report['own_views']}; differing {report['own_differing']}")
     print(f"openings as asked: {report['openings']} of {report['handoffs']}")

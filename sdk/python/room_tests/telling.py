@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from baton.specialist import Call
 
 MARK = "told "
+ALOUD = {
+    "triage": "I look for somebody who can help you with that, which may take a moment or two",
+    "payments": "It is paid. I look for somebody who can help you with that. That may take a moment or two.",
+}
+"""What each says while it hands off, long enough to be cut."""
 
 
 def tell(kind: str, **what: Any) -> None:

@@ -25,7 +25,7 @@ from livekit.agents import (
 from livekit.agents.beta.tools import EndCallTool
 from livekit.plugins import silero
 from scripted import ClipSTT, EarSTT, ScriptedLLM, ToneTTS
-from telling import described, tell, tell_context
+from telling import ALOUD, described, tell, tell_context
 
 from baton import livekit_agents as baton  # Baton
 from baton.livekit_agents.items import encode
@@ -34,7 +34,6 @@ NAME = os.environ.get("AGENT_NAME", "triage")
 HZ = int(os.environ.get("AGENT_HZ", "440"))
 LENGTHS = json.loads(os.environ.get("AGENT_CLIPS", "{}"))
 EAR = "AGENT_EAR" in os.environ
-ALOUD = "I look for somebody who can help you with that, which may take a moment or two"
 
 server = AgentServer(
     job_executor_type=JobExecutorType.THREAD,
@@ -87,7 +86,7 @@ def script(context: llm.ChatContext) -> Any:
         if words == "good bye":
             return ["good bye", ("end_call", {})]
         if words.startswith("handoff "):
-            said = ALOUD if words.endswith(" aloud") else "one moment"
+            said = ALOUD["triage"] if words.endswith(" aloud") else "one moment"
             return [said, ("handoff", {"to": words.split()[1], "reason": "the caller asks for it"})]
         return f"you said {words}"
     return f"hello, this is {NAME}"

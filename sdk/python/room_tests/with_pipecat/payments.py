@@ -20,13 +20,12 @@ from pipecat.processors.aggregators.llm_response_universal import LLMContextAggr
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.transports.livekit.transport import LiveKitParams
 from scripted import Hearing, ScriptedLLM, ToneTTS
-from telling import tell, tell_context
+from telling import ALOUD, tell, tell_context
 
 from baton import pipecat as baton
 
 NAME = os.environ.get("AGENT_NAME", "payments")
 HZ = int(os.environ.get("AGENT_HZ", "880"))
-ALOUD = "It is paid. I look for somebody who can help you with that. That may take a moment or two."
 
 
 @dataclass
@@ -48,7 +47,7 @@ def script(messages: list[Any]) -> Any:
             # The last thing that was said to who had the baton before.
             return f"hello, this is {NAME}"
         if words.startswith("handoff "):
-            said = ALOUD if words.endswith(" aloud") else "one moment"
+            said = ALOUD["payments"] if words.endswith(" aloud") else "one moment"
             return [said, ("handoff", {"to": words.split()[1], "reason": "it is paid"})]
         if "pay" in words:
             return ("pay", {"cents": 1250})
