@@ -1,5 +1,6 @@
 //! The call itself: its state, and where each event and each timer goes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::known::Known;
 use crate::outcome::{EndReason, RejectReason};
 use crate::phase::{IdleWait, Phase, SwitchStep};
 use crate::plan::Plan;
+use crate::prewarm::Warm;
 use crate::ready::Awaited;
 use crate::recovery::Recovery;
 use crate::roster::Roster;
@@ -44,6 +46,9 @@ pub struct Call {
     pub(crate) last: Option<SpecialistName>,
     /// Who held it before `last`.
     pub(crate) previous: Option<SpecialistName>,
+    /// How often each specialist was handed the baton; at most as many as there are specialists.
+    pub(crate) visits: BTreeMap<SpecialistName, u32>,
+    pub(crate) warm: Warm,
     pub(crate) digits: Digits,
     pub(crate) counts: Counts,
     pub(crate) newest_dispatch: DispatchId,
@@ -83,6 +88,8 @@ impl Call {
             watch: Watch::new(now),
             last: None,
             previous: None,
+            visits: BTreeMap::new(),
+            warm: Warm::default(),
             digits: Digits::default(),
             counts: Counts::default(),
             newest_dispatch: DispatchId(0),
@@ -105,6 +112,7 @@ impl Call {
         self.dispatch_event(&mut turn, event);
         if self.ended.is_none() {
             self.apply_rules(&mut turn);
+            self.prewarm(&mut turn);
         }
         if self.ended.is_none() {
             self.reconcile(&mut turn);
@@ -118,6 +126,7 @@ impl Call {
             self.fire(&mut turn, timer);
             if self.ended.is_none() {
                 self.apply_rules(&mut turn);
+                self.prewarm(&mut turn);
             }
             if self.ended.is_none() {
                 self.reconcile(&mut turn);

@@ -17,6 +17,8 @@ pub const SPECIALISTS_MAX: usize = 1_024;
 pub const ROUTES_MAX: usize = 16_384;
 /// How many rules a call may know.
 pub const RULES_MAX: usize = 256;
+/// How many fallbacks a route may name.
+pub const ROUTE_FALLBACKS_MAX: usize = 16;
 /// How many entry rules a call may know.
 pub const ENTRY_RULES_MAX: usize = 1_024;
 /// The longest crossfade, in milliseconds.
@@ -124,8 +126,14 @@ pub struct SpecialistConfig {
     pub canary: Option<Canary>,
     /// When it is dispatched.
     pub lifetime: Lifetime,
+    /// For [`Lifetime::Prewarmed`], what must hold for a handoff to it to be likely; without it, that a route to it is open.
+    pub prewarm_when: Option<Condition>,
     /// What it does once it has given the baton away.
     pub after: After,
+    /// How often a specialist or a rule may hand it the baton in one call; `None` for any number. See [`RefuseReason`].
+    ///
+    /// [`RefuseReason`]: crate::RefuseReason::TooManyTo
+    pub handoffs_max: Option<u32>,
     /// What it is for, in a line, for operators and for specialists that may hand off to it.
     pub description: Option<String>,
 }
@@ -138,7 +146,9 @@ impl SpecialistConfig {
             agent_name,
             canary: None,
             lifetime: Lifetime::OnDemand,
+            prewarm_when: None,
             after: After::Park { park_ms: 60_000 },
+            handoffs_max: None,
             description: None,
         }
     }
@@ -158,6 +168,8 @@ pub enum SpecialistKind {
 pub enum Lifetime {
     /// At the call's start, whether it is needed or not.
     Resident,
+    /// When a handoff to it becomes likely; when it no longer is, it rests as after a handoff.
+    Prewarmed,
     /// When a handoff names it.
     OnDemand,
 }
@@ -209,6 +221,9 @@ pub struct Route {
     /// How long a summary of the conversation may take to be made, in milliseconds from the start of the handoff; 0 has none
     /// made. See [`Command::AwaitSummary`](crate::Command::AwaitSummary).
     pub summary_wait_ms: u64,
+    /// Whom to try, in this order, when the target does not take the baton, and before [`CallConfig::fallbacks`] when it is lost
+    /// while it has it. At most [`ROUTE_FALLBACKS_MAX`].
+    pub fallback: Vec<Fallback>,
     /// When to take it, in a line, for the holder; in place of the target's own description.
     pub description: Option<String>,
 }
@@ -229,6 +244,7 @@ impl Default for Route {
             opening: Opening::Continue,
             tools_wait_ms: 5_000,
             summary_wait_ms: 0,
+            fallback: Vec::new(),
             description: None,
         }
     }

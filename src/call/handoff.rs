@@ -17,6 +17,8 @@ pub(crate) struct Asked {
     pub(crate) route: Option<RouteNumber>,
     pub(crate) splice: Option<Splice>,
     pub(crate) tool_call: Option<String>,
+    /// Whom else to try.
+    pub(crate) fallback: Vec<SpecialistName>,
 }
 
 impl Call {
@@ -44,6 +46,8 @@ impl Call {
             opening,
             tools_wait_ms,
             summary_wait_ms,
+            // Who they are has been settled with the request.
+            fallback: _,
             description: _,
         } = route;
         self.newest_handoff = self.newest_handoff.next();
@@ -59,6 +63,7 @@ impl Call {
             route: asked.route,
             tools_wait_ms,
             tool_call: asked.tool_call,
+            fallback: asked.fallback,
         };
         turn.record(Fact::HandoffStarted {
             handoff: handoff.clone(),
@@ -237,11 +242,47 @@ impl Call {
         handoff: Handoff,
         reason: FailReason,
     ) {
+        let holder = from.as_ref().map(|holder| &holder.specialist);
+        let mut others = handoff.fallback.iter();
+        if let Some(next) = others.find(|name| Some(*name) != holder).cloned() {
+            self.record_failed(turn, &handoff, reason);
+            let rest = others.cloned().collect();
+            return self.try_instead(turn, from, handoff, next, rest);
+        }
         self.report_failed(turn, &handoff, reason);
         match from {
             Some(holder) => self.enter(turn, Phase::Active { holder }),
             None => self.recover(turn),
         }
+    }
+
+    /// Goes on to another target in the place of one that has failed: for its asker it is the same request.
+    fn try_instead(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: Option<Holder>,
+        failed: Handoff,
+        to: SpecialistName,
+        fallback: Vec<SpecialistName>,
+    ) {
+        self.counts.handoffs_started += 1;
+        self.known.tried(&to);
+        let routes = &self.plan.config().routes;
+        let route = failed.route.and_then(|number| routes.get(number.0));
+        let route = Route {
+            fade_ms: failed.fade_ms,
+            opening: failed.opening,
+            tools_wait_ms: failed.tools_wait_ms,
+            summary_wait_ms: route.map_or(0, |route| route.summary_wait_ms),
+            ..Route::default()
+        };
+        let asked = Asked {
+            route: failed.route,
+            splice: Some(failed.splice),
+            tool_call: failed.tool_call,
+            fallback,
+        };
+        self.begin(turn, from, failed.cause, to, failed.reason, route, asked);
     }
 
     /// Counts a failed handoff and tells its asker.
@@ -251,14 +292,10 @@ impl Call {
         handoff: &Handoff,
         reason: FailReason,
     ) {
-        self.counts.handoffs_failed += 1;
         if let Cause::Request { .. } = handoff.cause {
             self.watch.handoff_failed();
         }
-        turn.record(Fact::HandoffFailed {
-            handoff: handoff.id,
-            reason: reason.clone(),
-        });
+        self.record_failed(turn, handoff, reason.clone());
         self.answer(
             turn,
             &handoff.cause,
@@ -267,6 +304,14 @@ impl Call {
                 reason,
             },
         );
+    }
+
+    fn record_failed(&mut self, turn: &mut Turn<'_>, handoff: &Handoff, reason: FailReason) {
+        self.counts.handoffs_failed += 1;
+        turn.record(Fact::HandoffFailed {
+            handoff: handoff.id,
+            reason,
+        });
     }
 
     /// Tells whoever asked for a handoff what became of it.

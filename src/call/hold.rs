@@ -11,7 +11,6 @@ use crate::handoff::Asked;
 use crate::ids::{DispatchId, RequestId};
 use crate::outcome::SteerRefusal;
 use crate::phase::{Cause, Hold, IdleWait, Phase};
-use crate::recovery::Recovery;
 use crate::snapshot::Stage;
 
 impl Call {
@@ -47,7 +46,7 @@ impl Call {
             specialist: holder.specialist.clone(),
             epoch: self.epoch,
         });
-        self.recovery = Recovery::new(holder.specialist.clone());
+        self.recovery.seek(holder.specialist.clone());
         let hold = Hold {
             dispatch: holder.dispatch,
             specialist: holder.specialist,

@@ -61,6 +61,10 @@
 //! A route may have a condition, a [`Condition`] over what the shell has told of the caller, the state and the clock:
 //! a route whose condition does not hold is passed over, and one that has no answer refuses the request.
 //!
+//! A route may name others to be tried in the place of its target ([`Route::fallback`]). Whatever fails before the switch, or in it
+//! with the old holder still there, then goes on to the next of them: for the asker it is the same request, and the holder has the
+//! baton all the while. Only when all have failed is the request answered as failed.
+//!
 //! A [`Rule`] asks without being asked: for a key, a silence, a change of the state, too long a time, failed handoffs.
 //! It needs no route; where one fits, it says how the baton moves. Rules are looked at only while the call is `Active`.
 //!
@@ -78,6 +82,9 @@
 //!
 //! A grant that was renewed, or that was followed by sound before it was taken, must be taken within
 //! `switch_timeout_ms`; otherwise the holder is lost. So a participant that sounds but does not answer cannot keep it.
+//!
+//! One may be dispatched before anybody asks for it: at the start ([`Lifetime::Resident`]), or when a handoff to it has become likely
+//! ([`Lifetime::Prewarmed`]). It waits then; one that is no longer likely to be needed rests as after a handoff.
 //!
 //! # A silent holder
 //!
@@ -98,8 +105,9 @@
 //!
 //! # When nobody has the baton
 //!
-//! The fallbacks are tried in their order, each specialist once a round: by default another instance of the lost one,
-//! the previous holder, the entry specialist. When all have failed the call holds for `hold_ms` and tries again, at most
+//! The fallbacks are tried in their order, each specialist once a round: those that rules name for it, those of the route by which
+//! the lost one came, then those of the configuration, by default another instance of the lost one, the previous holder, the
+//! entry specialist. When all have failed the call holds for `hold_ms` and tries again, at most
 //! `hold_rounds_max` times; then it ends. So does a call that loses more than `losses_max` holders.
 //!
 //! An operator may put the caller on hold while the call is `Active`: the epoch is raised, the holder revoked and kept, and
@@ -153,6 +161,8 @@
 //! |---|---|---|
 //! | specialists dispatched and not gone | `instances_max` | the handoff fails |
 //! | handoffs on request | `handoffs_max` | refused |
+//! | handoffs to one specialist, but for an operator's | its own `handoffs_max` | refused |
+//! | specialists that a route names in its target's place | [`ROUTE_FALLBACKS_MAX`] | cannot be configured |
 //! | lost holders | `losses_max` | the call ends |
 //! | rounds of fallbacks | `hold_rounds_max` | the call ends |
 //! | participants shut | [`SHUT_MAX`] | removed instead |
@@ -180,6 +190,7 @@ mod near;
 mod outcome;
 mod phase;
 mod plan;
+mod prewarm;
 mod ready;
 mod recovery;
 mod request;
@@ -196,8 +207,8 @@ pub use call::Call;
 pub use command::{Command, Fact};
 pub use config::{
     After, Answer, CallConfig, Canary, ENTRY_RULES_MAX, EntryRule, FADE_MS_MAX, Fallback, Lifetime,
-    Limits, Names, Opening, ROUTES_MAX, RULES_MAX, Rest, Route, RouteNumber, Rule, SPECIALISTS_MAX,
-    SpecialistConfig, SpecialistKind, Splice, TIMER_MS_MAX, Timers, Trigger,
+    Limits, Names, Opening, ROUTE_FALLBACKS_MAX, ROUTES_MAX, RULES_MAX, Rest, Route, RouteNumber,
+    Rule, SPECIALISTS_MAX, SpecialistConfig, SpecialistKind, Splice, TIMER_MS_MAX, Timers, Trigger,
 };
 pub use event::{Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, Target};
 pub use ids::{

@@ -43,6 +43,12 @@ pub struct Memory {
     pub tried: Vec<SpecialistName>,
     /// How many rounds have failed.
     pub round: u32,
+    /// Whom the route names by which the holder came, should it be lost.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<SpecialistName>,
+    /// How often each specialist was handed the baton.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub visits: BTreeMap<SpecialistName, u32>,
     /// What was counted; without rejected events, of which there may be any number.
     pub counts: Counts,
     /// The number of the newest dispatch.
@@ -253,7 +259,10 @@ impl Memory {
         if self.last.as_ref() != Some(&handoff.to) {
             self.previous = self.last.replace(handoff.to.clone());
         }
+        let visits = self.visits.entry(handoff.to.clone()).or_default();
+        *visits = visits.saturating_add(1);
         self.seek(&handoff.to);
+        self.chain = handoff.fallback;
     }
 
     fn seek(&mut self, lost: &SpecialistName) {
@@ -304,6 +313,8 @@ impl Call {
             lost: Some(self.recovery.lost.clone()),
             tried: self.recovery.tried.clone(),
             round: self.recovery.round,
+            chain: self.recovery.chain.clone(),
+            visits: self.visits.clone(),
             counts: Counts {
                 rejected: 0,
                 digits_forged: 0,

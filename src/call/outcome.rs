@@ -99,6 +99,14 @@ pub enum RefuseReason {
         /// The limit.
         max: u32,
     },
+    /// The target has had the baton as often as it may in one call.
+    #[error("{to} has had the baton {max} times, which is the limit")]
+    TooManyTo {
+        /// The target.
+        to: SpecialistName,
+        /// The limit.
+        max: u32,
+    },
 }
 
 /// Why an operator's wish was not tried.
@@ -336,6 +344,7 @@ impl RefuseReason {
             Self::NoRoute { .. } => "no_route",
             Self::NoPrevious => "no_previous",
             Self::TooMany { .. } => "too_many",
+            Self::TooManyTo { .. } => "too_many_to",
             Self::Closed { .. } => "closed",
             Self::NoAnswer { .. } => "no_answer",
             Self::CoolingDown { .. } => "cooling_down",

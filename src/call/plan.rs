@@ -1,8 +1,9 @@
 //! A configuration that has been checked.
 
 use crate::config::{
-    After, Answer, CallConfig, ENTRY_RULES_MAX, FADE_MS_MAX, Fallback, Limits, Names, ROUTES_MAX,
-    RULES_MAX, Route, RouteNumber, SPECIALISTS_MAX, SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
+    After, Answer, CallConfig, ENTRY_RULES_MAX, FADE_MS_MAX, Fallback, Lifetime, Limits, Names,
+    ROUTE_FALLBACKS_MAX, ROUTES_MAX, RULES_MAX, Route, RouteNumber, SPECIALISTS_MAX,
+    SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
 };
 use crate::event::Target;
 use crate::ids::SpecialistName;
@@ -31,6 +32,27 @@ pub enum ConfigError {
         name: SpecialistName,
         /// The closest name there is.
         near: Option<SpecialistName>,
+    },
+    /// A fallback of a route names nobody.
+    #[error(
+        "a fallback of route {index} names specialist {name:?}, which is not defined{}",
+        near_text(near)
+    )]
+    UnknownInRouteFallback {
+        /// The route's place in the list, from 0.
+        index: usize,
+        /// The name that was given.
+        name: SpecialistName,
+        /// The closest name there is.
+        near: Option<SpecialistName>,
+    },
+    /// A route has too many fallbacks.
+    #[error("route {index} has {count} fallbacks, more than {ROUTE_FALLBACKS_MAX}")]
+    TooManyRouteFallbacks {
+        /// The route's place in the list, from 0.
+        index: usize,
+        /// How many it has.
+        count: usize,
     },
     /// A fallback names nobody.
     #[error(
@@ -194,6 +216,12 @@ impl Plan {
             .collect()
     }
 
+    /// Whether anybody is to be dispatched because a handoff to it is likely.
+    pub(crate) fn prewarms(&self) -> bool {
+        let mut specialists = self.config.specialists.values();
+        specialists.any(|specialist| specialist.lifetime == Lifetime::Prewarmed)
+    }
+
     /// Whether it depends on the caller who takes the call.
     pub(crate) fn entry_depends(&self) -> bool {
         !self.config.entry_rules.is_empty() || self.config.entry_state_ms.is_some()
@@ -249,6 +277,13 @@ impl Plan {
             }
         }
         for (index, route) in self.config.routes.iter().enumerate() {
+            let count = route.fallback.len();
+            if count > ROUTE_FALLBACKS_MAX {
+                return Err(ConfigError::TooManyRouteFallbacks { index, count });
+            }
+            if let Some((name, near)) = self.unknown_fallback(&route.fallback) {
+                return Err(ConfigError::UnknownInRouteFallback { index, name, near });
+            }
             for names in [&route.from, &route.to] {
                 let Names::Only(names) = names else { continue };
                 if let Some((name, near)) = names.iter().find_map(|name| self.unknown(name)) {
@@ -319,6 +354,16 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    fn unknown_fallback(
+        &self,
+        fallbacks: &[Fallback],
+    ) -> Option<(SpecialistName, Option<SpecialistName>)> {
+        fallbacks.iter().find_map(|fallback| match fallback {
+            Fallback::AnotherInstance | Fallback::Previous | Fallback::Entry => None,
+            Fallback::Specialist(name) => self.unknown(name),
+        })
     }
 
     fn unknown(&self, name: &SpecialistName) -> Option<(SpecialistName, Option<SpecialistName>)> {

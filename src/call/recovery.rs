@@ -25,6 +25,9 @@ pub(crate) struct Recovery {
     pub(crate) tried: Vec<SpecialistName>,
     /// How many rounds have failed.
     pub(crate) round: u32,
+    /// Whom the route names by which `lost` came, before the fallbacks of the configuration; at most
+    /// [`ROUTE_FALLBACKS_MAX`](crate::ROUTE_FALLBACKS_MAX).
+    pub(crate) chain: Vec<SpecialistName>,
 }
 
 impl Recovery {
@@ -33,12 +36,23 @@ impl Recovery {
             lost,
             tried: Vec::new(),
             round: 0,
+            chain: Vec::new(),
         }
     }
 
-    /// Somebody has the baton.
-    pub(crate) fn done(&mut self, holder: SpecialistName) {
-        *self = Self::new(holder);
+    /// Somebody has the baton, by a route that names these in case it is lost.
+    pub(crate) fn done(&mut self, holder: SpecialistName, chain: Vec<SpecialistName>) {
+        *self = Self {
+            chain,
+            ..Self::new(holder)
+        };
+    }
+
+    /// The place of this one, who has had the baton, is to be taken.
+    pub(crate) fn seek(&mut self, lost: SpecialistName) {
+        self.lost = lost;
+        self.tried.clear();
+        self.round = 0;
     }
 }
 
@@ -73,7 +87,7 @@ impl Call {
             specialist: specialist.clone(),
             reason,
         });
-        self.recovery = Recovery::new(specialist);
+        self.recovery.seek(specialist);
         let max = self.plan.limits().losses_max;
         if self.counts.losses > max {
             return self.end(turn, EndReason::TooManyLosses { max });
@@ -136,6 +150,7 @@ impl Call {
             });
         ruled
             .iter()
+            .chain(&self.recovery.chain)
             .chain(named)
             .find(|name| !self.recovery.tried.contains(name))
             .cloned()

@@ -6,12 +6,12 @@ use rules::EvaluationError;
 
 use crate::call::{Call, Turn, clip};
 use crate::command::{Command, Fact};
-use crate::config::{Route, RouteNumber};
+use crate::config::{Fallback, Route, RouteNumber};
 use crate::event::{Asker, HandoffRequest, Target};
 use crate::handoff::Asked;
 use crate::ids::{RequestId, SpecialistName};
 use crate::outcome::{Outcome, RefuseReason, RejectReason};
-use crate::phase::{Cause, Handoff, Phase};
+use crate::phase::{Cause, Handoff, Holder, Phase};
 use crate::snapshot::Stage;
 
 /// How many names a refusal lists.
@@ -21,7 +21,7 @@ const REACHABLE_MAX: usize = 8;
 type Routed = (Option<RouteNumber>, Route);
 
 /// What routes say of a handoff.
-enum Way<'a> {
+pub(crate) enum Way<'a> {
     /// This one decides.
     Open(RouteNumber, &'a Route),
     /// This condition does not hold, and no other route fits.
@@ -101,6 +101,7 @@ impl Call {
             route: number,
             splice,
             tool_call: tool_call.map(clip),
+            fallback: self.chain(&route, from.as_ref(), &to),
         };
         self.begin(turn, from, cause, to, clip(reason), route, asked);
     }
@@ -178,6 +179,9 @@ impl Call {
         if *from == to {
             return Err(RefuseReason::AlreadyHolder { name: to });
         }
+        if let Some(max) = self.had_enough(asker, &to) {
+            return Err(RefuseReason::TooManyTo { to, max });
+        }
         if let Some(left_ms) = self.cooling_down(now, asker, &to) {
             return Err(RefuseReason::CoolingDown { to, left_ms });
         }
@@ -202,8 +206,40 @@ impl Call {
         }
     }
 
+    /// The specialists that a route names to be tried after its target, each once.
+    fn chain(
+        &self,
+        route: &Route,
+        from: Option<&Holder>,
+        to: &SpecialistName,
+    ) -> Vec<SpecialistName> {
+        let named = route.fallback.iter().filter_map(|fallback| match fallback {
+            Fallback::AnotherInstance => Some(to),
+            Fallback::Previous => from.map(|holder| &holder.specialist),
+            Fallback::Entry => Some(self.entry()),
+            Fallback::Specialist(name) => Some(name),
+        });
+        let mut chain = Vec::new();
+        for name in named {
+            if !chain.contains(name) {
+                chain.push(name.clone());
+            }
+        }
+        chain
+    }
+
+    /// How often the target may have the baton, if it has had it as often. An operator may have it do more.
+    fn had_enough(&self, asker: &Asker, to: &SpecialistName) -> Option<u32> {
+        match asker {
+            Asker::Operator => return None,
+            Asker::Specialist { .. } | Asker::Rule => {}
+        }
+        let max = self.plan.specialist(to)?.handoffs_max?;
+        (self.visits.get(to).copied().unwrap_or(0) >= max).then_some(max)
+    }
+
     /// The first route that fits and whose condition holds.
-    fn way(
+    pub(crate) fn way(
         &self,
         now: Instant,
         from: &SpecialistName,

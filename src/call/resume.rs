@@ -16,6 +16,7 @@ use crate::memory::{Memory, RememberedCaller, RememberedHandoff, RememberedSpeci
 use crate::outcome::{FailReason, LossReason};
 use crate::phase::{Holder, IdleWait, Phase, SwitchStep};
 use crate::plan::Plan;
+use crate::prewarm::Warm;
 use crate::recovery::Recovery;
 use crate::roster::{Instance, Roster};
 use crate::snapshot::{Stage, WasAt};
@@ -46,6 +47,8 @@ impl Call {
             lost,
             tried,
             round,
+            chain,
+            visits,
             counts,
             newest_dispatch,
             newest_handoff,
@@ -57,6 +60,7 @@ impl Call {
         let mut recovery = Recovery::new(lost.unwrap_or_else(|| plan.config().entry.clone()));
         recovery.tried = tried;
         recovery.round = round;
+        recovery.chain = chain;
         let timers = plan.timers();
         let mut call = Self {
             caller: match caller {
@@ -92,6 +96,8 @@ impl Call {
             watch: Watch::resumed(now, counts.handoffs_done),
             last,
             previous,
+            visits,
+            warm: Warm::default(),
             digits: Digits::resumed(Epoch(epoch.0.saturating_add(EPOCH_LEAP))),
             counts,
             newest_dispatch,
@@ -127,10 +133,13 @@ impl Call {
             leaving,
         } = remembered;
         let timers = *self.plan.timers();
-        let resident = self
+        let waits = self
             .plan
             .specialist(&specialist)
-            .is_some_and(|config| config.lifetime == Lifetime::Resident);
+            .is_some_and(|config| match config.lifetime {
+                Lifetime::Resident | Lifetime::Prewarmed => true,
+                Lifetime::OnDemand => false,
+            });
         let mut instance = Instance::dispatched(specialist, turn.after(timers.join_timeout_ms));
         instance.held = held;
         instance.unsure = identity.is_some();
@@ -141,7 +150,7 @@ impl Call {
             self.leave_again(turn, dispatch);
         } else if joined && !needed {
             let back_by = turn.after(timers.specialist_return_ms);
-            if resident && !held {
+            if waits && !held {
                 self.roster
                     .set_stage(dispatch, away(back_by, WasAt::Waiting));
             } else if self.after(dispatch) == After::Leave {

@@ -260,7 +260,10 @@ impl Call {
         if self.last.as_ref() != Some(&handoff.to) {
             self.previous = self.last.replace(handoff.to.clone());
         }
-        self.recovery.done(handoff.to.clone());
+        self.recovery
+            .done(handoff.to.clone(), handoff.fallback.clone());
+        let visits = self.visits.entry(handoff.to.clone()).or_default();
+        *visits = visits.saturating_add(1);
         self.known.moved();
         self.counts.handoffs_done += 1;
         turn.record(Fact::HandoffDone {
@@ -372,6 +375,6 @@ impl Call {
             },
         );
         self.grant(turn, &from, None, Opening::Continue);
-        self.report_failed(turn, handoff, reason);
+        self.conclude_failed(turn, Some(from), handoff.clone(), reason);
     }
 }

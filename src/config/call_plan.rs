@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use call::{
-    After, AgentName, CallConfig, Canary, Fallback, Lifetime, Limits, Names, Opening, ROUTES_MAX,
-    Rest, Route, SPECIALISTS_MAX, SpecialistConfig, SpecialistKind, SpecialistName, Splice,
-    TIMER_MS_MAX, Target, Timers,
+    After, AgentName, CallConfig, Canary, Condition, Fallback, Lifetime, Limits, Names, Opening,
+    ROUTE_FALLBACKS_MAX, ROUTES_MAX, Rest, Route, SPECIALISTS_MAX, SpecialistConfig,
+    SpecialistKind, SpecialistName, Splice, TIMER_MS_MAX, Target, Timers,
 };
 
 use ::context::Scopes;
@@ -72,7 +72,12 @@ pub(super) fn read(
     defaults: RouteDefaults,
     conditions: &Conditions,
 ) -> CallPlan {
-    let read = section.named("specialists", SPECIALISTS_MAX, check_name, read_specialist);
+    let read = section.named(
+        "specialists",
+        SPECIALISTS_MAX,
+        check_name,
+        |name, section| read_specialist(name, section, conditions),
+    );
     let known: Vec<&str> = read.keys().map(String::as_str).collect();
     section.require_some(
         "specialists",
@@ -115,7 +120,13 @@ pub(super) fn read(
         routes,
         rules: super::rule::read(section, &known, conditions),
         hand_back: section.boolean("hand_back", default.hand_back),
-        fallbacks: read_fallbacks(section, &known, default.fallbacks),
+        fallbacks: read_fallbacks(
+            section,
+            "fallbacks",
+            &known,
+            default.fallbacks,
+            FALLBACK_WORDS.len() + SPECIALISTS_MAX,
+        ),
         escalation: section
             .specialist("escalation", &known)
             .map(SpecialistName::from),
@@ -159,6 +170,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
 fn read_specialist(
     name: &str,
     section: &mut Section<'_, '_>,
+    conditions: &Conditions,
 ) -> (SpecialistConfig, SpecialistNotes) {
     let agent_name = section
         .text("agent_name", "a name")
@@ -173,6 +185,7 @@ fn read_specialist(
     let lifetimes = [
         ("on_demand", Lifetime::OnDemand),
         ("resident", Lifetime::Resident),
+        ("prewarmed", Lifetime::Prewarmed),
     ];
     let park_ms = section.integer("park_ms", 1..=TIMER_MS_MAX, default_park_ms);
     let after = [
@@ -184,12 +197,15 @@ fn read_specialist(
         ("baton", SpecialistKind::Baton),
         ("livekit_agent", SpecialistKind::LivekitAgent),
     ];
+    let lifetime = section.choice("lifetime", &lifetimes, "on_demand");
     let specialist = SpecialistConfig {
         kind: section.choice("kind", &kinds, "baton"),
         agent_name: default.agent_name,
         canary: read_canary(section),
-        lifetime: section.choice("lifetime", &lifetimes, "on_demand"),
+        lifetime,
+        prewarm_when: read_prewarm_when(section, lifetime, conditions),
         after: section.choice("after_handoff", &after, "park"),
+        handoffs_max: section.optional_integer("handoffs_max", 1..=1_000_000),
         description: read_description(section),
     };
     let notes = SpecialistNotes {
@@ -198,6 +214,21 @@ fn read_specialist(
         voice_lufs: section.optional_level("voice_lufs", VOICE_LUFS),
     };
     (specialist, notes)
+}
+
+/// What makes a handoff to it likely.
+fn read_prewarm_when(
+    section: &mut Section<'_, '_>,
+    lifetime: Lifetime,
+    conditions: &Conditions,
+) -> Option<Condition> {
+    let when = super::rule::read_condition(section, "prewarm_when", conditions);
+    if when.is_some() && lifetime != Lifetime::Prewarmed {
+        section.report(|at, path| {
+            Problem::error(at, path, "`prewarm_when` goes with `lifetime: prewarmed`")
+        });
+    }
+    when
 }
 
 /// A newer deployment of the specialist, with its share of the calls.
@@ -275,6 +306,7 @@ fn read_routes(
                 Route::default().tools_wait_ms,
             ),
             summary_wait_ms: summary.map_or(0, |summary| summary.timeout_ms),
+            fallback: read_fallbacks(section, "fallback", known, Vec::new(), ROUTE_FALLBACKS_MAX),
             description: read_description(section),
         };
         (route, context, loudness)
@@ -346,13 +378,19 @@ fn parse_opening(text: &str) -> Result<Opening, Refusal> {
 
 fn read_fallbacks(
     section: &mut Section<'_, '_>,
+    key: &'static str,
     known: &[&str],
     default: Vec<Fallback>,
+    max: usize,
 ) -> Vec<Fallback> {
     let words: Vec<&str> = default.iter().map(fallback_word).collect();
-    let Some(chain) = section.chain("fallbacks", FALLBACK_WORDS, &words, known) else {
+    let Some(chain) = section.chain(key, FALLBACK_WORDS, &words, known) else {
         return default;
     };
+    if chain.len() > max {
+        let message = format!("{} entries, at most {max} are allowed", chain.len());
+        section.refuse(key, message);
+    }
     let meant = |word: String| match word.as_str() {
         "another_instance" => Fallback::AnotherInstance,
         "previous" => Fallback::Previous,
@@ -431,9 +469,11 @@ fn warn_of_circle(section: &mut Section<'_, '_>, config: &CallConfig) {
 
 /// Warns of specialists to which no route leads from the entry, and no fallback or rule by name.
 fn warn_of_unreachable(section: &mut Section<'_, '_>, config: &CallConfig, names: &[String]) {
+    let of_routes = config.routes.iter().flat_map(|route| &route.fallback);
     let named = config
         .fallbacks
         .iter()
+        .chain(of_routes)
         .filter_map(|fallback| match fallback {
             Fallback::Specialist(name) => Some(name),
             Fallback::AnotherInstance | Fallback::Previous | Fallback::Entry => None,

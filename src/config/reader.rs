@@ -119,6 +119,13 @@ impl<'n> Section<'_, 'n> {
         self.reader.problems.push(problem);
     }
 
+    /// Refuses the value of the option `key`.
+    pub(super) fn refuse(&mut self, key: &str, message: String) {
+        let at = self.find(key).map(|node| node.at);
+        let path = self.path_of(key);
+        self.reader.problems.push(Problem::error(at, path, message));
+    }
+
     /// Reports something about the section as a whole.
     pub(super) fn report(&mut self, problem: impl FnOnce(Option<Mark>, String) -> Problem) {
         self.reader

@@ -91,7 +91,16 @@ pub(super) fn read_when(
     section: &mut Section<'_, '_>,
     conditions: &Conditions,
 ) -> Option<Condition> {
-    section.parsed("when", "a condition in CEL", None, |text| {
+    read_condition(section, "when", conditions)
+}
+
+/// Reads the condition that an option is.
+pub(super) fn read_condition(
+    section: &mut Section<'_, '_>,
+    key: &'static str,
+    conditions: &Conditions,
+) -> Option<Condition> {
+    section.parsed(key, "a condition in CEL", None, |text| {
         conditions.compile(text)
     })
 }

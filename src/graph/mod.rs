@@ -294,7 +294,9 @@ fn node(name: &SpecialistName, specialist: &SpecialistConfig) -> Node {
         agent_name: _,
         canary: _,
         lifetime,
+        prewarm_when: _,
         after,
+        handoffs_max: _,
         description: _,
     } = specialist;
     let kind = match kind {
@@ -303,6 +305,7 @@ fn node(name: &SpecialistName, specialist: &SpecialistConfig) -> Node {
     };
     let lifetime = match lifetime {
         Lifetime::Resident => "resident",
+        Lifetime::Prewarmed => "prewarmed",
         Lifetime::OnDemand => "on demand",
     };
     let after = match after {

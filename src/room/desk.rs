@@ -68,6 +68,10 @@ pub struct Happening {
 
 /// What may happen in a call.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are facts, so a box would save no memory and cost an allocation each"
+)]
 pub enum Happened {
     /// The core has changed.
     Fact(Fact),

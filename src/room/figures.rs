@@ -123,6 +123,7 @@ mod tests {
                 route: None,
                 tools_wait_ms: 0,
                 tool_call: None,
+                fallback: Vec::new(),
             },
             from: Some("triage".into()),
         }

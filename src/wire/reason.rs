@@ -184,7 +184,9 @@ impl From<&call::RefuseReason> for RefuseKind {
             call::RefuseReason::AlreadyHolder { .. } => Self::AlreadyHolder,
             call::RefuseReason::NoRoute { .. } => Self::NoRoute,
             call::RefuseReason::NoPrevious => Self::NoPrevious,
-            call::RefuseReason::TooMany { .. } => Self::TooMany,
+            call::RefuseReason::TooMany { .. } | call::RefuseReason::TooManyTo { .. } => {
+                Self::TooMany
+            }
             call::RefuseReason::Closed { .. } => Self::Closed,
             call::RefuseReason::NoAnswer { .. } => Self::NoAnswer,
             call::RefuseReason::CoolingDown { .. } => Self::CoolingDown,

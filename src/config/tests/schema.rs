@@ -32,6 +32,8 @@ const BEYOND: &[(&str, &str)] = &[
     ("duplicate_specialist", "given twice"),
     ("entry_rule_to_nobody", "a name that no specialist has"),
     ("entry_unknown", "a name that no specialist has"),
+    ("route_fallback_too_long", "how long a chain may be"),
+    ("route_fallback_unknown", "a name that no specialist has"),
     ("rule_digit_missing", "what goes with what"),
     ("rule_option_of_another_trigger", "what goes with what"),
     ("rule_state_without_condition", "what goes with what"),

@@ -110,10 +110,10 @@ sdk: {preroll_ms: 0, orchestrator_timeout_ms: 0}
 entry: triage
 specialists:
   triage: {agent_name: triage-agent, lifetime: resident, after_handoff: stay, description: first, metadata: '{"a": 1}'}
-  billing: {after_handoff: leave, voice_lufs: -23}
+  billing: {after_handoff: leave, voice_lufs: -23, lifetime: prewarmed, prewarm_when: has(state.customer), handoffs_max: 3}
   it-support: {park_ms: 5}
 routes:
-  - {from: triage, to: [billing, it-support], splice: now, opening: greet}
+  - {from: triage, to: [billing, it-support], splice: now, opening: greet, fallback: [another_instance, triage]}
   - {from: "*", to: triage, splice: caller_silent, splice_wait_ms: 10, splice_rest: cut, fade_ms: 0, loudness: as_is, opening: "say: Back again."}
 hand_back: false
 fallbacks: [previous, it-support]
@@ -183,6 +183,19 @@ limits: {handoffs_max: 0}
             max_wait_ms: 10,
             rest: Rest::Cut
         }
+    );
+    assert_eq!(
+        first.fallback,
+        [
+            Fallback::AnotherInstance,
+            Fallback::Specialist(name("triage"))
+        ]
+    );
+    let billing = &config.call.specialists[&name("billing")];
+    let when = billing.prewarm_when.as_ref().map(|when| when.source());
+    assert_eq!(
+        (billing.lifetime, when, billing.handoffs_max),
+        (Lifetime::Prewarmed, Some("has(state.customer)"), Some(3))
     );
     assert_eq!(second.opening, Opening::Say("Back again.".to_owned()));
 

@@ -1,6 +1,7 @@
 //! Scenarios and properties of a call, on a virtual clock, through the public interface.
 
 mod caller;
+mod chain;
 mod digits;
 mod entry;
 mod gates;
@@ -8,6 +9,7 @@ mod handoff;
 mod harness;
 mod hold;
 mod plan;
+mod prewarm;
 mod random;
 mod ready;
 mod recovery;

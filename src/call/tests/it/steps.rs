@@ -1,8 +1,8 @@
 //! Random steps of a call, and random configurations: what the properties in `random` are held to.
 
 use call::{
-    After, Answer, CallConfig, Condition, Departure, EntryRule, Misbehaviour, Names, Opening,
-    ParticipantKind, Route, Rule, Splice, Target, Trigger,
+    After, Answer, CallConfig, Condition, Departure, EntryRule, Fallback, Lifetime, Misbehaviour,
+    Names, Opening, ParticipantKind, Route, Rule, Splice, Target, Trigger,
 };
 use proptest::prelude::*;
 
@@ -204,9 +204,21 @@ pub(crate) fn configs() -> impl Strategy<Value = CallConfig> {
         prop::option::weighted(0.3, conditions()),
         prop::collection::vec(rules(), 0..6),
         entries(),
+        (chains(), lifetimes(), prop::option::weighted(0.2, 1..4_u32)),
     )
         .prop_map(
-            |(afters, splice, opening, instances_max, losses_max, open, when, rules, entries)| {
+            |(
+                afters,
+                splice,
+                opening,
+                instances_max,
+                losses_max,
+                open,
+                when,
+                rules,
+                entries,
+                (fallback, lifetimes, handoffs_max),
+            )| {
                 let mut config = config();
                 let (entry_rules, entry_state_ms, answer) = entries;
                 config.entry_rules = entry_rules;
@@ -216,6 +228,12 @@ pub(crate) fn configs() -> impl Strategy<Value = CallConfig> {
                 config.limits.cool_down_ms = if open { 0 } else { 1_000 };
                 for (specialist, after) in config.specialists.values_mut().zip(afters) {
                     specialist.after = after;
+                    specialist.handoffs_max = handoffs_max;
+                }
+                for (specialist, (lifetime, when)) in config.specialists.values_mut().zip(lifetimes)
+                {
+                    specialist.lifetime = lifetime;
+                    specialist.prewarm_when = when;
                 }
                 let to = match open {
                     true => Names::Any,
@@ -229,6 +247,7 @@ pub(crate) fn configs() -> impl Strategy<Value = CallConfig> {
                     // Half of them: those that do not splice at once.
                     tools_wait_ms: if splice == Splice::Now { 0 } else { 5_000 },
                     summary_wait_ms: if open { 2_000 } else { 0 },
+                    fallback,
                     ..Route::default()
                 }];
                 config.limits.instances_max = instances_max;
@@ -236,6 +255,26 @@ pub(crate) fn configs() -> impl Strategy<Value = CallConfig> {
                 config
             },
         )
+}
+
+fn chains() -> impl Strategy<Value = Vec<Fallback>> {
+    let fallback = prop_oneof![
+        Just(Fallback::AnotherInstance),
+        Just(Fallback::Previous),
+        Just(Fallback::Entry),
+        Just(Fallback::Specialist("support".into())),
+    ];
+    prop::collection::vec(fallback, 0..4)
+}
+
+/// Three specialists' lifetimes, and what makes those that are prewarmed likely.
+fn lifetimes() -> impl Strategy<Value = Vec<(Lifetime, Option<Condition>)>> {
+    let lifetime = prop_oneof![
+        3 => Just(Lifetime::OnDemand),
+        1 => Just(Lifetime::Resident),
+        2 => Just(Lifetime::Prewarmed),
+    ];
+    prop::collection::vec((lifetime, prop::option::of(conditions())), 3)
 }
 
 /// Most calls have the same entry, and are answered at once.
