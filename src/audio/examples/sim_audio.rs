@@ -66,13 +66,15 @@ fn main() -> ExitCode {
         whole_fades,
         taken_over,
         given_back,
+        matched,
     } = all;
     println!(
         "{switches} switches, {slots} slots of 20 ms: {breaks} breaks, {missing} missing, {gains_out} gains out of range, \
          {strangers} strangers heard"
     );
     println!(
-        "{whole_fades} fades followed to their end, {taken_over} times taken over by the mixer, {given_back} given back, {:.1} s",
+        "{whole_fades} fades followed to their end, {taken_over} times taken over by the mixer, {given_back} given back, \
+         {matched} voices matched in loudness, {:.1} s",
         start.elapsed().as_secs_f64()
     );
     // Nothing to judge is no success.

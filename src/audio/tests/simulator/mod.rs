@@ -32,6 +32,8 @@ pub(crate) struct Tally {
     pub(crate) whole_fades: u64,
     pub(crate) taken_over: u64,
     pub(crate) given_back: u64,
+    /// Switches at which the new voice was matched in loudness.
+    pub(crate) matched: u64,
 }
 
 impl Tally {
@@ -49,6 +51,7 @@ impl Tally {
         self.whole_fades += other.whole_fades;
         self.taken_over += other.taken_over;
         self.given_back += other.given_back;
+        self.matched += other.matched;
     }
 }
 
@@ -189,6 +192,8 @@ struct Run {
     epoch: u64,
     holder: Option<Input>,
     admitted: Vec<Input>,
+    /// Whether voices are matched in loudness now and then.
+    matches: bool,
     followed: Option<Followed>,
     fade_done: bool,
     /// Who was faded in to the end last.
@@ -201,7 +206,9 @@ impl Run {
     fn new(seed: u64, faults: Faults) -> Self {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let now = dice.roll(1 << 40);
+        let matches = dice.one_in(3);
         let mut playout = Playout::new(PlayoutConfig {
+            learns: matches,
             fills: !faults.slots_unfilled,
             open: faults.open,
             ..PlayoutConfig::default()
@@ -239,6 +246,7 @@ impl Run {
             epoch: 0,
             holder: None,
             admitted: Vec::new(),
+            matches,
             followed: None,
             fade_done: false,
             open: None,
@@ -281,6 +289,20 @@ impl Run {
         let from = self.holder;
         self.playout.admit(to).expect("two places are enough");
         self.admitted.push(to);
+        if let Some(from) = from.filter(|_| self.matches) {
+            let told = self
+                .dice
+                .one_in(2)
+                .then(|| -30.0 + self.dice.roll(16) as f32);
+            match self.dice.one_in(4) {
+                true => self.playout.set_gain(to.source, 0.0),
+                false => {
+                    self.tally.matched += 1;
+                    self.playout
+                        .match_loudness((from.source, None), (to.source, told));
+                }
+            }
+        }
         self.playout
             .start_fade(from, Some(to), fade, start)
             .expect("both are admitted");
