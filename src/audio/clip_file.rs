@@ -5,6 +5,7 @@ use std::io::Cursor;
 
 use opus::Channels;
 
+use crate::codec::CodecError;
 use crate::packet::PACKET_SAMPLES_MAX;
 use crate::{CLIP_SECS_MAX, Clip, ClipError, SAMPLE_RATE_HZ};
 
@@ -50,9 +51,12 @@ pub enum ClipFileError {
         #[source]
         source: opus::Error,
     },
-    /// What is in it cannot be a filler.
+    /// What is in it cannot be used.
     #[error(transparent)]
     Clip(#[from] ClipError),
+    /// There is nothing to encode it with.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
 }
 
 impl Clip {
@@ -61,12 +65,16 @@ impl Clip {
     /// # Errors
     /// When it is neither, broken, or its sound cannot go round.
     pub fn read(bytes: &[u8]) -> Result<Self, ClipFileError> {
-        let samples = match bytes {
-            [b'R', b'I', b'F', b'F', ..] => wav(bytes)?,
-            [b'O', b'g', b'g', b'S', ..] => ogg_opus(bytes)?,
-            _ => return Err(ClipFileError::Format),
-        };
-        Ok(Self::new(samples)?)
+        Ok(Self::new(samples(bytes)?)?)
+    }
+}
+
+/// The sound of a file, in 48 kHz mono.
+pub(crate) fn samples(bytes: &[u8]) -> Result<Vec<i16>, ClipFileError> {
+    match bytes {
+        [b'R', b'I', b'F', b'F', ..] => wav(bytes),
+        [b'O', b'g', b'g', b'S', ..] => ogg_opus(bytes),
+        _ => Err(ClipFileError::Format),
     }
 }
 

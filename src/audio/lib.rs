@@ -23,6 +23,7 @@ mod mixer;
 mod packet;
 mod playout;
 mod queue;
+mod recording;
 mod splice;
 mod utterance;
 mod watchdog;
@@ -44,5 +45,6 @@ pub use playout::{
     Made, Playout, PlayoutConfig, PlayoutCounters, Slot, TRACKS_MAX, Taken, TrackId,
 };
 pub use queue::QUEUE_FRAMES_MAX;
+pub use recording::Recording;
 pub use utterance::{Utterance, UtteranceConfig, UtteranceEvent};
 pub use watchdog::{DeadAir, WatchdogConfig};
