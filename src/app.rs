@@ -18,9 +18,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use audio::{Clip, Fade, FillerConfig, Sound};
+use audio::{Clip, Fade, FillerConfig, Recording, Sound};
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
-use call::{Plan, RouteNumber, SpecialistName};
+use call::{CallConfig, Plan, RouteNumber, SpecialistKind, SpecialistName};
 use context::{ConversationLimits, UnixMillis};
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -52,9 +52,10 @@ use crate::{
     reload,
     resume::Resumer,
     room::{
-        self, CallDeps, ContextRules, Desk, Faults, Journals, RouteContext, ServerApi, Summarizer,
-        VoiceLoudness, Webhooks,
+        self, CallDeps, ContextRules, Desk, Dial, Faults, Human, Journals, RouteContext, ServerApi,
+        Summarizer, VoiceLoudness, Webhooks,
     },
+    side::{Beside, Keys},
     telemetry::{
         self, Hash, LogFormat, LogLevel, METRICS_CONTENT_TYPE, Metrics, Traces, WorkerFigures,
     },
@@ -69,8 +70,8 @@ const BLOCKING_KEEP_ALIVE: Duration = Duration::from_millis(500);
 const FAULTS_VARIABLE: &str = "BATON_TEST_FAULTS";
 /// Holds the token of `baton mcp`.
 const TOKEN_VARIABLE: &str = "BATON_TOKEN";
-/// The largest file of a filler.
-const FILLER_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// The largest file of a sound.
+const SOUND_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// How long calls may tidy up after their slots are free, and listeners may finish their requests.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
@@ -610,12 +611,23 @@ fn call_deps(
     let metadata = notes
         .iter()
         .filter_map(|(name, notes)| Some((name.clone(), notes.metadata.clone()?)));
+    let humans = notes
+        .iter()
+        .filter_map(|(name, notes)| Some((name, notes.human.as_ref()?)))
+        .map(|(name, human)| {
+            Ok((
+                name.clone(),
+                person(name, human, call, *program_bitrate_bps)?,
+            ))
+        })
+        .collect::<anyhow::Result<_>>()?;
     let scopes = notes
         .iter()
         .map(|(name, notes)| (name.clone(), notes.scopes.clone()));
     Ok(CallDeps {
         plan: Arc::new(Plan::new(call.clone())?),
         metadata: metadata.collect(),
+        humans,
         context: ContextRules {
             limits: ConversationLimits {
                 state: state.limits,
@@ -676,6 +688,63 @@ fn caller_lookup(lookup: &config::Lookup) -> anyhow::Result<Lookup> {
     Ok(Lookup::new(&lookup.url, lookup.token()?, timeout)?)
 }
 
+/// A person as it is rung; what it hears is read here, so that a file that cannot be used keeps Baton from starting.
+fn person(
+    name: &SpecialistName,
+    human: &config::Human,
+    call: &CallConfig,
+    bitrate_bps: u32,
+) -> anyhow::Result<Human> {
+    let config::Human {
+        sip,
+        briefing,
+        accept,
+        decline,
+        hand_back,
+    } = human;
+    let briefing = briefing
+        .as_ref()
+        .map(|path| {
+            let option = format!("specialists.{name}.briefing");
+            let bytes = sound_file(&option, path)?;
+            Recording::read(&bytes, bitrate_bps)
+                .with_context(|| format!("{option}: {}", path.display()))
+        })
+        .transpose()?;
+    let limit_ms = match call.specialists.get(name).map(|one| one.kind) {
+        Some(SpecialistKind::Human { accept_timeout_ms }) => accept_timeout_ms,
+        Some(SpecialistKind::Baton | SpecialistKind::LivekitAgent) | None => 0,
+    };
+    Ok(Human {
+        beside: Beside::Human {
+            keys: Keys {
+                accept: *accept,
+                decline: *decline,
+                hand_back: *hand_back,
+            },
+            briefing,
+        },
+        dial: sip.as_ref().map(|dial| Dial {
+            trunk: dial.trunk.clone(),
+            number: dial.number.clone(),
+            limit: Duration::from_millis(limit_ms),
+        }),
+    })
+}
+
+/// The bytes of a sound that an option names.
+fn sound_file(option: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+    let shown = path.display();
+    let size = fs::metadata(path)
+        .with_context(|| format!("{option}: {shown}"))?
+        .len();
+    anyhow::ensure!(
+        size <= SOUND_BYTES_MAX,
+        "{option}: {shown} has {size} bytes, more than {SOUND_BYTES_MAX}"
+    );
+    fs::read(path).with_context(|| format!("{option}: {shown}"))
+}
+
 /// The filler as it is played; a file is read here, so that one that cannot be used keeps Baton from starting.
 fn filler_config(filler: &Filler) -> anyhow::Result<Option<FillerConfig>> {
     let Filler {
@@ -689,15 +758,8 @@ fn filler_config(filler: &Filler) -> anyhow::Result<Option<FillerConfig>> {
         FillerSound::ComfortNoise => Sound::ComfortNoise,
         &FillerSound::Tone { hz, on_ms, off_ms } => Sound::Tone { hz, on_ms, off_ms },
         FillerSound::File(path) => {
+            let bytes = sound_file("audio.filler.file", path)?;
             let shown = path.display();
-            let size = fs::metadata(path)
-                .with_context(|| format!("audio.filler.file: {shown}"))?
-                .len();
-            anyhow::ensure!(
-                size <= FILLER_BYTES_MAX,
-                "audio.filler.file: {shown} has {size} bytes, more than {FILLER_BYTES_MAX}"
-            );
-            let bytes = fs::read(path).with_context(|| format!("audio.filler.file: {shown}"))?;
             Sound::Clip(Clip::read(&bytes).with_context(|| format!("audio.filler.file: {shown}"))?)
         }
     };

@@ -12,6 +12,7 @@ use crate::digits::Digits;
 use crate::entry::{Entry, Ring};
 use crate::event::{Event, ParticipantKind};
 use crate::gates::Gates;
+use crate::human::Kept;
 use crate::ids::{CallId, DispatchId, Epoch, HandoffId, Identity, SpecialistName};
 use crate::known::Known;
 use crate::outcome::{EndReason, RejectReason};
@@ -53,6 +54,8 @@ pub struct Call {
     pub(crate) counts: Counts,
     pub(crate) newest_dispatch: DispatchId,
     pub(crate) newest_handoff: HandoffId,
+    /// Who has the baton again, should the handoff under way fail.
+    pub(crate) kept: Option<Kept>,
     /// The epoch whose grant was recorded ahead last.
     pub(crate) announced: Epoch,
     /// Whether dead air has begun and not ended.
@@ -94,6 +97,7 @@ impl Call {
             counts: Counts::default(),
             newest_dispatch: DispatchId(0),
             newest_handoff: HandoffId(0),
+            kept: None,
             announced: Epoch(0),
             dead_air: false,
             ended: None,
@@ -258,6 +262,7 @@ impl Call {
             Event::Granted { identity, epoch } => self.granted(turn, identity, epoch),
             Event::Released { identity, epoch } => self.released(turn, identity, epoch),
             Event::HandoffRequested(request) => self.requested(turn, request),
+            Event::HandedBack { identity } => self.handed_back(turn, &identity),
             Event::HoldRequested { request } => self.hold_requested(turn, request),
             Event::ResumeRequested { request } => self.resume_requested(turn, request),
             Event::EscalationRequested {
@@ -273,7 +278,7 @@ impl Call {
             Event::FirstFrame { identity, epoch } => self.first_frame(turn, &identity, epoch),
             Event::FadeDone { epoch } => self.fade_done(turn, epoch),
             // A caller on hold is to hear the filler.
-            Event::DeadAirBegan if self.held().is_some() => {}
+            Event::DeadAirBegan if self.held().is_some() || self.kept.is_some() => {}
             Event::DeadAirBegan => {
                 self.dead_air = true;
                 self.counts.dead_airs += 1;
@@ -319,7 +324,7 @@ impl Call {
             Timer::CallerReturn => self.end(turn, EndReason::CallerGone),
             Timer::Summary => self.summary_timed_out(turn),
             Timer::Tools => self.await_no_longer(turn, &[Awaited::Tools]),
-            Timer::Splice => self.await_no_longer(turn, &[Awaited::Splice]),
+            Timer::Splice => self.splice_timed_out(turn),
             Timer::Journal => self.await_no_longer(turn, &[Awaited::Journal]),
             Timer::Tail => self.await_no_longer(turn, &[Awaited::Tail]),
             Timer::Switch => self.switch_timed_out(turn),
@@ -355,7 +360,11 @@ impl Call {
                 step: SwitchStep::Fading { until },
                 ..
             } => Some((*until, Timer::Fade)),
-            Phase::Preparing { summary, .. } => summary.map(|until| (until, Timer::Summary)),
+            Phase::Preparing { summary, hold, .. } => {
+                let summary = summary.map(|until| (until, Timer::Summary));
+                let hold = hold.map(|until| (until, Timer::Splice));
+                [summary, hold].into_iter().flatten().min()
+            }
             Phase::Active { .. } => None,
         }
     }

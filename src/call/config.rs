@@ -161,6 +161,11 @@ pub enum SpecialistKind {
     Baton,
     /// An agent of LiveKit Agents that knows nothing of Baton, in a side room.
     LivekitAgent,
+    /// A person, in a side room: on a phone that is dialled, or with any client of LiveKit.
+    Human {
+        /// How long it may take until the person has accepted the call, in milliseconds, from when it is rung.
+        accept_timeout_ms: u64,
+    },
 }
 
 /// When a specialist is dispatched.

@@ -98,6 +98,11 @@ pub enum Event {
     },
     /// Somebody asks to move the baton.
     HandoffRequested(HandoffRequest),
+    /// A person wants to give the baton back to whoever had it before.
+    HandedBack {
+        /// Who.
+        identity: Identity,
+    },
     /// An operator wants the caller to wait, without a voice but the filler's.
     HoldRequested {
         /// The operator's number for it; comes back in [`Command::SteerResult`](crate::Command::SteerResult).

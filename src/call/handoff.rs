@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::call::{Call, Turn, clip};
 use crate::command::{Command, Fact};
 use crate::config::{Opening, Route, RouteNumber, Splice};
+use crate::human::no_answer;
 use crate::ids::{DispatchId, HandoffId, Identity, SpecialistName};
 use crate::outcome::{FailReason, Outcome, RejectReason};
 use crate::phase::{Cause, Handoff, Holder, Phase};
@@ -50,6 +51,11 @@ impl Call {
             fallback: _,
             description: _,
         } = route;
+        // A person may not speak at once, and need not.
+        let opening = match self.accept_timeout_ms(&to) {
+            Some(_) => Opening::Wait,
+            None => opening,
+        };
         self.newest_handoff = self.newest_handoff.next();
         let id = self.newest_handoff;
         let handoff = Handoff {
@@ -85,8 +91,10 @@ impl Call {
                         target,
                         handoff,
                         summary,
+                        hold: None,
                     },
                 );
+                self.have_caller_wait(turn);
                 self.prepare_if_target(turn, target);
             }
             Err(reason) => self.conclude_failed(turn, from, handoff, reason),
@@ -155,6 +163,7 @@ impl Call {
         };
         if *target == dispatch && greeted {
             let until = turn.after(self.plan.timers().ready_timeout_ms);
+            let until = self.accept_by(turn, dispatch).unwrap_or(until);
             self.prepare(turn, dispatch, until);
         }
     }
@@ -232,6 +241,10 @@ impl Call {
             return;
         };
         let (from, handoff) = (from.clone(), handoff.clone());
+        let reason = match self.accept_timeout_ms(&handoff.to) {
+            Some(after_ms) => no_answer(reason, after_ms),
+            None => reason,
+        };
         self.conclude_failed(turn, from, handoff, reason);
     }
 
@@ -242,7 +255,8 @@ impl Call {
         handoff: Handoff,
         reason: FailReason,
     ) {
-        let holder = from.as_ref().map(|holder| &holder.specialist);
+        let kept = self.kept.as_ref().map(|kept| &kept.specialist);
+        let holder = from.as_ref().map(|holder| &holder.specialist).or(kept);
         let mut others = handoff.fallback.iter();
         if let Some(next) = others.find(|name| Some(*name) != holder).cloned() {
             self.record_failed(turn, &handoff, reason);
@@ -269,9 +283,14 @@ impl Call {
         self.known.tried(&to);
         let routes = &self.plan.config().routes;
         let route = failed.route.and_then(|number| routes.get(number.0));
+        // That of a person is not for an agent in its place.
+        let opening = match self.accept_timeout_ms(&failed.to) {
+            Some(_) => route.map_or(Opening::Continue, |route| route.opening.clone()),
+            None => failed.opening,
+        };
         let route = Route {
             fade_ms: failed.fade_ms,
-            opening: failed.opening,
+            opening,
             tools_wait_ms: failed.tools_wait_ms,
             summary_wait_ms: route.map_or(0, |route| route.summary_wait_ms),
             ..Route::default()

@@ -8,6 +8,7 @@ use crate::command::{Command, Fact};
 use crate::config::{Opening, Splice};
 use crate::event::{Asker, HandoffRequest, Target};
 use crate::handoff::Asked;
+use crate::human::Kept;
 use crate::ids::{DispatchId, RequestId};
 use crate::outcome::SteerRefusal;
 use crate::phase::{Cause, Hold, IdleWait, Phase};
@@ -144,12 +145,22 @@ impl Call {
 
     /// The hold is over by a handoff to `target`: who was kept for it rests, unless it is the target.
     pub(crate) fn end_hold(&mut self, turn: &mut Turn<'_>, target: DispatchId) {
-        let Some(dispatch) = self.held().map(|hold| hold.dispatch) else {
+        let Some((dispatch, specialist)) = self
+            .held()
+            .map(|hold| (hold.dispatch, hold.specialist.clone()))
+        else {
             return;
         };
         self.phase = Phase::Idle {
             wait: IdleWait::Nothing,
         };
+        if self.is_human(target) {
+            self.kept = Some(Kept {
+                dispatch,
+                specialist,
+            });
+            return;
+        }
         if dispatch != target && matches!(self.roster.stage(dispatch), Some(Stage::Parked { .. })) {
             self.rest(turn, dispatch);
         }

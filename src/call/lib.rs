@@ -114,6 +114,23 @@
 //! nobody has the baton until the operator resumes, hands over, or `Timer::Held` has whoever had it go on. That the
 //! caller then hears the filler is no dead air. A hold does not outlive its process: then it is over.
 //!
+//! # A person
+//!
+//! A person ([`SpecialistKind::Human`]) is a target like any other, whose Ready is its acceptance of the call:
+//!
+//! | what | of a specialist | of a person |
+//! |---|---|---|
+//! | until it has joined, said Hello and is ready | `join_timeout_ms`, `hello_timeout_ms`, `ready_timeout_ms` | `accept_timeout_ms` for all of it |
+//! | the holder meanwhile | talks with the caller | until a splice point; then it is put aside, and the caller is on hold |
+//! | the target refuses, leaves, cannot be had, is too late | a [`FailReason`] of each | [`FailReason::NoAnswer`], with what happened ([`NoAnswer`]) |
+//! | then, and if nobody whom the route names in its place takes over, the baton | is with the holder still | goes back to the one that was put aside, before any fallback of the configuration |
+//! | the switch is complete with | its first frame, or its grant | its grant: nobody has to speak first |
+//! | it is lost as the holder | another instance may be tried | it is not rung again; the other fallbacks are tried |
+//! | it gives the baton back | by a request, where a route leads | by a sign ([`Event::HandedBack`]), to whoever had it before |
+//!
+//! Whoever is put aside is revoked, and kept whatever its configuration says, until the person has the baton or it has it again
+//! itself, to go on where it was.
+//!
 //! # The caller
 //!
 //! The first SIP participant, else the first STANDARD one, pinned by identity: see the table.
@@ -181,6 +198,7 @@ mod event;
 mod gates;
 mod handoff;
 mod hold;
+mod human;
 mod ids;
 mod known;
 mod life;
@@ -217,7 +235,7 @@ pub use ids::{
 };
 pub use memory::{Memory, RememberedCaller, RememberedHandoff, RememberedSpecialist};
 pub use outcome::{
-    EndReason, FailReason, LossReason, Outcome, RefuseReason, RejectReason, RemoveReason,
+    EndReason, FailReason, LossReason, NoAnswer, Outcome, RefuseReason, RejectReason, RemoveReason,
     SteerRefusal,
 };
 pub use phase::{Cause, Handoff, Hold, Holder, IdleWait, Phase, PhaseName, SwitchStep};

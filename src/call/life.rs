@@ -37,9 +37,12 @@ impl Call {
         let agent_name = agent_name.clone();
         self.newest_dispatch = self.newest_dispatch.next();
         let dispatch = self.newest_dispatch;
-        let until = turn.after(self.plan.timers().join_timeout_ms);
-        self.roster
-            .insert(dispatch, Instance::dispatched(specialist.clone(), until));
+        let accept_by = self.accept_timeout_ms(specialist);
+        let accept_by = accept_by.map(|ms| turn.after(ms));
+        let until = accept_by.unwrap_or(turn.after(self.plan.timers().join_timeout_ms));
+        let mut instance = Instance::dispatched(specialist.clone(), until);
+        instance.accept_by = accept_by;
+        self.roster.insert(dispatch, instance);
         turn.record(Fact::Dispatched {
             dispatch,
             specialist: specialist.clone(),
@@ -95,6 +98,7 @@ impl Call {
         };
         match &instance.identity {
             None => {
+                let until = instance.accept_by.unwrap_or(until);
                 instance.identity = Some(identity.clone());
                 instance.stage = Stage::Joined { until };
                 let specialist = instance.specialist.clone();
@@ -132,6 +136,10 @@ impl Call {
                 self.welcome(turn, dispatch, identity);
                 self.roster.set_stage(dispatch, Stage::Waiting);
                 self.prepare_if_target(turn, dispatch);
+                // One that is not needed yet is asked some other time.
+                if let Some(instance) = self.roster.find_mut(dispatch) {
+                    instance.accept_by = None;
+                }
             }
             Stage::Away {
                 back: true, was, ..
@@ -293,6 +301,7 @@ impl Call {
                     target,
                     handoff,
                     summary,
+                    hold: None,
                 },
             );
         }

@@ -280,7 +280,8 @@ impl Call {
     }
 
     pub(crate) fn after(&self, dispatch: DispatchId) -> After {
-        if self.held().is_some_and(|hold| hold.dispatch == dispatch) {
+        let held = self.held().is_some_and(|hold| hold.dispatch == dispatch);
+        if held || self.keeps(dispatch) {
             return After::Stay;
         }
         let instance = self.roster.find(dispatch);

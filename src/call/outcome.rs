@@ -186,6 +186,12 @@ pub enum FailReason {
         /// How long it was waited for, in milliseconds.
         after_ms: u64,
     },
+    /// The target is a person who did not accept the call.
+    #[error("nobody answered: {how}")]
+    NoAnswer {
+        /// What happened.
+        how: NoAnswer,
+    },
     /// There are too many specialists in the room.
     #[error("{max} specialists are in the room, which is the limit")]
     TooManyInstances {
@@ -195,6 +201,30 @@ pub enum FailReason {
     /// The call ended.
     #[error("the call ended")]
     CallEnded,
+}
+
+/// How a person did not accept a call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoAnswer {
+    /// The person does not want to.
+    #[error("the call was declined")]
+    Declined,
+    /// The person neither accepted nor declined.
+    #[error("the call was not accepted within {after_ms} ms")]
+    TimedOut {
+        /// How long it was waited for, in milliseconds.
+        after_ms: u64,
+    },
+    /// The person came, and left before accepting.
+    #[error("the person left before accepting the call")]
+    Left,
+    /// The person could not be rung.
+    #[error("the person could not be reached: {detail}")]
+    Unreachable {
+        /// What is known of why.
+        detail: String,
+    },
 }
 
 /// How a specialist was lost.
@@ -379,6 +409,19 @@ impl FailReason {
             Self::NeverGranted { .. } => "never_granted",
             Self::TooManyInstances { .. } => "too_many_instances",
             Self::CallEnded => "call_ended",
+            Self::NoAnswer { how } => how.code(),
+        }
+    }
+}
+
+impl NoAnswer {
+    /// The reason's name, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Declined => "declined",
+            Self::TimedOut { .. } => "not_accepted",
+            Self::Left => "left_unaccepted",
+            Self::Unreachable { .. } => "unreachable",
         }
     }
 }

@@ -27,6 +27,9 @@ pub enum Phase {
         handoff: Handoff,
         /// Until when the summary that is being made is awaited; `None` if none is.
         summary: Option<Instant>,
+        /// Until when a splice point in the holder's speech is awaited, at which the caller is put on hold; `None` if it is
+        /// not to be.
+        hold: Option<Instant>,
     },
     /// The target is ready; what else the switch needs is awaited.
     Ready {

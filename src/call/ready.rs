@@ -116,6 +116,7 @@ impl Call {
             target,
             handoff,
             summary,
+            hold: _,
         } = &self.phase
         else {
             return;
@@ -137,6 +138,16 @@ impl Call {
 
     /// Something that was awaited has come; for a handoff that is not waiting for it, that is rejected.
     pub(crate) fn has_come(&mut self, turn: &mut Turn<'_>, got: HandoffId, what: Awaited) {
+        if let Phase::Preparing {
+            handoff,
+            hold: Some(_),
+            ..
+        } = &self.phase
+            && handoff.id == got
+            && what == Awaited::Splice
+        {
+            return self.put_aside(turn);
+        }
         let awaited = match &self.phase {
             Phase::Ready { handoff, wait, .. } => handoff.id == got && wait.awaits(what),
             Phase::Idle { .. }

@@ -94,7 +94,7 @@ impl Call {
         }
         match &mut self.phase {
             // A target is being prepared already.
-            Phase::Preparing { from, .. } => *from = None,
+            Phase::Preparing { from, hold, .. } => (*from, *hold) = (None, None),
             Phase::Ready { from, .. } => {
                 *from = None;
                 self.await_no_longer(turn, &[Awaited::Tools, Awaited::Splice]);
@@ -113,6 +113,9 @@ impl Call {
                 wait: IdleWait::Nothing,
             },
         );
+        if self.go_back(turn) {
+            return;
+        }
         if let Some(next) = self.next_fallback(turn.now) {
             self.recovery.tried.push(next.clone());
             let route = Self::unrouted(Opening::Continue);
@@ -142,7 +145,10 @@ impl Call {
             .fallbacks
             .iter()
             .filter_map(|fallback| match fallback {
-                Fallback::AnotherInstance => Some(&self.recovery.lost),
+                // A person who has hung up is not rung again.
+                Fallback::AnotherInstance => {
+                    Some(&self.recovery.lost).filter(|lost| self.accept_timeout_ms(lost).is_none())
+                }
                 // Until a recovery is done, `last` is the lost one.
                 Fallback::Previous => self.previous.as_ref(),
                 Fallback::Entry => Some(self.entry()),

@@ -275,7 +275,11 @@ impl Call {
             Asker::Operator => return None,
             Asker::Specialist { .. } | Asker::Rule => {}
         }
-        if self.previous.as_ref() != Some(to) {
+        let by_a_person = self
+            .phase
+            .holder()
+            .is_some_and(|holder| self.is_human(holder.dispatch));
+        if by_a_person || self.previous.as_ref() != Some(to) {
             return None;
         }
         let over = self.watch.since + Duration::from_millis(self.plan.limits().cool_down_ms);

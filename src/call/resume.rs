@@ -102,6 +102,7 @@ impl Call {
             counts,
             newest_dispatch,
             newest_handoff,
+            kept: None,
             announced: Epoch(0),
             dead_air: false,
             ended: None,
@@ -230,6 +231,7 @@ impl Call {
                         handoff,
                         // What was asked for one went with the process.
                         summary: None,
+                        hold: None,
                     },
                 ),
                 None => {

@@ -24,6 +24,8 @@ pub(crate) struct Instance {
     pub(crate) held: bool,
     /// Whether it may take itself for the holder, as one of a former process may: it is revoked when it is back.
     pub(crate) unsure: bool,
+    /// Until when a person that is rung may accept the call; `None` for all others.
+    pub(crate) accept_by: Option<Instant>,
     /// Whether it is doubted that it lives; counts while it has the baton.
     pub(crate) quiet: Option<Quiet>,
 }
@@ -38,6 +40,7 @@ impl Instance {
             deleted: false,
             held: false,
             unsure: false,
+            accept_by: None,
             quiet: None,
         }
     }

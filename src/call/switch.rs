@@ -257,6 +257,7 @@ impl Call {
             self.drop_source(turn, &from.identity);
             self.revoke(turn, from.dispatch, false);
         }
+        self.keep_no_longer(turn);
         if self.last.as_ref() != Some(&handoff.to) {
             self.previous = self.last.replace(handoff.to.clone());
         }

@@ -37,7 +37,7 @@ pub(crate) struct Watch {
     truths: BTreeMap<usize, bool>,
     /// In which holding, and which version of the state, they looked.
     looked: Option<(u64, u64)>,
-    newest_request: RequestId,
+    pub(crate) newest_request: RequestId,
     /// The call was taken over from another process: what is true of the state by now has fired already.
     resumed: bool,
 }

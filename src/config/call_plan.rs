@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use call::{
     After, AgentName, CallConfig, Canary, Condition, Fallback, Lifetime, Limits, Names, Opening,
     ROUTE_FALLBACKS_MAX, ROUTES_MAX, Rest, Route, SPECIALISTS_MAX, SpecialistConfig,
-    SpecialistKind, SpecialistName, Splice, TIMER_MS_MAX, Target, Timers,
+    SpecialistName, Splice, TIMER_MS_MAX, Target, Timers,
 };
 
 use ::context::Scopes;
@@ -14,6 +14,7 @@ use ::context::Scopes;
 use super::{
     audio::{self, FADE_MS, Loudness},
     context::{self, RouteContext},
+    human::{self, Human},
     odd,
     option::Refusal,
     problem::Problem,
@@ -30,6 +31,8 @@ pub struct SpecialistNotes {
     pub metadata: Option<String>,
     /// How loud its voice is, in LUFS.
     pub voice_lufs: Option<i32>,
+    /// How it is rung, if it is a person.
+    pub human: Option<Human>,
 }
 
 /// What the parts of the file come to that make up a [`CallConfig`], and what stands beside it there.
@@ -194,12 +197,15 @@ fn read_specialist(
         ("stay", After::Stay),
     ];
     let kinds = [
-        ("baton", SpecialistKind::Baton),
-        ("livekit_agent", SpecialistKind::LivekitAgent),
+        ("baton", human::Word::Baton),
+        ("livekit_agent", human::Word::LivekitAgent),
+        ("human", human::Word::Human),
     ];
     let lifetime = section.choice("lifetime", &lifetimes, "on_demand");
+    let word = section.choice("kind", &kinds, "baton");
+    let (kind, human) = human::read(section, word);
     let specialist = SpecialistConfig {
-        kind: section.choice("kind", &kinds, "baton"),
+        kind,
         agent_name: default.agent_name,
         canary: read_canary(section),
         lifetime,
@@ -208,10 +214,15 @@ fn read_specialist(
         handoffs_max: section.optional_integer("handoffs_max", 1..=1_000_000),
         description: read_description(section),
     };
+    let specialist = match human {
+        Some(_) => human::as_a_person(section, specialist),
+        None => specialist,
+    };
     let notes = SpecialistNotes {
         scopes: context::read_scopes(section),
         metadata: section.text("metadata", "text, such as JSON in quotes"),
         voice_lufs: section.optional_level("voice_lufs", VOICE_LUFS),
+        human,
     };
     (specialist, notes)
 }

@@ -15,6 +15,7 @@ mod context;
 mod entry;
 mod explain;
 mod files;
+mod human;
 mod odd;
 mod option;
 mod problem;
@@ -43,6 +44,7 @@ pub use self::{
     entry::{Lookup, LookupTokenError},
     explain::{Explanation, Question, QuestionError, UnknownSpecialist, explain},
     files::FILE_BYTES_MAX,
+    human::{Dial, Human},
     option::{Kind, OptionSpec},
     problem::{Finding, Place, Report, Severity},
     schema::schema,

@@ -118,6 +118,15 @@ fn refusal(error: ConditionError) -> Refusal {
     })
 }
 
+/// One key.
+pub(super) fn parse_digit(text: &str) -> Result<Digit, Refusal> {
+    let mut keys = text.chars().map(|key| key.to_ascii_uppercase());
+    let digit = keys.next().and_then(Digit::new);
+    digit
+        .filter(|_| keys.next().is_none())
+        .ok_or_else(|| Refusal::new(format!("expected {DIGIT_FORM}, found the text `{text}`")))
+}
+
 fn read_trigger(section: &mut Section<'_, '_>, conditional: bool) -> Option<Trigger> {
     let kind = Kind::Choice(TRIGGERS.to_vec());
     let word = section.value("on", kind.clone(), None, |node| {
@@ -128,13 +137,7 @@ fn read_trigger(section: &mut Section<'_, '_>, conditional: bool) -> Option<Trig
             .copied()
             .ok_or_else(|| refusal().did_you_mean(word, &TRIGGERS))
     });
-    let digit = section.parsed("digit", DIGIT_FORM, None, |text| {
-        let mut keys = text.chars().map(|key| key.to_ascii_uppercase());
-        let digit = keys.next().and_then(Digit::new);
-        digit
-            .filter(|_| keys.next().is_none())
-            .ok_or_else(|| Refusal::new(format!("expected {DIGIT_FORM}, found the text `{text}`")))
-    });
+    let digit = section.parsed("digit", DIGIT_FORM, None, parse_digit);
     let after_ms = section.optional_integer("after_ms", 1..=TIMER_MS_MAX);
     let count = section.optional_integer("count", 1..=1_000_u32);
     let word = word?;

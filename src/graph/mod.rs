@@ -302,6 +302,7 @@ fn node(name: &SpecialistName, specialist: &SpecialistConfig) -> Node {
     let kind = match kind {
         SpecialistKind::Baton => "",
         SpecialistKind::LivekitAgent => "in a side room, ",
+        SpecialistKind::Human { .. } => "a person, ",
     };
     let lifetime = match lifetime {
         Lifetime::Resident => "resident",

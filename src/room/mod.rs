@@ -54,6 +54,7 @@ use self::task::Task;
 use crate::clock;
 use crate::lookup::Lookup;
 use crate::rtc::{ConnectOptions, Connection, RtcError};
+use crate::side::Beside;
 use crate::telemetry::{Hash, Metrics, Traces};
 
 pub use self::conversation::{ContextRules, RouteContext};
@@ -65,7 +66,7 @@ pub use self::journal::Journals;
 pub use self::loudness::VoiceLoudness;
 pub use self::past::{Told, happened};
 pub use self::program::Faults;
-pub use self::server_api::{ServerApi, ServerApiError};
+pub use self::server_api::{Dial, RingError, ServerApi, ServerApiError};
 pub use self::stored::{Opened, Rebuilt};
 pub use self::summary::{Summarizer, Webhooks, WebhooksError};
 
@@ -84,6 +85,8 @@ pub struct CallDeps {
     pub plan: Arc<Plan>,
     /// The operator's own metadata for a specialist's dispatch.
     pub metadata: BTreeMap<SpecialistName, String>,
+    /// How each person is rung, and what it hears.
+    pub humans: BTreeMap<SpecialistName, Human>,
     /// What specialists get and may write of conversation and state.
     pub context: ContextRules,
     /// What asks webhooks.
@@ -116,6 +119,15 @@ pub struct CallDeps {
     pub lookup: Option<Lookup>,
     /// Rings of the gate that are switched off, by tests alone.
     pub faults: Faults,
+}
+
+/// A specialist that is a person.
+#[derive(Clone, Debug)]
+pub struct Human {
+    /// Its keys, and what it hears before it accepts.
+    pub beside: Beside,
+    /// How it is rung; without, it comes by itself.
+    pub dial: Option<Dial>,
 }
 
 /// How a call could fail before there was one.

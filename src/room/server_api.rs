@@ -2,10 +2,13 @@
 //!
 //! Every request is bounded in time. It is made with the API key: the token of an assignment may do none of this.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use livekit_api::services::SipCallError;
 use livekit_api::services::agent_dispatch::AgentDispatchClient;
 use livekit_api::services::room::RoomClient;
+use livekit_api::services::sip::{CreateSIPParticipantOptions, SIPClient};
 use livekit_protocol::{CreateAgentDispatchRequest, RoomAgentDispatch, RoomConfiguration};
 use livekit_token::{AccessToken, AccessTokenError, VideoGrants};
 use worker::Secret;
@@ -19,6 +22,20 @@ const SIDE_DEPARTURE_SECS: u32 = 10;
 /// How long a token of our own may be used to join; the server renews it while we are in the room.
 const TOKEN_TTL: Duration = Duration::from_secs(3_600);
 
+/// In a side room of a person no agent belongs; an agent that is named there keeps out those that take every room.
+const NOBODY: &str = "baton-nobody";
+
+/// How to ring a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// The id of an outbound trunk.
+    pub trunk: String,
+    /// Whom to ring.
+    pub number: String,
+    /// How long it may ring.
+    pub limit: Duration,
+}
+
 /// A request that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{request} failed")]
@@ -29,10 +46,41 @@ pub struct ServerApiError {
     source: livekit_api::services::ServiceError,
 }
 
+/// A person that could not be rung.
+#[derive(Debug, thiserror::Error)]
+pub enum RingError {
+    /// The phone's side has said why.
+    #[error("the phone's side answered {code} {status}")]
+    Answered {
+        /// SIP's number for it.
+        code: i32,
+        /// SIP's words for it.
+        status: String,
+    },
+    /// The server refused it, or could not do it.
+    #[error("CreateSIPParticipant failed: {0}")]
+    Server(#[source] livekit_api::services::ServiceError),
+}
+
+impl From<livekit_api::services::ServiceError> for RingError {
+    fn from(error: livekit_api::services::ServiceError) -> Self {
+        let answered = SipCallError::from_error(&error);
+        let code = answered.as_ref().and_then(SipCallError::sip_status_code);
+        match (code, answered) {
+            (Some(code), Some(answered)) => Self::Answered {
+                code,
+                status: answered.sip_status().unwrap_or_default().to_owned(),
+            },
+            (None, _) | (_, None) => Self::Server(error),
+        }
+    }
+}
+
 /// A client of the server API, shared by every call of a process.
 #[derive(Debug)]
 pub struct ServerApi {
     rooms: RoomClient,
+    sip: SIPClient,
     dispatches: AgentDispatchClient,
     url: String,
     api_key: String,
@@ -45,6 +93,8 @@ impl ServerApi {
         let host = http_url(url);
         Self {
             rooms: RoomClient::with_api_key(&host, api_key, api_secret)
+                .with_request_timeout(REQUEST_TIMEOUT),
+            sip: SIPClient::with_api_key(&host, api_key, api_secret)
                 .with_request_timeout(REQUEST_TIMEOUT),
             dispatches: AgentDispatchClient::with_api_key(&host, api_key, api_secret)
                 .with_request_timeout(REQUEST_TIMEOUT),
@@ -80,7 +130,8 @@ impl ServerApi {
             .map(Secret::new)
     }
 
-    /// A token to join `room` as the caller whose token it is like, which also makes the room and has `agent_name` dispatched into it.
+    /// A token to join `room` as the caller whose token it is like, which also makes the room and has `agent_name` dispatched into it,
+    /// or no agent at all.
     ///
     /// # Errors
     /// When the key, the secret, the room or the identity is empty.
@@ -88,7 +139,7 @@ impl ServerApi {
         &self,
         room: &str,
         caller: &Participant,
-        agent_name: &str,
+        agent_name: Option<&str>,
         metadata: String,
     ) -> Result<Secret, AccessTokenError> {
         let grants = VideoGrants {
@@ -100,7 +151,7 @@ impl ServerApi {
         let config = RoomConfiguration {
             departure_timeout: SIDE_DEPARTURE_SECS,
             agents: vec![RoomAgentDispatch {
-                agent_name: agent_name.to_owned(),
+                agent_name: agent_name.unwrap_or(NOBODY).to_owned(),
                 metadata,
                 ..RoomAgentDispatch::default()
             }],
@@ -130,6 +181,37 @@ impl ServerApi {
             request: "DeleteRoom",
             source,
         })
+    }
+
+    /// Rings a person into `room`, as `identity`; returns when it has answered.
+    ///
+    /// # Errors
+    /// With what the phone's side said, if it said anything: busy, declined, no such number.
+    pub async fn ring(
+        &self,
+        room: &str,
+        identity: &str,
+        dial: Dial,
+        headers: HashMap<String, String>,
+    ) -> Result<(), RingError> {
+        let Dial {
+            trunk,
+            number,
+            limit,
+        } = dial;
+        let options = CreateSIPParticipantOptions {
+            participant_identity: identity.to_owned(),
+            wait_until_answered: Some(true),
+            hide_phone_number: Some(true),
+            ringing_timeout: Some(limit),
+            headers: Some(headers),
+            ..CreateSIPParticipantOptions::default()
+        };
+        let rung = self
+            .sip
+            .create_sip_participant(trunk, number, room.to_owned(), options, None)
+            .await;
+        rung.map(|_| ()).map_err(RingError::from)
     }
 
     /// Asks for `agent_name` in `room`; returns the dispatch's id. A room that is gone is created anew by this.

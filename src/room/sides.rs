@@ -4,21 +4,25 @@
 //! an agent with an SDK would have caused. Its sound goes to the program as any source's does, and the caller's voice is
 //! led to the one that has the baton.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use call::{
-    AgentName, Departure, DispatchId, Epoch, Event, Identity, SpecialistKind, SpecialistName,
+    AgentName, CallId, Departure, DispatchId, Epoch, Event, Identity, SpecialistKind,
+    SpecialistName,
 };
 use context::Incoming;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
-use tracing::{debug, warn};
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{debug, info, warn};
 use wire::{Body, ContextItem};
 
+use super::CallDeps;
 use super::program::Order as ProgramOrder;
+use super::server_api::Dial;
 use super::task::Task;
 use crate::rtc::IncomingAudio;
-use crate::side::{self, Ear, Line, Order, Said, Word};
+use crate::side::{self, Beside, Ear, Line, Order, Said, Word};
 use crate::telemetry::Hash;
 
 /// Orders that may wait for a side room, which carries out each within the time of a send.
@@ -33,7 +37,7 @@ pub(super) struct Sides {
     /// Dispatches of this kind that the core has not deleted.
     dispatches: BTreeSet<DispatchId>,
     /// Dispatches that wait for the caller, whom a side room is to show. At most as many as specialists.
-    waiting: Vec<(DispatchId, SpecialistName, AgentName)>,
+    waiting: Vec<(DispatchId, SpecialistName, Option<AgentName>)>,
     ear: Ear,
     /// What reads the caller's track.
     listening: Option<AbortHandle>,
@@ -52,6 +56,18 @@ struct Side {
     joined: bool,
     /// The epoch of its newest grant.
     epoch: Epoch,
+    /// The person to ring into which room, once that is there.
+    to_ring: Option<(String, Dial)>,
+    /// What waits for the person to answer.
+    ringing: Option<AbortHandle>,
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        if let Some(ringing) = &self.ringing {
+            ringing.abort();
+        }
+    }
 }
 
 impl Default for Sides {
@@ -110,7 +126,7 @@ impl Sides {
                     self.lead_to_nobody();
                 }
             }
-            Order::Prepare(_) | Order::Press(_) | Order::Ask => {}
+            Order::Prepare(_) | Order::Press(_) | Order::Ask | Order::Decide(_) => {}
         }
         true
     }
@@ -146,7 +162,7 @@ impl Task {
     pub(super) fn is_beside(&self, specialist: &SpecialistName) -> bool {
         let kind = self.deps.plan.specialist(specialist).map(|one| one.kind);
         match kind {
-            Some(SpecialistKind::LivekitAgent) => true,
+            Some(SpecialistKind::LivekitAgent | SpecialistKind::Human { .. }) => true,
             Some(SpecialistKind::Baton) | None => false,
         }
     }
@@ -158,7 +174,12 @@ impl Task {
         specialist: &SpecialistName,
         agent_name: AgentName,
     ) {
-        let waiting = (dispatch, specialist.clone(), agent_name);
+        let is_human = self.deps.humans.contains_key(specialist);
+        let waiting = (
+            dispatch,
+            specialist.clone(),
+            (!is_human).then_some(agent_name),
+        );
         self.sides.dispatches.insert(dispatch);
         self.sides.waiting.push(waiting);
         self.open_sides();
@@ -184,7 +205,7 @@ impl Task {
             let access_token = self.deps.server.side_token(
                 &room,
                 &shown,
-                agent_name.as_str(),
+                agent_name.as_ref().map(AgentName::as_str),
                 metadata.unwrap_or_default(),
             );
             let access_token = match access_token {
@@ -196,7 +217,7 @@ impl Task {
                 }
             };
             let (orders, orders_in) = mpsc::channel(ORDERS_MAX);
-            let side = Side {
+            let mut side = Side {
                 identity: Identity::from(format!(
                     "{specialist}--{dispatch}",
                     dispatch = dispatch.0
@@ -205,13 +226,27 @@ impl Task {
                 line: None,
                 joined: false,
                 epoch: Epoch(0),
+                to_ring: None,
+                ringing: None,
             };
+            let human = self.deps.humans.get(&specialist);
+            let beside = human.map_or(Beside::Agent, |human| human.beside.clone());
+            let dial = human.and_then(|human| human.dial.clone());
+            side.to_ring = dial.map(|dial| (room.clone(), dial));
             self.sides.sides.insert(dispatch, side);
             let url = self.deps.server.url().to_owned();
             let options = super::connect_options(&self.deps);
             let (deps, say) = (self.deps.clone(), self.sides.say.clone());
             self.requests.spawn(async move {
-                side::run(dispatch, (url, access_token), options, orders_in, say).await;
+                side::run(
+                    dispatch,
+                    (url, access_token),
+                    options,
+                    beside,
+                    orders_in,
+                    say,
+                )
+                .await;
                 if let Err(error) = deps.server.delete_room(&room).await {
                     debug!(
                         error = &error as &dyn std::error::Error,
@@ -337,6 +372,15 @@ impl Task {
         match said {
             Said::Open(line) => {
                 side.line = Some(line.clone());
+                if let Some((room, dial)) = side.to_ring.take() {
+                    side.ringing = Some(ring(
+                        &mut self.requests,
+                        self.deps.clone(),
+                        self.call.id(),
+                        (dispatch, room, identity.clone(), dial),
+                        self.sides.say.clone(),
+                    ));
+                }
                 if self.sides.led_to == Some(dispatch) {
                     self.sides.ear.lead_to(Some(line));
                 }
@@ -405,6 +449,16 @@ impl Task {
                 applied: true,
             }),
             Word::Alive => self.heard(identity),
+            Word::Declined(handoff) => self.tell(Event::PrepareRefused {
+                identity,
+                handoff,
+                detail: "declined".to_owned(),
+            }),
+            Word::HandsBack => self.tell(Event::HandedBack { identity }),
+            Word::HungUp => self.tell(Event::ParticipantLeft {
+                identity,
+                departure: Departure::Final,
+            }),
             Word::Granted(epoch) => self.tell(Event::Granted { identity, epoch }),
             Word::Released(epoch) => {
                 self.talk_released(&identity);
@@ -412,6 +466,41 @@ impl Task {
             }
         }
     }
+}
+
+/// Rings a person into its side room, which is closed if that fails.
+fn ring(
+    requests: &mut JoinSet<()>,
+    deps: Arc<CallDeps>,
+    call: &CallId,
+    (dispatch, room, identity, dial): (DispatchId, String, Identity, Dial),
+    say: mpsc::Sender<(DispatchId, Said)>,
+) -> AbortHandle {
+    let headers = reference(call);
+    requests.spawn(async move {
+        let rung = deps
+            .server
+            .ring(&room, identity.as_str(), dial, headers)
+            .await;
+        match rung {
+            Ok(()) => info!(dispatch = dispatch.0, "a person has answered the phone"),
+            Err(error) => {
+                // The call's task is gone only when the call is over.
+                let _ = say.send((dispatch, Said::Gone(error.to_string()))).await;
+            }
+        }
+    })
+}
+
+/// What the other end of a phone is told of the call, so that its systems can ask for the rest.
+pub(super) fn reference(call: &CallId) -> HashMap<String, String> {
+    HashMap::from([
+        ("X-Baton-Call".to_owned(), call.to_string()),
+        (
+            "X-Baton-Packet".to_owned(),
+            format!("/api/v1/calls/{call}/packet"),
+        ),
+    ])
 }
 
 /// The name of a side room. It carries the number of the dispatch, so that it is always a new one.

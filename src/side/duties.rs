@@ -67,6 +67,12 @@ pub enum Word {
     Released(Epoch),
     /// That it lives.
     Alive,
+    /// That it does not want the call; only of a person.
+    Declined(HandoffId),
+    /// That it gives the baton back; only of a person.
+    HandsBack,
+    /// That it has gone for good; only of a person.
+    HungUp,
 }
 
 /// Something to do.

@@ -1,4 +1,4 @@
-//! The task that has a side room.
+//! The task that has a side room: an agent's, or a person's.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,17 +7,20 @@ use std::time::Duration;
 use call::{Digit, DispatchId, Epoch, HandoffId};
 use context::{Incoming, REMOTE_SESSION_TOPIC, SessionMessage};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, info, warn};
 
 use super::duties::{Duties, Duty, Input, Word};
 use super::ear::Line;
+use super::human::{self, Human, Keys};
 use crate::clock;
 use crate::rtc::{
     ConnectOptions, Connection, IncomingAudio, IncomingBytes, Participant, ParticipantKind,
     RoomEvent, Sender,
 };
 use crate::telemetry::Hash;
+use audio::Recording;
 
 /// The largest message of a session: a whole history.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -27,10 +30,28 @@ const MESSAGES_MAX: usize = 64;
 const SEND_MAX: Duration = Duration::from_secs(2);
 /// What every id of a request begins with, for whoever reads along.
 const REQUEST_PREFIX: &str = "baton-";
+/// How long a packet of a briefing lasts.
+const PACKET: Duration = Duration::from_millis(20);
+/// The attribute by which the SIP bridge says how far a phone call is.
+const SIP_CALL_STATUS: &str = "sip.callStatus";
 /// The name of the track that the agent takes for the caller's microphone.
 const TRACK_NAME: &str = "caller";
 
-/// What the call wants of the agent.
+/// Who is to be in the room.
+#[derive(Clone, Debug)]
+pub enum Beside {
+    /// An agent that knows nothing of Baton.
+    Agent,
+    /// A person.
+    Human {
+        /// What its keys mean.
+        keys: Keys,
+        /// What it hears until it accepts.
+        briefing: Option<Recording>,
+    },
+}
+
+/// What the call wants of whoever is there.
 #[derive(Clone, Copy, Debug)]
 pub enum Order {
     /// To be ready for this handoff.
@@ -45,6 +66,8 @@ pub enum Order {
     Ask,
     /// To be told of a key that the caller has pressed.
     Press(Digit),
+    /// To accept or decline, as was said elsewhere; only of a person.
+    Decide(bool),
 }
 
 /// What comes from the side room.
@@ -74,6 +97,7 @@ pub async fn run(
     dispatch: DispatchId,
     (url, access_token): (String, worker::Secret),
     options: ConnectOptions,
+    beside: Beside,
     mut orders: mpsc::Receiver<Order>,
     said: mpsc::Sender<(DispatchId, Said)>,
 ) {
@@ -87,7 +111,7 @@ pub async fn run(
                 sender,
                 said,
                 agent: None,
-                duties: Duties::default(),
+                resident: Resident::new(beside, line.clone()),
                 messages: VecDeque::new(),
             };
             side.say(Said::Open(line)).await;
@@ -124,11 +148,62 @@ struct SideRoom {
     connection: Connection,
     sender: Sender,
     said: mpsc::Sender<(DispatchId, Said)>,
-    /// The first agent that came; nobody else is taken for it.
+    /// The first that came of those who may be meant; nobody else is taken for it.
     agent: Option<String>,
-    duties: Duties,
+    resident: Resident,
     /// In the order in which they began.
     messages: VecDeque<IncomingBytes>,
+}
+
+/// What is done for whoever is there.
+enum Resident {
+    Agent(Duties),
+    Human {
+        human: Human,
+        line: Line,
+        briefing: Option<Recording>,
+        /// What plays it.
+        playing: Option<JoinHandle<()>>,
+    },
+}
+
+impl Resident {
+    fn new(beside: Beside, line: Line) -> Self {
+        match beside {
+            Beside::Agent => Self::Agent(Duties::default()),
+            Beside::Human { keys, briefing } => Self::Human {
+                human: Human::new(keys),
+                line,
+                briefing,
+                playing: None,
+            },
+        }
+    }
+
+    /// Whether a participant of this kind may be meant.
+    fn may_be(&self, kind: ParticipantKind) -> bool {
+        match (self, kind) {
+            (Self::Agent(_), ParticipantKind::Agent)
+            | (Self::Human { .. }, ParticipantKind::Sip | ParticipantKind::Standard) => true,
+            (
+                Self::Agent(_),
+                ParticipantKind::Sip | ParticipantKind::Standard | ParticipantKind::Other,
+            )
+            | (Self::Human { .. }, ParticipantKind::Agent | ParticipantKind::Other) => false,
+        }
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        if let Self::Human {
+            playing: Some(playing),
+            ..
+        } = self
+        {
+            playing.abort();
+        }
+    }
 }
 
 /// What wakes the task.
@@ -142,7 +217,10 @@ enum Wake {
 impl SideRoom {
     async fn carry_on(mut self, orders: &mut mpsc::Receiver<Order>) {
         loop {
-            let due = self.duties.poll_timeout();
+            let due = match &self.resident {
+                Resident::Agent(duties) => duties.poll_timeout(),
+                Resident::Human { .. } => None,
+            };
             let wake = {
                 let messages = &mut self.messages;
                 // Every arm only receives, and loses nothing when another one is taken.
@@ -176,9 +254,11 @@ impl SideRoom {
                     }
                 }
                 Wake::Due => {
-                    let mut duties = Vec::new();
-                    self.duties.handle_timeout(clock::now(), &mut duties);
-                    self.carry_out(duties).await;
+                    let mut out = Vec::new();
+                    if let Resident::Agent(duties) = &mut self.resident {
+                        duties.handle_timeout(clock::now(), &mut out);
+                    }
+                    self.carry_out(out).await;
                 }
             }
         }
@@ -186,12 +266,15 @@ impl SideRoom {
     }
 
     async fn ordered(&mut self, order: Order) {
-        let input = match order {
-            Order::Prepare(handoff) => Input::Prepare(handoff),
-            Order::Grant(epoch) => Input::Grant(epoch),
-            Order::Supersede => Input::Supersede,
-            Order::Revoke(epoch) => Input::Revoke(epoch),
-            Order::Ask => Input::Ask,
+        let (input, of_human) = match order {
+            Order::Prepare(handoff) => (Input::Prepare(handoff), human::Input::Prepare(handoff)),
+            Order::Grant(epoch) => (Input::Grant(epoch), human::Input::Grant(epoch)),
+            Order::Supersede => (Input::Supersede, human::Input::Supersede),
+            Order::Revoke(epoch) => (Input::Revoke(epoch), human::Input::Revoke(epoch)),
+            Order::Ask => (Input::Ask, human::Input::Ask),
+            Order::Decide(accepts) => {
+                return self.tell_human(human::Input::Decided(accepts)).await;
+            }
             Order::Press(digit) => {
                 let Some(agent) = self.agent.clone() else {
                     return;
@@ -204,23 +287,38 @@ impl SideRoom {
             }
         };
         self.tell(input).await;
+        self.tell_human(of_human).await;
     }
 
     async fn happened(&mut self, event: RoomEvent) {
         match event {
             RoomEvent::Joined(participant) => {
-                if self.agent.is_none() && participant.kind == ParticipantKind::Agent {
+                if self.agent.is_none() && self.resident.may_be(participant.kind) {
                     self.agent = Some(participant.identity.clone());
                 }
                 if self.is_agent(&participant) {
                     self.tell(Input::Joined).await;
+                    self.may_have_come(&participant).await;
                 }
+            }
+            RoomEvent::AttributesChanged(participant) if self.is_agent(&participant) => {
+                self.may_have_come(&participant).await;
             }
             RoomEvent::Left(participant) if self.is_agent(&participant) => {
                 self.tell(Input::Left).await;
+                let left = match call_status(&participant) {
+                    Some("hangup") => human::Input::HungUp,
+                    Some(_) | None => human::Input::Left,
+                };
+                self.tell_human(left).await;
             }
             RoomEvent::AudioPublished { participant, .. } if self.is_agent(&participant) => {
                 self.tell(Input::Published).await;
+                if let Resident::Human { human, .. } = &self.resident
+                    && human.is_listened_to()
+                {
+                    self.listen();
+                }
             }
             RoomEvent::AudioSubscribed {
                 participant,
@@ -237,8 +335,12 @@ impl SideRoom {
                 sender: Some(sender),
                 digit,
             } if self.is_agent(&sender) => {
-                if let Some(digit) = Digit::new(digit) {
-                    self.say(Said::Pressed(digit)).await;
+                let Some(digit) = Digit::new(digit) else {
+                    return;
+                };
+                match &self.resident {
+                    Resident::Agent(_) => self.say(Said::Pressed(digit)).await,
+                    Resident::Human { .. } => self.tell_human(human::Input::Pressed(digit)).await,
                 }
             }
             RoomEvent::ByteStream {
@@ -297,20 +399,67 @@ impl SideRoom {
     }
 
     async fn tell(&mut self, input: Input) {
+        let mut out = Vec::new();
+        if let Resident::Agent(duties) = &mut self.resident {
+            duties.handle(clock::now(), input, &mut out);
+        }
+        self.carry_out(out).await;
+    }
+
+    /// A person whose phone rings has not come yet.
+    async fn may_have_come(&mut self, participant: &Participant) {
+        match call_status(participant) {
+            None | Some("active") => self.tell_human(human::Input::Came).await,
+            Some("hangup") => self.tell_human(human::Input::HungUp).await,
+            Some(_) => {}
+        }
+    }
+
+    async fn tell_human(&mut self, input: human::Input) {
         let mut duties = Vec::new();
-        self.duties.handle(clock::now(), input, &mut duties);
-        self.carry_out(duties).await;
+        if let Resident::Human { human, .. } = &mut self.resident {
+            human.handle(input, &mut duties);
+        }
+        for duty in duties {
+            match duty {
+                human::Duty::Say(word) => self.say(Said::Word(word)).await,
+                human::Duty::Brief(on) => self.brief(on),
+                human::Duty::Listen => self.listen(),
+                human::Duty::Pass(digit) => self.say(Said::Pressed(digit)).await,
+            }
+        }
+    }
+
+    /// Lets the person hear its briefing, or cease to.
+    fn brief(&mut self, on: bool) {
+        let Resident::Human {
+            line,
+            briefing,
+            playing,
+            ..
+        } = &mut self.resident
+        else {
+            return;
+        };
+        if let Some(before) = playing.take() {
+            before.abort();
+        }
+        if let Some(briefing) = briefing.as_ref().filter(|_| on) {
+            *playing = Some(tokio::spawn(play(line.clone(), briefing.clone())));
+        }
+    }
+
+    fn listen(&self) {
+        if let Some(agent) = &self.agent {
+            self.connection.set_listening(agent, true);
+        }
     }
 
     async fn carry_out(&mut self, duties: Vec<Duty>) {
         for duty in duties {
             match duty {
                 Duty::Say(word) => self.say(Said::Word(word)).await,
-                Duty::Listen => {
-                    if let Some(agent) = &self.agent {
-                        self.connection.set_listening(agent, true);
-                    }
-                }
+                Duty::Listen => self.listen(),
                 Duty::Ask { id, request } => {
                     let Some(agent) = &self.agent else {
                         continue;
@@ -332,6 +481,22 @@ impl SideRoom {
     async fn say(&self, said: Said) {
         // The call's task is gone only when the call is over.
         let _ = self.said.send((self.dispatch, said)).await;
+    }
+}
+
+/// How far the phone call of a participant is, if it is one.
+fn call_status(participant: &Participant) -> Option<&str> {
+    let status = participant.attributes.get(SIP_CALL_STATUS);
+    status.map(String::as_str)
+}
+
+/// Plays it over and over, until it is aborted.
+async fn play(line: Line, recording: Recording) {
+    let mut ticks = interval(PACKET);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for packet in recording.packets().iter().cycle() {
+        ticks.tick().await;
+        line.send(packet.clone(), None);
     }
 }
 

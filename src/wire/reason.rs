@@ -138,6 +138,8 @@ reasons! {
         TooManyInstances => "too_many_instances",
         /// The call ended.
         CallEnded => "call_ended",
+        /// The target is a person who did not accept the call.
+        NoAnswer => "no_answer",
     }
 }
 
@@ -207,6 +209,7 @@ impl From<&call::FailReason> for FailKind {
             call::FailReason::NeverGranted { .. } => Self::NeverGranted,
             call::FailReason::TooManyInstances { .. } => Self::TooManyInstances,
             call::FailReason::CallEnded => Self::CallEnded,
+            call::FailReason::NoAnswer { .. } => Self::NoAnswer,
         }
     }
 }

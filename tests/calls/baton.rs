@@ -29,6 +29,8 @@ pub(crate) struct Config {
     fallbacks: &'static str,
     /// Further options of specialists.
     options: Vec<(&'static str, &'static str)>,
+    /// Specialists of another kind, with all of their options.
+    others: Vec<(&'static str, String)>,
     /// Further parts of the file.
     parts: String,
 }
@@ -56,6 +58,7 @@ impl Config {
             route: String::new(),
             fallbacks: "[another_instance, previous, entry]",
             options: Vec::new(),
+            others: Vec::new(),
             parts: String::new(),
         }
     }
@@ -119,6 +122,12 @@ impl Config {
         self
     }
 
+    /// A specialist with these options and no others, such as a person.
+    pub(crate) fn person(mut self, name: &'static str, options: &str) -> Self {
+        self.others.push((name, options.to_owned()));
+        self
+    }
+
     /// Another part of the file, as YAML.
     pub(crate) fn part(mut self, yaml: &str) -> Self {
         writeln!(self.parts, "{yaml}").unwrap();
@@ -137,6 +146,7 @@ impl Config {
             route,
             fallbacks,
             options,
+            others,
             parts,
         } = self;
         let mut yaml = format!(
@@ -160,6 +170,9 @@ impl Config {
                 write!(yaml, ", {option}").unwrap();
             }
             yaml.push_str("}\n");
+        }
+        for (name, options) in others {
+            writeln!(yaml, "  {name}: {{{options}}}").unwrap();
         }
         yaml.push_str("timers:\n");
         for (name, ms) in timers {

@@ -69,6 +69,8 @@ struct Ear {
     /// Every packet of each subscription, in the order of `history`.
     packets: Vec<Vec<Packet>>,
     reconnects: u32,
+    /// The keys that others have pressed for it.
+    keys: String,
     /// Whether what no packet brings is left out, and not invented by the decoder.
     conceals_nothing: bool,
     /// When the last packet of each track came.
@@ -290,6 +292,11 @@ impl Caller {
         }
     }
 
+    /// The keys that others have pressed for it.
+    pub(crate) fn keys(&self) -> String {
+        lock(&self.ear).keys.clone()
+    }
+
     /// A full reconnect; returns when it is done.
     pub(crate) async fn reconnect(&self) {
         let before = lock(&self.ear).reconnects;
@@ -308,7 +315,10 @@ impl Caller {
         if let Err(error) = participant.set_attributes(status).await {
             eprintln!("{error} while hanging up");
         }
-        self.leave().await;
+        // Its room may be closed for it, as a person's is.
+        if let Err(error) = self.room.close().await {
+            eprintln!("{error} while hanging up");
+        }
     }
 
     /// Leaves without a word of why.
@@ -387,6 +397,9 @@ impl Listening {
                     };
                     self.listen(publication.sid().to_string(), heard, track)
                         .await;
+                }
+                RoomEvent::SipDTMFReceived { digit, .. } => {
+                    lock(&self.ear).keys.extend(digit);
                 }
                 RoomEvent::TrackUnsubscribed { publication, .. } => {
                     self.stop(publication.sid().as_str());

@@ -24,6 +24,7 @@ mod failopen;
 mod forms;
 mod frames;
 mod handoff;
+mod humans;
 mod journal_faults;
 mod killed;
 mod load;

@@ -47,7 +47,7 @@ impl Stage {
         Self::set_on(LivekitServer::start_with(options).unwrap(), config).await
     }
 
-    async fn set_on(server: LivekitServer, config: &Config) -> Self {
+    pub(crate) async fn set_on(server: LivekitServer, config: &Config) -> Self {
         let baton = Baton::start(config, &credentials(&server), &[]).await;
         baton.registered().await;
         Self { baton, server }

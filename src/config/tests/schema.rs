@@ -28,6 +28,8 @@ const BEYOND: &[(&str, &str)] = &[
     ("condition_unknown_function", "text that is no condition"),
     ("condition_unknown_name", "text that is no condition"),
     ("description_too_long", "too long a text"),
+    ("human_dial", "what goes with what"),
+    ("human_not_bounded", "what goes with what"),
     ("duplicate_option", "given twice"),
     ("duplicate_specialist", "given twice"),
     ("entry_rule_to_nobody", "a name that no specialist has"),

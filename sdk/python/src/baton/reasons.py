@@ -58,6 +58,7 @@ class FailReason(StrEnum):
     NEVER_GRANTED = "never_granted"
     TOO_MANY_INSTANCES = "too_many_instances"
     CALL_ENDED = "call_ended"
+    NO_ANSWER = "no_answer"
 
 
 class Phase(StrEnum):

@@ -8,6 +8,7 @@ mod gates;
 mod handoff;
 mod harness;
 mod hold;
+mod human;
 mod plan;
 mod prewarm;
 mod random;

@@ -523,6 +523,9 @@ impl Watch {
                 identity: self.who(who),
             },
             Step::Reconnected => Event::Reconnected,
+            Step::HandBack { who } => Event::HandedBack {
+                identity: self.who(who),
+            },
             Step::Restart => return self.restart(),
             Step::Talking { who, talking } => Event::Talking {
                 identity: self.who(who),

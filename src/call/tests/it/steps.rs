@@ -2,7 +2,7 @@
 
 use call::{
     After, Answer, CallConfig, Condition, Departure, EntryRule, Fallback, Lifetime, Misbehaviour,
-    Names, Opening, ParticipantKind, Route, Rule, Splice, Target, Trigger,
+    Names, Opening, ParticipantKind, Route, Rule, SpecialistKind, Splice, Target, Trigger,
 };
 use proptest::prelude::*;
 
@@ -106,6 +106,10 @@ pub(crate) enum Step {
         who: usize,
     },
     Reconnected,
+    /// A person gives the baton back.
+    HandBack {
+        who: usize,
+    },
     /// The process is killed, and another one goes on.
     Restart,
     Talking {
@@ -171,6 +175,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => who.clone().prop_map(|who| Step::Pressed { who }),
         1 => who.clone().prop_map(|who| Step::Published { who }),
         1 => Just(Step::Reconnected),
+        2 => who.clone().prop_map(|who| Step::HandBack { who }),
         2 => Just(Step::Restart),
         6 => (who.clone(), any::<bool>()).prop_map(|(who, talking)| Step::Talking { who, talking }),
         4 => (any::<bool>(), 0..9_u64)
@@ -250,6 +255,14 @@ pub(crate) fn configs() -> impl Strategy<Value = CallConfig> {
                     fallback,
                     ..Route::default()
                 }];
+                // Half of them: one is a person.
+                if config.routes[0].opening == Opening::Wait
+                    && let Some(support) = config.specialists.get_mut(&"support".into())
+                {
+                    support.kind = SpecialistKind::Human {
+                        accept_timeout_ms: 9_000,
+                    };
+                }
                 config.limits.instances_max = instances_max;
                 config.limits.losses_max = losses_max;
                 config

@@ -39,6 +39,7 @@ class FailReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAIL_REASON_NEVER_GRANTED: _ClassVar[FailReason]
     FAIL_REASON_TOO_MANY_INSTANCES: _ClassVar[FailReason]
     FAIL_REASON_CALL_ENDED: _ClassVar[FailReason]
+    FAIL_REASON_NO_ANSWER: _ClassVar[FailReason]
 REVOKE_MODE_UNSPECIFIED: RevokeMode
 REVOKE_MODE_FINISH: RevokeMode
 REVOKE_MODE_CUT: RevokeMode
@@ -63,6 +64,7 @@ FAIL_REASON_LOST_WHILE_SWITCHING: FailReason
 FAIL_REASON_NEVER_GRANTED: FailReason
 FAIL_REASON_TOO_MANY_INSTANCES: FailReason
 FAIL_REASON_CALL_ENDED: FailReason
+FAIL_REASON_NO_ANSWER: FailReason
 
 class Opening(_message.Message):
     __slots__ = ("greet", "wait", "say")

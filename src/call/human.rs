@@ -1,0 +1,210 @@
+//! A handoff to a person: the caller waits on hold while somebody is rung, is told what it is about, and accepts, or not.
+//!
+//! At a splice point the holder is put aside: it is revoked and kept, so that it has the baton again, in a new epoch, if
+//! nobody accepts. That goes before every fallback.
+
+use std::time::Instant;
+
+use crate::call::{Call, Turn};
+use crate::command::{Command, Fact};
+use crate::config::{Opening, SpecialistKind, TIMER_MS_MAX};
+use crate::event::{Asker, HandoffRequest, Target};
+use crate::handoff::Asked;
+use crate::ids::{DispatchId, Identity, SpecialistName};
+use crate::outcome::{FailReason, NoAnswer, RejectReason};
+use crate::phase::{Cause, Phase};
+use crate::ready::Awaited;
+use crate::snapshot::{Stage, WasAt};
+
+/// A specialist that was put aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) dispatch: DispatchId,
+    pub(crate) specialist: SpecialistName,
+}
+
+/// What the failure of a handoff means where the target is a person.
+pub(crate) fn no_answer(reason: FailReason, after_ms: u64) -> FailReason {
+    let how = match reason {
+        FailReason::DispatchFailed { detail } => NoAnswer::Unreachable { detail },
+        FailReason::NeverJoined { .. }
+        | FailReason::NeverGreeted { .. }
+        | FailReason::NeverReady { .. } => NoAnswer::TimedOut { after_ms },
+        FailReason::Refused { .. } => NoAnswer::Declined,
+        FailReason::LostWhilePreparing { .. } => NoAnswer::Left,
+        FailReason::NoAnswer { .. }
+        | FailReason::LostWhileSwitching { .. }
+        | FailReason::NeverGranted { .. }
+        | FailReason::TooManyInstances { .. }
+        | FailReason::CallEnded => return reason,
+    };
+    FailReason::NoAnswer { how }
+}
+
+impl Call {
+    /// How long it may take until this person has accepted a call, in milliseconds; `None` if it is no person.
+    pub(crate) fn accept_timeout_ms(&self, specialist: &SpecialistName) -> Option<u64> {
+        match self.plan.specialist(specialist)?.kind {
+            SpecialistKind::Human { accept_timeout_ms } => Some(accept_timeout_ms),
+            SpecialistKind::Baton | SpecialistKind::LivekitAgent => None,
+        }
+    }
+
+    /// Whether this dispatch is of a person.
+    pub(crate) fn is_human(&self, dispatch: DispatchId) -> bool {
+        let instance = self.roster.find(dispatch);
+        instance.is_some_and(|instance| self.accept_timeout_ms(&instance.specialist).is_some())
+    }
+
+    /// Until when the person of this dispatch may accept the call: what is left since it was rung, or anew if it is there already.
+    pub(crate) fn accept_by(&mut self, turn: &Turn<'_>, dispatch: DispatchId) -> Option<Instant> {
+        let specialist = self.roster.find(dispatch)?.specialist.clone();
+        let anew = turn.after(self.accept_timeout_ms(&specialist)?);
+        let instance = self.roster.find_mut(dispatch)?;
+        Some(instance.accept_by.take().unwrap_or(anew))
+    }
+
+    /// A handoff to a person has begun: the holder is put aside at the next splice point.
+    pub(crate) fn have_caller_wait(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Preparing {
+            from: Some(holder),
+            target,
+            handoff,
+            ..
+        } = &self.phase
+        else {
+            return;
+        };
+        if !self.is_human(*target) {
+            return;
+        }
+        let wait_ms = handoff.splice.max_wait_ms().min(TIMER_MS_MAX);
+        if wait_ms == 0 || !self.holds(holder) {
+            return self.put_aside(turn);
+        }
+        turn.push(Command::WatchSplice {
+            identity: holder.identity.clone(),
+            epoch: self.epoch,
+            handoff: handoff.id,
+            splice: handoff.splice,
+        });
+        let until = turn.after(wait_ms);
+        if let Phase::Preparing { hold, .. } = &mut self.phase {
+            *hold = Some(until);
+        }
+    }
+
+    /// Takes the baton from the holder for as long as a person is awaited.
+    pub(crate) fn put_aside(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Preparing { from, hold, .. } = &mut self.phase else {
+            return;
+        };
+        *hold = None;
+        let Some(holder) = from.take() else {
+            return;
+        };
+        self.epoch = self.epoch.next();
+        turn.record(Fact::Held {
+            dispatch: holder.dispatch,
+            specialist: holder.specialist.clone(),
+            epoch: self.epoch,
+        });
+        self.recovery.seek(holder.specialist.clone());
+        self.kept = Some(Kept {
+            dispatch: holder.dispatch,
+            specialist: holder.specialist,
+        });
+        self.drop_source(turn, &holder.identity);
+        match self.roster.stage(holder.dispatch) {
+            Some(Stage::Away {
+                until,
+                back,
+                was: WasAt::Holding,
+            }) => {
+                self.rest_away(turn, holder.dispatch, until);
+                if let Some(instance) = self.roster.find_mut(holder.dispatch).filter(|_| back) {
+                    instance.mark_back();
+                }
+            }
+            Some(_) | None => self.revoke(turn, holder.dispatch, false),
+        }
+    }
+
+    /// No splice point has come.
+    pub(crate) fn splice_timed_out(&mut self, turn: &mut Turn<'_>) {
+        match &self.phase {
+            Phase::Preparing { .. } => self.put_aside(turn),
+            Phase::Idle { .. }
+            | Phase::Ready { .. }
+            | Phase::Switching { .. }
+            | Phase::Active { .. } => self.await_no_longer(turn, &[Awaited::Splice]),
+        }
+    }
+
+    /// Whether this one is put aside.
+    pub(crate) fn keeps(&self, dispatch: DispatchId) -> bool {
+        self.kept
+            .as_ref()
+            .is_some_and(|kept| kept.dispatch == dispatch)
+    }
+
+    /// Gives the baton back to the one that was put aside, if there is one.
+    pub(crate) fn go_back(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Some(kept) = self.kept.clone() else {
+            return false;
+        };
+        self.recovery.tried.push(kept.specialist.clone());
+        let reason = "nobody has taken over".to_owned();
+        let route = Self::unrouted(Opening::Continue);
+        // What fails now is not to end here again.
+        self.kept = None;
+        self.begin(
+            turn,
+            None,
+            Cause::Recovery,
+            kept.specialist.clone(),
+            reason,
+            route,
+            Asked::default(),
+        );
+        if self.phase.target() != Some(kept.dispatch) {
+            self.let_rest(turn, kept.dispatch);
+        }
+        true
+    }
+
+    /// A person has the baton: who was put aside for it rests.
+    pub(crate) fn keep_no_longer(&mut self, turn: &mut Turn<'_>) {
+        if let Some(kept) = self.kept.take() {
+            self.let_rest(turn, kept.dispatch);
+        }
+    }
+
+    fn let_rest(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) {
+        if matches!(self.roster.stage(dispatch), Some(Stage::Parked { .. })) {
+            self.rest(turn, dispatch);
+        }
+    }
+
+    /// A person gives the baton back. That is a request that needs no route; where one fits, it says how.
+    pub(crate) fn handed_back(&mut self, turn: &mut Turn<'_>, identity: &Identity) {
+        let holder = self
+            .phase
+            .holder()
+            .filter(|holder| holder.identity == *identity && self.is_human(holder.dispatch));
+        if holder.is_none() {
+            return self.reject(turn, None, RejectReason::NotHolder);
+        }
+        self.watch.newest_request = self.watch.newest_request.next();
+        let request = HandoffRequest {
+            // There is nobody to be answered.
+            asker: Asker::Rule,
+            request: self.watch.newest_request,
+            target: Target::Previous,
+            reason: "the person hands back".to_owned(),
+            tool_call: None,
+            splice: None,
+        };
+        self.requested_without_route(turn, request);
+    }
+}
