@@ -145,11 +145,67 @@ impl TimelineEntry {
         match serde_json::to_value(fact) {
             Ok(Value::String(name)) => (name, Map::new()),
             Ok(Value::Object(fact)) => match fact.into_iter().next() {
-                Some((name, Value::Object(data))) => (name, data),
+                Some((name, Value::Object(mut data))) => {
+                    leave_out_task(&mut data);
+                    (name, data)
+                }
                 Some((name, _)) => (name, Map::new()),
                 None => ("unknown".to_owned(), Map::new()),
             },
             Ok(_) | Err(_) => ("unknown".to_owned(), Map::new()),
         }
+    }
+}
+
+/// What a specialist is to do, and what came of it, is the conversation's: who looks at the handoff alone does not see it.
+fn leave_out_task(fact: &mut Map<String, Value>) {
+    let errand = fact
+        .get_mut("handoff")
+        .and_then(|handoff| handoff.get_mut("errand"))
+        .and_then(Value::as_object_mut);
+    for kind in errand.into_iter().flat_map(|errand| errand.values_mut()) {
+        if let Some(kind) = kind.as_object_mut() {
+            kind.remove("task");
+            kind.remove("result");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use call::{Errand, Handoff, HandoffId, Opening, Payload, Splice};
+
+    use super::*;
+
+    #[test]
+    fn a_task_is_not_shown_with_the_handoff_that_carries_it() {
+        let fact = Fact::HandoffStarted {
+            handoff: Handoff {
+                id: HandoffId(2),
+                cause: call::Cause::Recovery,
+                to: "billing".into(),
+                reason: "to check".to_owned(),
+                splice: Splice::Now,
+                fade_ms: 0,
+                opening: Opening::Continue,
+                route: None,
+                tools_wait_ms: 0,
+                tool_call: None,
+                fallback: Vec::new(),
+                errand: Some(Box::new(Errand::Task {
+                    by: call::DispatchId(1),
+                    by_name: "triage".into(),
+                    task: Payload::new(br#"{"card":"4111"}"#).expect("it is json"),
+                })),
+            },
+            from: None,
+        };
+        let stored = json!(fact).to_string();
+        assert!(stored.contains("4111"), "the journal has it: {stored}");
+        let (name, data) = TimelineEntry::of_fact(&fact);
+        assert_eq!(name, "handoff_started");
+        let shown = json!(data).to_string();
+        assert!(!shown.contains("4111"), "{shown}");
+        assert!(shown.contains("to check") && shown.contains("triage"));
     }
 }

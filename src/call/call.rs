@@ -8,6 +8,7 @@ use crate::TEXT_CHARS_MAX;
 use crate::caller::Caller;
 use crate::command::{Command, Fact};
 use crate::config::Opening;
+use crate::delegation::Delegations;
 use crate::digits::Digits;
 use crate::entry::{Entry, Ring};
 use crate::event::{Event, ParticipantKind};
@@ -51,6 +52,7 @@ pub struct Call {
     pub(crate) visits: BTreeMap<SpecialistName, u32>,
     pub(crate) warm: Warm,
     pub(crate) digits: Digits,
+    pub(crate) delegations: Delegations,
     pub(crate) counts: Counts,
     pub(crate) newest_dispatch: DispatchId,
     pub(crate) newest_handoff: HandoffId,
@@ -94,6 +96,7 @@ impl Call {
             visits: BTreeMap::new(),
             warm: Warm::default(),
             digits: Digits::default(),
+            delegations: Delegations::default(),
             counts: Counts::default(),
             newest_dispatch: DispatchId(0),
             newest_handoff: HandoffId(0),
@@ -150,6 +153,9 @@ impl Call {
             self.ring.poll_timeout(),
             self.roster.poll_timeout(),
             self.rules_timeout(),
+            self.delegations
+                .poll_timeout()
+                .map(|until| (until, Timer::Delegation)),
         ]
         .into_iter()
         .flatten()
@@ -331,6 +337,7 @@ impl Call {
             Timer::Fade => self.finish_switch(turn),
             Timer::Hold => self.recover(turn),
             Timer::Held => self.hold_timed_out(turn),
+            Timer::Delegation => self.delegation_timed_out(turn),
             Timer::Rule(number) => self.rule_timed_out(turn, number),
             Timer::Join(dispatch) => self.join_timed_out(turn, dispatch),
             Timer::Hello(dispatch) => self.hello_timed_out(turn, dispatch),

@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Opening, RouteNumber, Splice};
+use crate::delegation::{Delegation, Payload};
 use crate::event::{Asker, Misbehaviour, ParticipantKind};
 use crate::ids::{
     AgentName, Digit, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName,
 };
 use crate::outcome::{
-    EndReason, FailReason, LossReason, Outcome, RefuseReason, RejectReason, RemoveReason,
-    SteerRefusal,
+    DelegationFailure, EndReason, FailReason, LossReason, Outcome, RefuseReason, RejectReason,
+    RemoveReason, SteerRefusal,
 };
 use crate::phase::{Handoff, PhaseName};
 use crate::targets::Targets;
@@ -62,6 +63,8 @@ pub enum Command {
         opening: Opening,
         /// By which route, if a route was asked.
         route: Option<RouteNumber>,
+        /// What it is to do, if the baton is to come back with a result.
+        task: Option<Payload>,
     },
     /// Have a summary of the conversation made for the target, and report
     /// [`Event::SummarySettled`](crate::Event::SummarySettled) when it has it, or what its route gives it in place of one. It is
@@ -96,8 +99,8 @@ pub enum Command {
         handoff: HandoffId,
         /// By which route, if a route was asked.
         route: Option<RouteNumber>,
-        /// The tool call that is not waited for.
-        except: Option<String>,
+        /// The tool calls that are not waited for.
+        except: Vec<String>,
     },
     /// Report [`Event::JournalSettled`](crate::Event::JournalSettled) when everything that was recorded so far is durable, or
     /// cannot be; at once where there is no journal. The call bounds the wait itself.
@@ -143,6 +146,8 @@ pub enum Command {
         handoff: Option<HandoffId>,
         /// Whether it speaks first.
         opening: Opening,
+        /// The tool calls that go on: those that asked for this handoff and for delegations.
+        except: Vec<String>,
     },
     /// Tell the old holder that another one is granted the baton: it is heard until its Revoke, and hears the caller no
     /// longer. It comes right before that grant.
@@ -247,6 +252,22 @@ pub enum Command {
         epoch: Epoch,
         /// What became of it.
         outcome: Outcome,
+    },
+    /// Tell whoever has delegated how that ended, and give the tool call that asked its output. The baton follows, if it comes
+    /// back.
+    DelegationResult {
+        /// Whom; nobody if it is gone.
+        identity: Option<Identity>,
+        /// The call's epoch.
+        epoch: Epoch,
+        /// The handoff that began it.
+        handoff: HandoffId,
+        /// Its own number for the request.
+        request: RequestId,
+        /// The tool call.
+        tool_call: Option<String>,
+        /// The result, or why there is none.
+        outcome: Result<Payload, DelegationFailure>,
     },
     /// Tell an operator what became of its wish, if it did not become a handoff.
     SteerResult {
@@ -439,6 +460,18 @@ pub enum Fact {
     NobodyLeft {
         /// How often that has happened since somebody had the baton.
         round: u32,
+    },
+    /// The baton has gone for a task, and is to come back with its result.
+    DelegationBegan {
+        /// What is known of it.
+        delegation: Delegation,
+    },
+    /// A delegation is over.
+    DelegationEnded {
+        /// The handoff that began it.
+        handoff: HandoffId,
+        /// Why it has no result; `None` if it has one.
+        failure: Option<DelegationFailure>,
     },
     /// The caller has heard nobody for too long.
     DeadAirBegan {

@@ -449,6 +449,8 @@ pub struct Timers {
     pub hold_ms: u64,
     /// How long an operator's hold lasts before whoever had the baton goes on by itself.
     pub held_max_ms: u64,
+    /// From the beginning of a delegation until its result; then it ends without, and the baton goes back.
+    pub delegation_timeout_ms: u64,
 }
 
 impl Default for Timers {
@@ -470,13 +472,14 @@ impl Default for Timers {
             holder_answer_ms: 500,
             hold_ms: 2_000,
             held_max_ms: 600_000,
+            delegation_timeout_ms: 600_000,
         }
     }
 }
 
 impl Timers {
     /// Every timer with its name in the configuration.
-    pub fn named(&self) -> [(&'static str, u64); 16] {
+    pub fn named(&self) -> [(&'static str, u64); 17] {
         let Self {
             caller_join_timeout_ms,
             caller_listen_timeout_ms,
@@ -494,6 +497,7 @@ impl Timers {
             holder_answer_ms,
             hold_ms,
             held_max_ms,
+            delegation_timeout_ms,
         } = *self;
         [
             ("caller_join_timeout_ms", caller_join_timeout_ms),
@@ -512,6 +516,7 @@ impl Timers {
             ("holder_answer_ms", holder_answer_ms),
             ("hold_ms", hold_ms),
             ("held_max_ms", held_max_ms),
+            ("delegation_timeout_ms", delegation_timeout_ms),
         ]
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::config::Splice;
+use crate::delegation::Delegating;
 use crate::ids::{Digit, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
 
 /// Something that happened.
@@ -252,6 +253,8 @@ pub struct HandoffRequest {
     pub tool_call: Option<String>,
     /// Overrides the route's splice point. A wait is bounded by the longest timer there is.
     pub splice: Option<Splice>,
+    /// The task that goes with it, or the result of the asker's own; only a specialist has any.
+    pub delegating: Option<Delegating>,
 }
 
 /// Who asks for a handoff.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::call::{Call, Turn, clip};
 use crate::command::{Command, Fact};
 use crate::config::{Opening, Route, RouteNumber, Splice};
+use crate::delegation::Errand;
 use crate::human::no_answer;
 use crate::ids::{DispatchId, HandoffId, Identity, SpecialistName};
 use crate::outcome::{FailReason, Outcome, RejectReason};
@@ -20,6 +21,7 @@ pub(crate) struct Asked {
     pub(crate) tool_call: Option<String>,
     /// Whom else to try.
     pub(crate) fallback: Vec<SpecialistName>,
+    pub(crate) errand: Option<Errand>,
 }
 
 impl Call {
@@ -70,6 +72,7 @@ impl Call {
             tools_wait_ms,
             tool_call: asked.tool_call,
             fallback: asked.fallback,
+            errand: asked.errand.map(Box::new),
         };
         turn.record(Fact::HandoffStarted {
             handoff: handoff.clone(),
@@ -132,6 +135,10 @@ impl Call {
                 .find(|(_, instance)| instance.specialist == *specialist && wanted(instance.stage))
                 .map(|(dispatch, _)| dispatch)
         };
+        let waiting = self.waiting_delegator(specialist);
+        if let Some(dispatch) = waiting.filter(|one| self.roster.stage(*one).is_some_and(usable)) {
+            return Ok(dispatch);
+        }
         if let Some(dispatch) = having(usable) {
             return Ok(dispatch);
         }
@@ -183,6 +190,10 @@ impl Call {
             reason: handoff.reason.clone(),
             opening: handoff.opening.clone(),
             route: handoff.route,
+            task: match handoff.errand.as_deref() {
+                Some(Errand::Task { task, .. }) => Some(task.clone()),
+                Some(Errand::Result { .. }) | None => None,
+            },
         });
         self.roster.set_stage(dispatch, Stage::Preparing { until });
     }
@@ -300,6 +311,7 @@ impl Call {
             splice: Some(failed.splice),
             tool_call: failed.tool_call,
             fallback,
+            errand: failed.errand.map(|errand| *errand),
         };
         self.begin(turn, from, failed.cause, to, failed.reason, route, asked);
     }

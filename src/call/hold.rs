@@ -125,6 +125,7 @@ impl Call {
             reason: clip(reason),
             tool_call: None,
             splice,
+            delegating: None,
         };
         self.requested_without_route(turn, request);
     }

@@ -204,6 +204,7 @@ impl Call {
             reason: "the person hands back".to_owned(),
             tool_call: None,
             splice: None,
+            delegating: None,
         };
         self.requested_without_route(turn, request);
     }

@@ -68,6 +68,9 @@
 //! A [`Rule`] asks without being asked: for a key, a silence, a change of the state, too long a time, failed handoffs.
 //! It needs no route; where one fits, it says how the baton moves. Rules are looked at only while the call is `Active`.
 //!
+//! A request may come with a task, for which the baton is to come back with a result; what becomes of such a delegation is
+//! specified with [`Delegation`], in its module.
+//!
 //! # One specialist
 //!
 //! [`Stage`] tells its life. It is bound to its dispatch by a ticket, which the shell checks; nobody else is heard. What
@@ -172,6 +175,8 @@
 //! | `Switching` | as one that is done: the new one is the holder, the old one rests |
 //! | none, and nobody has the baton | with the next fallback |
 //!
+//! Delegations stay open, each with all of its time.
+//!
 //! # Limits
 //!
 //! | what | limit | beyond it |
@@ -187,11 +192,14 @@
 //! | targets that a specialist is told of | [`TARGETS_MAX`] | not told |
 //! | digits that wait for a holder | 32 | the oldest are forgotten |
 //! | sources in the mixer | 2 | cannot be built |
+//! | delegations in each other | [`DELEGATIONS_MAX`] | refused |
+//! | a task or a result of one | [`PAYLOAD_BYTES_MAX`] bytes | refused |
 
 mod call;
 mod caller;
 mod command;
 mod config;
+mod delegation;
 mod digits;
 mod entry;
 mod event;
@@ -228,6 +236,7 @@ pub use config::{
     Limits, Names, Opening, ROUTE_FALLBACKS_MAX, ROUTES_MAX, RULES_MAX, Rest, Route, RouteNumber,
     Rule, SPECIALISTS_MAX, SpecialistConfig, SpecialistKind, Splice, TIMER_MS_MAX, Timers, Trigger,
 };
+pub use delegation::{DELEGATIONS_MAX, Delegating, Delegation, Errand, PAYLOAD_BYTES_MAX, Payload};
 pub use event::{Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, Target};
 pub use ids::{
     AgentName, CallId, Digit, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName,
@@ -235,8 +244,8 @@ pub use ids::{
 };
 pub use memory::{Memory, RememberedCaller, RememberedHandoff, RememberedSpecialist};
 pub use outcome::{
-    EndReason, FailReason, LossReason, NoAnswer, Outcome, RefuseReason, RejectReason, RemoveReason,
-    SteerRefusal,
+    DelegationFailure, EndReason, FailReason, LossReason, NoAnswer, Outcome, PayloadError,
+    RefuseReason, RejectReason, RemoveReason, SteerRefusal,
 };
 pub use phase::{Cause, Handoff, Hold, Holder, IdleWait, Phase, PhaseName, SwitchStep};
 pub use plan::{ConfigError, Plan};

@@ -281,7 +281,7 @@ impl Call {
 
     pub(crate) fn after(&self, dispatch: DispatchId) -> After {
         let held = self.held().is_some_and(|hold| hold.dispatch == dispatch);
-        if held || self.keeps(dispatch) {
+        if held || self.keeps(dispatch) || self.delegates(dispatch) {
             return After::Stay;
         }
         let instance = self.roster.find(dispatch);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::Call;
 use crate::caller::{Caller, Hears};
 use crate::command::Fact;
+use crate::delegation::Delegation;
 use crate::entry::Entry;
 use crate::event::ParticipantKind;
 use crate::ids::{DispatchId, Epoch, HandoffId, Identity, SpecialistName};
@@ -33,6 +34,8 @@ pub struct Memory {
     pub holder: Option<DispatchId>,
     /// The handoff under way.
     pub handoff: Option<RememberedHandoff>,
+    /// The delegations that are open, the outermost first.
+    pub delegations: Vec<Delegation>,
     /// Who holds the baton, or held it last.
     pub last: Option<SpecialistName>,
     /// Who held it before `last`.
@@ -196,6 +199,11 @@ impl Memory {
                 self.counts.handoffs_failed += 1;
                 self.handoff = None;
             }
+            Fact::DelegationBegan { delegation } => self.delegations.push(delegation.clone()),
+            Fact::DelegationEnded {
+                handoff,
+                failure: _,
+            } => self.delegations.retain(|one| one.handoff != *handoff),
             Fact::HolderLost {
                 specialist,
                 reason: _,
@@ -308,6 +316,7 @@ impl Call {
                 }
                 Phase::Switching { to, .. } => running(to.dispatch, true),
             },
+            delegations: self.delegations.open().cloned().collect(),
             last: self.last.clone(),
             previous: self.previous.clone(),
             lost: Some(self.recovery.lost.clone()),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::delegation::PAYLOAD_BYTES_MAX;
 use crate::event::Misbehaviour;
 use crate::ids::{Epoch, HandoffId, SpecialistName};
 
@@ -106,6 +107,63 @@ pub enum RefuseReason {
         to: SpecialistName,
         /// The limit.
         max: u32,
+    },
+    /// Nothing was delegated to the asker that it could finish.
+    #[error("nothing is delegated to the asker")]
+    NoDelegation,
+    /// Too many delegations are open in each other.
+    #[error("{max} delegations are open in each other, which is the limit")]
+    TooDeep {
+        /// The limit.
+        max: usize,
+    },
+    /// The task or the result cannot be taken.
+    #[error("the task or result {error}")]
+    BadPayload {
+        /// Why.
+        error: PayloadError,
+    },
+}
+
+/// Why a task or a result cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadError {
+    /// It is too long.
+    #[error("has {bytes} bytes, more than {PAYLOAD_BYTES_MAX}")]
+    TooLarge {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// It cannot be read.
+    #[error("is no json: it cannot be read from byte {column} of its last line on")]
+    NotJson {
+        /// Where reading it ends.
+        column: usize,
+    },
+}
+
+/// Why a delegation has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DelegationFailure {
+    /// The delegate is gone.
+    #[error("the delegated specialist was lost")]
+    Lost,
+    /// The delegate has taken too long.
+    #[error("there was no result within {after_ms} ms")]
+    TimedOut {
+        /// How long it was waited for, in milliseconds.
+        after_ms: u64,
+    },
+    /// The baton came back without one.
+    #[error("the baton came back without a result")]
+    NoResult,
+    /// The baton went to somebody else.
+    #[error("the baton went to {to}")]
+    Elsewhere {
+        /// To whom.
+        to: SpecialistName,
     },
 }
 
@@ -378,6 +436,9 @@ impl RefuseReason {
             Self::Closed { .. } => "closed",
             Self::NoAnswer { .. } => "no_answer",
             Self::CoolingDown { .. } => "cooling_down",
+            Self::NoDelegation => "no_delegation",
+            Self::TooDeep { .. } => "too_deep",
+            Self::BadPayload { .. } => "bad_payload",
         }
     }
 }
@@ -391,6 +452,18 @@ impl SteerRefusal {
             Self::AlreadyHeld => "already_held",
             Self::NotHeld => "not_held",
             Self::NoEscalation => "no_escalation",
+        }
+    }
+}
+
+impl DelegationFailure {
+    /// The reason's name, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::TimedOut { .. } => "timed_out",
+            Self::NoResult => "no_result",
+            Self::Elsewhere { .. } => "elsewhere",
         }
     }
 }

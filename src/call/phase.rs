@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Opening, RouteNumber, Splice};
+use crate::delegation::Errand;
 use crate::event::Asker;
 use crate::ids::{DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
 use crate::ready::ReadyWait;
@@ -139,6 +140,9 @@ pub struct Handoff {
     /// Whom else to try, in this order; at most [`ROUTE_FALLBACKS_MAX`](crate::ROUTE_FALLBACKS_MAX).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<SpecialistName>,
+    /// The delegation that it opens or ends.
+    #[serde(default)]
+    pub errand: Option<Box<Errand>>,
 }
 
 /// What started a handoff.

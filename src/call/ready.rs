@@ -322,13 +322,14 @@ impl Call {
         if wait_ms == 0 {
             return;
         }
+        let asking = handoff.tool_call.clone().into_iter();
         self.open(Awaited::Tools, Some(turn.after(wait_ms)));
         turn.push(Command::AwaitTools {
             identity,
             epoch: self.epoch,
             handoff: handoff.id,
             route: handoff.route,
-            except: handoff.tool_call.clone(),
+            except: asking.chain(self.delegating_calls()).collect(),
         });
     }
 

@@ -157,6 +157,7 @@ impl Call {
         ruled
             .iter()
             .chain(&self.recovery.chain)
+            .chain(self.delegator_of_lost())
             .chain(named)
             .find(|name| !self.recovery.tried.contains(name))
             .cloned()

@@ -7,6 +7,7 @@ use rules::EvaluationError;
 use crate::call::{Call, Turn, clip};
 use crate::command::{Command, Fact};
 use crate::config::{Fallback, Route, RouteNumber};
+use crate::delegation::Errand;
 use crate::event::{Asker, HandoffRequest, Target};
 use crate::handoff::Asked;
 use crate::ids::{RequestId, SpecialistName};
@@ -35,18 +36,37 @@ pub(crate) enum Way<'a> {
     None,
 }
 
+/// What a request rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    /// On a route; without one it is refused.
+    Route,
+    /// On itself.
+    Itself,
+    /// On what was delegated: the baton goes back, which it may do at any time.
+    Return,
+}
+
 impl Call {
     pub(crate) fn requested(&mut self, turn: &mut Turn<'_>, request: HandoffRequest) {
-        let needs_route = request.asker != Asker::Rule;
-        self.decide(turn, request, needs_route);
+        let ground = match request.asker {
+            Asker::Rule => Ground::Itself,
+            Asker::Specialist { .. } | Asker::Operator => Ground::Route,
+        };
+        self.decide(turn, request, ground);
+    }
+
+    /// A request that the baton goes back to who has delegated.
+    pub(crate) fn requested_to_return(&mut self, turn: &mut Turn<'_>, request: HandoffRequest) {
+        self.decide(turn, request, Ground::Return);
     }
 
     /// A request that is its own permission; where a route fits, it says how the baton moves.
     pub(crate) fn requested_without_route(&mut self, turn: &mut Turn<'_>, request: HandoffRequest) {
-        self.decide(turn, request, false);
+        self.decide(turn, request, Ground::Itself);
     }
 
-    fn decide(&mut self, turn: &mut Turn<'_>, request: HandoffRequest, needs_route: bool) {
+    fn decide(&mut self, turn: &mut Turn<'_>, request: HandoffRequest, ground: Ground) {
         let HandoffRequest {
             asker,
             request,
@@ -54,6 +74,7 @@ impl Call {
             reason,
             tool_call,
             splice,
+            delegating,
         } = request;
         if let Some(reason) = self.not_entitled(&asker, request) {
             let identity = match &asker {
@@ -65,7 +86,12 @@ impl Call {
             self.reject(turn, identity, reason);
             return;
         }
-        let (to, routed) = match self.resolve(turn.now, &asker, target, &reason, needs_route) {
+        let resolved = self.errand(&asker, delegating).and_then(|errand| {
+            let (target, ground) = self.sent_by(errand.as_ref(), target, ground);
+            let resolved = self.resolve(turn.now, &asker, target, &reason, ground)?;
+            Ok((resolved, errand))
+        });
+        let ((to, routed), errand) = match resolved {
             Ok(resolved) => resolved,
             Err(reason) => {
                 self.counts.refused += 1;
@@ -101,7 +127,12 @@ impl Call {
             route: number,
             splice,
             tool_call: tool_call.map(clip),
-            fallback: self.chain(&route, from.as_ref(), &to),
+            fallback: match errand {
+                // It is of use to the delegator alone.
+                Some(Errand::Result { .. }) => Vec::new(),
+                Some(Errand::Task { .. }) | None => self.chain(&route, from.as_ref(), &to),
+            },
+            errand,
         };
         self.begin(turn, from, cause, to, clip(reason), route, asked);
     }
@@ -143,6 +174,18 @@ impl Call {
         }
     }
 
+    /// A result goes to who has delegated, whatever target is named.
+    fn sent_by(&self, errand: Option<&Errand>, target: Target, ground: Ground) -> (Target, Ground) {
+        let delegator = errand.and_then(|errand| match errand {
+            Errand::Task { .. } => None,
+            Errand::Result { delegation, .. } => self.delegator(*delegation),
+        });
+        match delegator {
+            Some(name) => (Target::Specialist(name.clone()), Ground::Return),
+            None => (target, ground),
+        }
+    }
+
     /// Whom a request means, and by which route.
     fn resolve(
         &self,
@@ -150,7 +193,7 @@ impl Call {
         asker: &Asker,
         target: Target,
         reason: &str,
-        needs_route: bool,
+        ground: Ground,
     ) -> Result<(SpecialistName, Routed), RefuseReason> {
         let (to, back) = match target {
             Target::Specialist(name) => (name, false),
@@ -179,19 +222,26 @@ impl Call {
         if *from == to {
             return Err(RefuseReason::AlreadyHolder { name: to });
         }
-        if let Some(max) = self.had_enough(asker, &to) {
+        if ground != Ground::Return
+            && let Some(max) = self.had_enough(asker, &to)
+        {
             return Err(RefuseReason::TooManyTo { to, max });
         }
-        if let Some(left_ms) = self.cooling_down(now, asker, &to) {
+        if ground != Ground::Return
+            && let Some(left_ms) = self.cooling_down(now, asker, &to)
+        {
             return Err(RefuseReason::CoolingDown { to, left_ms });
         }
         match self.way(now, from, &to, reason) {
             Way::Open(number, route) => Ok((to, (Some(number), route.clone()))),
+            Way::NoAnswer { .. } if ground == Ground::Return => Ok((to, Routed::default())),
             Way::NoAnswer { condition, error } => Err(RefuseReason::NoAnswer {
                 condition,
                 error: error.to_string(),
             }),
-            Way::Closed { .. } | Way::None if !needs_route => Ok((to, Routed::default())),
+            Way::Closed { .. } | Way::None if ground != Ground::Route => {
+                Ok((to, Routed::default()))
+            }
             Way::Closed { condition } => Err(RefuseReason::Closed {
                 from: from.clone(),
                 to,

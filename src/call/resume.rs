@@ -7,6 +7,7 @@ use crate::call::{Call, Turn};
 use crate::caller::Caller;
 use crate::command::{Command, Fact};
 use crate::config::{After, Lifetime};
+use crate::delegation::Delegations;
 use crate::digits::Digits;
 use crate::entry::{Entry, Ring};
 use crate::gates::Gates;
@@ -42,6 +43,7 @@ impl Call {
             specialists,
             holder,
             handoff,
+            delegations,
             last,
             previous,
             lost,
@@ -61,7 +63,7 @@ impl Call {
         recovery.tried = tried;
         recovery.round = round;
         recovery.chain = chain;
-        let timers = plan.timers();
+        let timers = *plan.timers();
         let mut call = Self {
             caller: match caller {
                 None => Caller::Awaited {
@@ -98,6 +100,10 @@ impl Call {
             previous,
             visits,
             warm: Warm::default(),
+            delegations: Delegations::resumed(
+                delegations,
+                turn.after(timers.delegation_timeout_ms),
+            ),
             digits: Digits::resumed(Epoch(epoch.0.saturating_add(EPOCH_LEAP))),
             counts,
             newest_dispatch,

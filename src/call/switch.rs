@@ -7,7 +7,7 @@
 use crate::call::{Call, Turn};
 use crate::command::{Command, Fact};
 use crate::config::Opening;
-use crate::ids::{DispatchId, Epoch, HandoffId, Identity};
+use crate::ids::{DispatchId, Epoch, Identity};
 use crate::outcome::{FailReason, LossReason, Outcome, RejectReason, RemoveReason};
 use crate::phase::{Handoff, Holder, IdleWait, Phase, SwitchStep};
 use crate::snapshot::{Stage, WasAt};
@@ -36,7 +36,7 @@ impl Call {
             epoch: self.epoch.next(),
         };
         let until = turn.after(self.plan.timers().switch_timeout_ms);
-        let (id, opening) = (handoff.id, handoff.opening.clone());
+        let opening = handoff.opening.clone();
         self.epoch = to.epoch;
         let step = SwitchStep::AwaitSound { until };
         let old = from.as_ref().map(|from| from.identity.clone());
@@ -45,7 +45,7 @@ impl Call {
             Phase::Switching {
                 from,
                 to: to.clone(),
-                handoff,
+                handoff: handoff.clone(),
                 step,
             },
         );
@@ -53,7 +53,8 @@ impl Call {
             let epoch = self.epoch;
             turn.push(Command::Supersede { identity, epoch });
         }
-        self.grant(turn, &to, Some(id), opening);
+        self.end_delegations(turn, &handoff, target);
+        self.grant(turn, &to, Some(&handoff), opening);
     }
 
     /// The old holder as it goes into a switch: `None` if it does not sound.
@@ -83,9 +84,13 @@ impl Call {
         &mut self,
         turn: &mut Turn<'_>,
         to: &Holder,
-        handoff: Option<HandoffId>,
+        handoff: Option<&Handoff>,
         opening: Opening,
     ) {
+        let asking = handoff.or(self.phase.handoff());
+        let asking = asking.and_then(|handoff| handoff.tool_call.clone());
+        let except = asking.into_iter().chain(self.delegating_calls()).collect();
+        let handoff = handoff.map(|handoff| handoff.id);
         let take_until = Some(turn.after(self.plan.timers().switch_timeout_ms));
         if let Some(instance) = self.roster.find_mut(to.dispatch) {
             instance.stage = Stage::Holding { take_until };
@@ -108,6 +113,7 @@ impl Call {
             epoch,
             handoff,
             opening,
+            except,
         });
         self.give_digits(turn, to);
     }
@@ -251,7 +257,7 @@ impl Call {
             return;
         };
         let (from, to, handoff) = (from.clone(), to.clone(), handoff.clone());
-        let epoch = to.epoch;
+        let (epoch, dispatch) = (to.epoch, to.dispatch);
         self.enter(turn, Phase::Active { holder: to });
         if let Some(from) = from {
             self.drop_source(turn, &from.identity);
@@ -271,6 +277,7 @@ impl Call {
             handoff: handoff.id,
             epoch,
         });
+        self.open_delegation(turn, &handoff, dispatch);
         let outcome = Outcome::Done {
             handoff: handoff.id,
             holder: handoff.to,

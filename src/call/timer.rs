@@ -33,6 +33,8 @@ pub enum Timer {
     Hold,
     /// The caller has been on hold for too long: whoever had the baton goes on.
     Held,
+    /// A delegation has no result: it ends, and the baton goes back.
+    Delegation,
     /// The time of a rule has come.
     Rule(usize),
     /// A specialist did not join.

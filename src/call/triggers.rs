@@ -309,15 +309,21 @@ impl Call {
         };
         self.counts.rules_fired += 1;
         turn.record(Fact::RuleFired { rule: number });
-        self.watch.newest_request = self.watch.newest_request.next();
         let request = HandoffRequest {
             asker: Asker::Rule,
-            request: self.watch.newest_request,
+            request: self.next_rule_request(),
             target: rule.to.clone(),
             reason: rule.reason.clone(),
             tool_call: None,
             splice: None,
+            delegating: None,
         };
         self.requested(turn, request);
+    }
+
+    /// Baton's own number for what it asks of itself.
+    pub(crate) fn next_rule_request(&mut self) -> RequestId {
+        self.watch.newest_request = self.watch.newest_request.next();
+        self.watch.newest_request
     }
 }

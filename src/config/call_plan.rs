@@ -443,6 +443,7 @@ fn read_timers(section: &mut Section<'_, '_>) -> Timers {
         holder_answer_ms: millis("holder_answer_ms", default.holder_answer_ms),
         hold_ms: millis("hold_ms", default.hold_ms),
         held_max_ms: millis("held_max_ms", default.held_max_ms),
+        delegation_timeout_ms: millis("delegation_timeout_ms", default.delegation_timeout_ms),
     }
 }
 

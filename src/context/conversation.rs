@@ -21,7 +21,7 @@ use crate::exchange::{
 use crate::feed::{Feed, FilterPlan, Window};
 use crate::item::{ID_BYTES_MAX, Item, ItemId, Kind, Role};
 use crate::log::{AppendError, Appended, Author, ContextLog, Head, LogLimits, Position};
-use crate::made;
+use crate::made::{self, UnixMillis};
 use crate::merge::{Patch, PatchLimits};
 use crate::schema::StateSchema;
 use crate::scope::Scopes;
@@ -408,12 +408,31 @@ impl Conversation {
     }
 
     /// Whether a tool call runs that a handoff has to wait for.
-    pub fn waits_for_tools(&self, tools: &ToolPolicies, except: Option<&str>) -> bool {
+    pub fn waits_for_tools(&self, tools: &ToolPolicies, except: &[String]) -> bool {
         let running = tools.sort(&self.log).wait;
         running.iter().any(|call| {
-            let asks = except.is_some_and(|except| except == call.call.as_str());
+            let asks = except.iter().any(|except| except == call.call.as_str());
             !asks && self.is_attended(call)
         })
+    }
+
+    /// Baton itself gives a tool call that runs its output; whoever has it already gives it in vain.
+    pub fn answer_call(
+        &mut self,
+        call: &str,
+        output: String,
+        is_error: bool,
+        at: UnixMillis,
+        out: &mut Vec<Effect>,
+    ) {
+        let running = ToolPolicies::default().sort(&self.log).wait;
+        let Some(running) = running.iter().find(|one| one.call.as_str() == call) else {
+            return;
+        };
+        if let Ok(item) = running.answered(output, is_error, at) {
+            self.write_own(item, out);
+        }
+        self.pump();
     }
 
     /// Takes items of a writer, in the epoch in which it believes to be.
@@ -674,11 +693,11 @@ impl Conversation {
     }
 
     /// The running calls whose result is not to be had any more.
-    fn doomed(&self, tools: &ToolPolicies, except: Option<&str>) -> Vec<RunningCall> {
+    fn doomed(&self, tools: &ToolPolicies, except: &[String]) -> Vec<RunningCall> {
         let running = tools.sort(&self.log);
         let all = running.wait.into_iter().chain(running.cancel);
         let adopted = running.adopt.into_iter();
-        let asks = |call: &RunningCall| except.is_some_and(|except| except == call.call.as_str());
+        let asks = |call: &RunningCall| except.iter().any(|one| one == call.call.as_str());
         let unattended = adopted.filter(|call| !self.is_attended(call));
         all.filter(|call| !asks(call) || !self.is_attended(call))
             .chain(unattended)

@@ -43,8 +43,8 @@ pub struct Granting<'a> {
     pub epoch: u64,
     /// What becomes of the tool calls that still run.
     pub tools: &'a ToolPolicies,
-    /// The tool call that asked for the handoff: it goes on.
-    pub except: Option<&'a str>,
+    /// The tool calls that go on: those that asked for the handoff and for delegations.
+    pub except: &'a [String],
     /// When.
     pub at: UnixMillis,
 }

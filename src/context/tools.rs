@@ -89,6 +89,23 @@ impl ToolPolicies {
 }
 
 impl RunningCall {
+    /// The result that Baton has for it.
+    pub fn answered(
+        &self,
+        output: String,
+        is_error: bool,
+        at: UnixMillis,
+    ) -> Result<Item, ItemError> {
+        made::output(&made::Output {
+            id: format!("{}/answered", self.item),
+            call_id: self.call.as_str().to_owned(),
+            name: self.tool.clone(),
+            output,
+            is_error,
+            at,
+        })
+    }
+
     /// The result that says that the call was cancelled. Once it is in the log, the real one has no call to go with.
     pub fn cancelled(&self, at: UnixMillis) -> Result<Item, ItemError> {
         made::output(&made::Output {

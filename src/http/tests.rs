@@ -616,7 +616,7 @@ fn begun() -> Conversation {
         specialist: "triage",
         epoch: 1,
         tools: &ToolPolicies::default(),
-        except: None,
+        except: &[],
         at: UnixMillis(1_700_000_000_000),
     };
     conversation.granted(granting, &mut Vec::new());

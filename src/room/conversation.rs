@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use call::{DispatchId, Epoch, Event, HandoffId, Identity, RouteNumber, SpecialistName};
+use call::{
+    DelegationFailure, DispatchId, Epoch, Event, HandoffId, Identity, Payload, RouteNumber,
+    SpecialistName,
+};
 use context::{
     Answer, Applied, Author, Conversation, ConversationLimits, Effect, FilterPlan, Granting,
     Handed, Head, Incoming, IncomingPatch, Item, ItemRefusal, LogHash, Native, Outgoing,
@@ -64,8 +67,8 @@ pub(super) struct Talk {
     tools: Option<HandoffId>,
     /// The handoff that waits for its target to have all, and the target.
     tail: Option<(HandoffId, Author)>,
-    /// The route of the handoff under way, and the tool call that asked for it.
-    under_way: (Option<RouteNumber>, Option<String>),
+    /// The route of the handoff under way, and the tool calls that it does not wait for.
+    under_way: (Option<RouteNumber>, Vec<String>),
 }
 
 impl Default for RouteContext {
@@ -137,7 +140,7 @@ impl Talk {
             summing: None,
             tools: None,
             tail: None,
-            under_way: (None, None),
+            under_way: (None, Vec::new()),
         }
     }
 }
@@ -189,7 +192,7 @@ impl Task {
         route: Option<RouteNumber>,
     ) -> Option<Packet> {
         let dispatch = self.dispatch_of(identity)?;
-        self.talk.under_way = (route, None);
+        self.talk.under_way = (route, Vec::new());
         let filter = self.deps.context.route(route).filter;
         let prepared = self.talk.conversation.prepare(author(dispatch), filter);
         prepared.map(packet)
@@ -212,7 +215,7 @@ impl Task {
         &mut self,
         handoff: HandoffId,
         route: Option<RouteNumber>,
-        except: Option<String>,
+        except: Vec<String>,
     ) {
         self.talk.under_way = (route, except);
         self.talk.tools = Some(handoff);
@@ -233,11 +236,12 @@ impl Task {
         now: Instant,
         identity: &Identity,
         epoch: Epoch,
+        except: &[String],
     ) -> Option<Packet> {
         let dispatch = self.dispatch_of(identity)?;
         let snapshot = self.call.snapshot();
         let specialist = &snapshot.specialists.get(&dispatch)?.specialist;
-        let (route, except) = std::mem::take(&mut self.talk.under_way);
+        let (route, _) = std::mem::take(&mut self.talk.under_way);
         let tools = self.deps.context.route(route).tools;
         let mut effects = Vec::new();
         self.talk.conversation.granted(
@@ -246,7 +250,7 @@ impl Task {
                 specialist: specialist.as_str(),
                 epoch: epoch.0,
                 tools: &tools,
-                except: except.as_deref(),
+                except,
                 at: UnixMillis(clock::unix_ms()),
             },
             &mut effects,
@@ -254,6 +258,24 @@ impl Task {
         self.talk_carry_out(effects);
         self.talk_send(now);
         self.talk.conversation.handed(author(dispatch)).map(packet)
+    }
+
+    /// A delegation is over: the tool call by which it was asked for gets its output.
+    pub(super) fn talk_delegated(
+        &mut self,
+        call: &str,
+        outcome: &Result<Payload, DelegationFailure>,
+    ) {
+        let (output, is_error) = match outcome {
+            Ok(result) => (spoken(result), false),
+            Err(failure) => (format!("failed: {failure}"), true),
+        };
+        let mut effects = Vec::new();
+        let at = UnixMillis(clock::unix_ms());
+        self.talk
+            .conversation
+            .answer_call(call, output, is_error, at, &mut effects);
+        self.talk_carry_out(effects);
     }
 
     /// A specialist has had the baton.
@@ -397,7 +419,7 @@ impl Task {
             let (route, except) = &self.talk.under_way;
             let tools = self.deps.context.route(*route).tools;
             let talk = &self.talk.conversation;
-            if !talk.waits_for_tools(&tools, except.as_deref()) {
+            if !talk.waits_for_tools(&tools, except) {
                 self.talk.tools = None;
                 self.tell(Event::ToolsSettled { handoff });
             }
@@ -409,6 +431,11 @@ impl Task {
             self.tell(Event::TailApplied { handoff });
         }
     }
+}
+
+/// A result as a model reads it: JSON, but for a text, which stands for itself.
+fn spoken(result: &Payload) -> String {
+    serde_json::from_str::<String>(result.as_str()).unwrap_or_else(|_| result.as_str().to_owned())
 }
 
 /// The conversation knows an instance by the number of its dispatch.

@@ -58,6 +58,7 @@ impl Task {
                 reason,
                 opening,
                 route,
+                task,
             } => {
                 let packet = self.talk_prepare(&identity, route);
                 if self.sides.order(&identity, side::Order::Prepare(handoff)) {
@@ -70,7 +71,7 @@ impl Task {
                     opening,
                     packet,
                     caller: self.call.snapshot().caller.map(|caller| caller.identity),
-                    delegation_input: None,
+                    delegation_input: task.map(|task| task.as_str().as_bytes().to_vec()),
                     traceparent: self.trace.traceparent(),
                 };
                 self.peers
@@ -114,8 +115,9 @@ impl Task {
                 epoch,
                 handoff,
                 opening,
+                except,
             } => {
-                let packet = self.talk_granted(now, &identity, epoch);
+                let packet = self.talk_granted(now, &identity, epoch, &except);
                 if self.sides.order(&identity, side::Order::Grant(epoch)) {
                     return None;
                 }
@@ -238,6 +240,27 @@ impl Task {
                     }
                     Asker::Operator => self.answers.answer(request, outcome),
                     Asker::Rule => {}
+                }
+            }
+            Command::DelegationResult {
+                identity,
+                epoch,
+                handoff: _,
+                request,
+                tool_call,
+                outcome,
+            } => {
+                if let Some(call) = tool_call {
+                    self.talk_delegated(&call, &outcome);
+                }
+                // One in a side room cannot have asked.
+                let identity = identity.filter(|identity| !self.sides.has(identity));
+                if let Some(identity) = identity {
+                    let outcome = outcome
+                        .map(|result| result.as_str().as_bytes().to_vec())
+                        .map_err(|failure| failure.to_string());
+                    let body = Body::DelegationResult { request, outcome };
+                    self.peers.send(now, &identity, epoch, &body);
                 }
             }
             Command::SteerResult {
@@ -599,6 +622,13 @@ fn record(fact: &Fact) {
             epoch,
         } => info!(%specialist, epoch = epoch.0, "caller on hold"),
         Fact::FirstFrame { epoch } => info!(epoch = epoch.0, "first frame"),
+        Fact::DelegationBegan { delegation } => {
+            info!(handoff = delegation.handoff.0, by = %delegation.by_name, "delegated");
+        }
+        Fact::DelegationEnded { handoff, failure } => {
+            let failure = failure.as_ref().map(call::DelegationFailure::code);
+            info!(handoff = handoff.0, failure, "delegation over");
+        }
         // Their line comes with the handoff's figures.
         Fact::HandoffDone { .. } | Fact::HandoffFailed { .. } => {}
         Fact::HolderLost { specialist, reason } => warn!(%specialist, %reason, "holder lost"),

@@ -124,6 +124,7 @@ mod tests {
                 tools_wait_ms: 0,
                 tool_call: None,
                 fallback: Vec::new(),
+                errand: None,
             },
             from: Some("triage".into()),
         }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use audio::SourceId;
 use call::Asker;
 use call::{
-    CallId, DispatchId, Epoch, Event, HandoffRequest, Identity, Misbehaviour, PhaseName,
-    RejectReason, SpecialistName, Targets, Ticket,
+    CallId, Delegating, DispatchId, Epoch, Event, HandoffRequest, Identity, Misbehaviour, Payload,
+    PhaseName, RejectReason, SpecialistName, Targets, Ticket,
 };
 use serde_json::Value;
 use tracing::{debug, warn};
@@ -517,6 +517,7 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
             reason: request.reason,
             tool_call: request.tool_call,
             splice: None,
+            delegating: delegating(request.delegation_input, request.delegation_result),
         })),
         Body::Reject(reject) => {
             debug!(%identity, reason = %reject.reason, detail = reject.detail, "a specialist rejected a frame");
@@ -545,6 +546,15 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
         | Body::DelegationResult { .. }
         | Body::Dtmf(_)
         | Body::Supersede { .. } => None,
+    }
+}
+
+/// A result comes before a task: who is done delegates nothing any more.
+fn delegating(task: Option<Vec<u8>>, result: Option<Vec<u8>>) -> Option<Delegating> {
+    match (task, result) {
+        (_, Some(result)) => Some(Delegating::Result(Payload::new(&result))),
+        (Some(task), None) => Some(Delegating::Task(Payload::new(&task))),
+        (None, None) => None,
     }
 }
 

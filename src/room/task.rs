@@ -419,6 +419,7 @@ impl Task {
                     reason,
                     splice,
                     tool_call: None,
+                    delegating: None,
                 }));
             }
             Ask::Hold { answer } => {

@@ -112,6 +112,12 @@ reasons! {
         NoAnswer => "no_answer",
         /// The baton has only just come from the target.
         CoolingDown => "cooling_down",
+        /// Nothing is delegated to the asker.
+        NoDelegation => "no_delegation",
+        /// Too many delegations are open in each other.
+        TooDeep => "too_deep",
+        /// The task or the result is no JSON, or too long.
+        BadPayload => "bad_payload",
     }
 }
 
@@ -192,6 +198,9 @@ impl From<&call::RefuseReason> for RefuseKind {
             call::RefuseReason::Closed { .. } => Self::Closed,
             call::RefuseReason::NoAnswer { .. } => Self::NoAnswer,
             call::RefuseReason::CoolingDown { .. } => Self::CoolingDown,
+            call::RefuseReason::NoDelegation => Self::NoDelegation,
+            call::RefuseReason::TooDeep { .. } => Self::TooDeep,
+            call::RefuseReason::BadPayload { .. } => Self::BadPayload,
         }
     }
 }

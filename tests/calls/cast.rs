@@ -192,6 +192,12 @@ impl Cast {
         self.seen.preparations.lock().unwrap().len()
     }
 
+    /// The task that its last preparation came with.
+    pub(crate) fn task(&self) -> Option<serde_json::Value> {
+        let preparations = self.seen.preparations.lock().unwrap();
+        preparations.last()?.task.clone()
+    }
+
     /// The trace that each preparation came with.
     pub(crate) fn traceparents(&self) -> Vec<Option<String>> {
         let preparations = self.seen.preparations.lock().unwrap();

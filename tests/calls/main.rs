@@ -16,6 +16,7 @@ mod stage;
 mod agents;
 mod api;
 mod caller_side;
+mod delegation;
 mod dispatch;
 mod doctor;
 mod drain;

@@ -60,6 +60,8 @@ pub struct Preparation {
     pub opening: Opening,
     /// The caller's identity in the room, once there is a caller.
     pub caller: Option<String>,
+    /// What it is delegated to do, which it ends with [`Call::complete`]; nothing if the baton is not to come back.
+    pub task: Option<Value>,
     /// The trace of the call, for spans of its own, as the W3C's Trace Context has it; nothing if the call is not traced.
     pub traceparent: Option<String>,
 }
@@ -132,6 +134,38 @@ pub enum HandoffError {
     CallOver,
 }
 
+/// Why a delegation has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DelegationError {
+    /// The baton did not go there.
+    #[error(transparent)]
+    Handoff(#[from] HandoffError),
+    /// It went, and no result came of it.
+    #[error("the delegation has no result: {why}")]
+    NoResult {
+        /// Why, in Baton's words.
+        why: String,
+    },
+    /// What came is no JSON.
+    #[error("the result of the delegation is no json")]
+    NotJson,
+}
+
+/// A request as an agent makes it.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    pub(crate) target: Target,
+    pub(crate) reason: String,
+    pub(crate) tool_call: Option<String>,
+    /// What the target is to do, as JSON.
+    pub(crate) task: Option<Vec<u8>>,
+    /// What came of the asker's own task, as JSON.
+    pub(crate) result: Option<Vec<u8>>,
+}
+
+/// What comes of a delegation: JSON, or why there is none.
+pub(crate) type Delegated = Result<Vec<u8>, String>;
+
 /// One call, as a specialist sees it. Clones are the same call.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -163,9 +197,10 @@ pub(crate) enum Wish {
     },
     /// It wants to hand off.
     Handoff {
-        target: Target,
-        reason: String,
+        asking: Asking,
         reply: oneshot::Sender<Result<HandoffDone, HandoffError>>,
+        /// Who waits for what comes of the task.
+        delegated: Option<oneshot::Sender<Delegated>>,
     },
     /// It has summed up the call, or will not.
     Summary {
@@ -277,7 +312,60 @@ impl Call {
     /// # Errors
     /// If it is refused, fails, or cannot be asked for. A failed handoff changes nothing.
     pub async fn handoff(&self, to: &str, reason: &str) -> Result<HandoffDone, HandoffError> {
-        self.handoff_to(Target::Specialist(to.into()), reason).await
+        let asking = Asking::new(Target::Specialist(to.into()), reason);
+        self.ask(asking).await
+    }
+
+    /// The same by a tool call of the model's, with the `call_id` that is in the conversation: Baton does not wait for its result.
+    ///
+    /// # Errors
+    /// As [`Call::handoff`].
+    pub async fn handoff_by_tool(
+        &self,
+        to: &str,
+        reason: &str,
+        call_id: &str,
+    ) -> Result<HandoffDone, HandoffError> {
+        let mut asking = Asking::new(Target::Specialist(to.into()), reason);
+        asking.tool_call = Some(call_id.to_owned());
+        self.ask(asking).await
+    }
+
+    /// Hands the baton over for a task, and waits for the result that comes back with it, for as long as Baton's
+    /// `timers.delegation_timeout_ms` says. [`Agent::granted`] is dropped when the baton goes: wait in a task of its own. With
+    /// the `call_id` of the tool call that asks, Baton gives that call its output.
+    ///
+    /// # Errors
+    /// If the handoff does not happen, or no result comes of it.
+    pub async fn delegate(
+        &self,
+        to: &str,
+        reason: &str,
+        task: &Value,
+        call_id: Option<&str>,
+    ) -> Result<Value, DelegationError> {
+        let mut asking = Asking::new(Target::Specialist(to.into()), reason);
+        asking.tool_call = call_id.map(str::to_owned);
+        asking.task = Some(task.to_string().into_bytes());
+        let (delegated, result) = oneshot::channel();
+        self.ask_for(asking, Some(delegated)).await?;
+        let result = result.await.map_err(|_| HandoffError::CallOver)?;
+        let json = result.map_err(|why| DelegationError::NoResult { why })?;
+        serde_json::from_slice(&json).map_err(|_| DelegationError::NotJson)
+    }
+
+    /// Ends the task that was delegated to this specialist: the result goes with the baton to whoever delegated it.
+    ///
+    /// # Errors
+    /// As [`Call::handoff`]; it is refused if nothing is delegated to this specialist.
+    pub async fn complete(
+        &self,
+        result: &Value,
+        reason: &str,
+    ) -> Result<HandoffDone, HandoffError> {
+        let mut asking = Asking::new(Target::Previous, reason);
+        asking.result = Some(result.to_string().into_bytes());
+        self.ask(asking).await
     }
 
     /// Asks for the baton to be handed back to whoever had it before; see [`Call::handoff`].
@@ -285,7 +373,7 @@ impl Call {
     /// # Errors
     /// As [`Call::handoff`].
     pub async fn hand_back(&self, reason: &str) -> Result<HandoffDone, HandoffError> {
-        self.handoff_to(Target::Previous, reason).await
+        self.ask(Asking::new(Target::Previous, reason)).await
     }
 
     /// Has the connection made anew, as after a loss of the network: a full reconnect.
@@ -295,15 +383,35 @@ impl Call {
         let _ = self.shared.wishes.send(Wish::Reconnect).await;
     }
 
-    async fn handoff_to(&self, target: Target, reason: &str) -> Result<HandoffDone, HandoffError> {
+    async fn ask(&self, asking: Asking) -> Result<HandoffDone, HandoffError> {
+        self.ask_for(asking, None).await
+    }
+
+    async fn ask_for(
+        &self,
+        asking: Asking,
+        delegated: Option<oneshot::Sender<Delegated>>,
+    ) -> Result<HandoffDone, HandoffError> {
         let (reply, answer) = oneshot::channel();
         let wish = Wish::Handoff {
-            target,
-            reason: reason.to_owned(),
+            asking,
             reply,
+            delegated,
         };
         let sent = self.shared.wishes.send(wish).await;
         sent.map_err(|_| HandoffError::CallOver)?;
         answer.await.map_err(|_| HandoffError::CallOver)?
+    }
+}
+
+impl Asking {
+    fn new(target: Target, reason: &str) -> Self {
+        Self {
+            target,
+            reason: reason.to_owned(),
+            tool_call: None,
+            task: None,
+            result: None,
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use call::{Epoch, HandoffId, Identity, RequestId, Target, Targets};
+use call::{Epoch, HandoffId, Identity, RequestId, Targets};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout_at};
@@ -16,7 +16,9 @@ use wire::{
 };
 use worker::{JobOutcome, JobSignals, Secret};
 
-use crate::agent::{Agent, Call, Grant, HandoffDone, HandoffError, Preparation, Refusal, Wish};
+use crate::agent::{
+    Agent, Asking, Call, Delegated, Grant, HandoffDone, HandoffError, Preparation, Refusal, Wish,
+};
 use crate::builder::Misbehaviour;
 use crate::hooks::{Hooks, Stuck};
 use crate::keys::Keys;
@@ -175,6 +177,7 @@ async fn take_part<A: Agent>(
         targets,
         hooks,
         requests: BTreeMap::new(),
+        delegations: BTreeMap::new(),
         last_request: RequestId(0),
         finish_by: None,
         talk: Talk::new(memory),
@@ -223,6 +226,8 @@ struct Job {
     targets: watch::Sender<Targets>,
     hooks: Hooks,
     requests: BTreeMap<RequestId, Asked>,
+    /// Who waits for what comes of a delegation.
+    delegations: BTreeMap<RequestId, oneshot::Sender<Delegated>>,
     last_request: RequestId,
     /// When an utterance is cut that was to be finished.
     finish_by: Option<Instant>,
@@ -611,6 +616,12 @@ impl Job {
                 }
             }
             Step::Answer(result) => self.answered(result.request, result.outcome),
+            Step::Delegated { request, outcome } => {
+                if let Some(delegated) = self.delegations.remove(&request) {
+                    // Nobody waits for it any more if it cannot be given.
+                    let _ = delegated.send(outcome);
+                }
+            }
             Step::Complaint(reject) => {
                 warn!(reason = %reject.reason, detail = reject.detail, "baton rejected a frame");
             }
@@ -773,10 +784,10 @@ impl Job {
         match wish {
             Wish::Prepared { handoff, answer } => self.prepared(handoff, answer)?,
             Wish::Handoff {
-                target,
-                reason,
+                asking,
                 reply,
-            } => self.request(target, reason, reply),
+                delegated,
+            } => self.request(asking, reply, delegated),
             Wish::Summary { request, outcome } => {
                 self.talk.sum_up(self.standing.epoch(), request, outcome);
             }
@@ -809,14 +820,16 @@ impl Job {
 
     fn request(
         &mut self,
-        target: Target,
-        reason: String,
+        asking: Asking,
         reply: oneshot::Sender<Result<HandoffDone, HandoffError>>,
+        delegated: Option<oneshot::Sender<Delegated>>,
     ) {
         self.requests.retain(|_, asked| !asked.reply.is_closed());
+        self.delegations
+            .retain(|_, delegated| !delegated.is_closed());
         let refused = if !self.standing.may_hand_off() {
             Some(HandoffError::NoBaton)
-        } else if self.requests.len() >= REQUESTS_MAX {
+        } else if self.requests.len() >= REQUESTS_MAX || self.delegations.len() >= REQUESTS_MAX {
             Some(HandoffError::TooMany {
                 limit: REQUESTS_MAX,
             })
@@ -829,13 +842,20 @@ impl Job {
             return;
         }
         let request = self.last_request.next();
+        let Asking {
+            target,
+            reason,
+            tool_call,
+            task,
+            result,
+        } = asking;
         let asking = HandoffRequest {
             request,
             target,
             reason: shortened(reason),
-            tool_call: None,
-            delegation_input: None,
-            delegation_result: None,
+            tool_call,
+            delegation_input: task,
+            delegation_result: result,
         };
         let epoch = self.standing.epoch();
         let body = Body::HandoffRequest(asking.clone());
@@ -849,6 +869,9 @@ impl Job {
                     reply,
                 };
                 self.requests.insert(request, asked);
+                if let Some(delegated) = delegated {
+                    self.delegations.insert(request, delegated);
+                }
             }
             Err(error) => {
                 let detail = error.to_string();
@@ -891,6 +914,9 @@ impl Job {
                 epoch,
             }),
         };
+        if answer.is_err() {
+            self.delegations.remove(&request);
+        }
         if let Some(asked) = self.requests.remove(&request) {
             let _ = asked.reply.send(answer);
         }

@@ -61,7 +61,9 @@ mod talk;
 mod vigil;
 mod voice;
 
-pub use agent::{Agent, Call, Grant, HandoffDone, HandoffError, Preparation, Refusal};
+pub use agent::{
+    Agent, Call, DelegationError, Grant, HandoffDone, HandoffError, Preparation, Refusal,
+};
 pub use builder::{BuildError, Builder, Specialist};
 pub use call::{Epoch, HandoffId, NamedTarget, Opening, SpecialistName, Target, Targets};
 pub use clip::{Clip, ClipError};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use call::{Digit, Epoch, HandoffId};
+use call::{Digit, Epoch, HandoffId, RequestId};
 use wire::{Body, Dtmf, HandoffResult, Prepare, Reject, Revoke, RevokeMode};
 
-use crate::agent::{Grant, Preparation};
+use crate::agent::{Delegated, Grant, Preparation};
 
 /// Where a specialist is between two calls for it.
 #[derive(Debug)]
@@ -57,6 +57,13 @@ pub(crate) enum Step {
     Leave,
     /// An answer to a request.
     Answer(HandoffResult),
+    /// What came of a delegation.
+    Delegated {
+        /// By which request.
+        request: RequestId,
+        /// JSON, or why there is none.
+        outcome: Delegated,
+    },
     /// The caller has pressed a key.
     Pressed(Digit),
     /// Have the agent sum up the call.
@@ -166,6 +173,7 @@ impl Standing {
                 Step::Leave
             }
             Body::HandoffResult(result) => Step::Answer(result),
+            Body::DelegationResult { request, outcome } => Step::Delegated { request, outcome },
             Body::Dtmf(dtmf) => self.pressed(dtmf),
             Body::SummaryRequest {
                 request,
@@ -191,8 +199,7 @@ impl Standing {
             | Body::StateResult(_)
             | Body::ContextApplied { .. }
             | Body::ContextResult { .. }
-            | Body::SummaryResult { .. }
-            | Body::DelegationResult { .. } => Step::Nothing,
+            | Body::SummaryResult { .. } => Step::Nothing,
         }
     }
 
@@ -250,7 +257,7 @@ impl Standing {
             opening,
             packet: _,
             caller,
-            delegation_input: _,
+            delegation_input,
             traceparent,
         } = prepare;
         match self.phase {
@@ -273,6 +280,8 @@ impl Standing {
                     reason,
                     opening,
                     caller: caller.map(|caller| caller.as_str().to_owned()),
+                    // Baton has read it before.
+                    task: delegation_input.and_then(|task| serde_json::from_slice(&task).ok()),
                     traceparent,
                 })
             }

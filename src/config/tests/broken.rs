@@ -81,7 +81,7 @@ fn errors_of_all_files_of_a_folder_are_reported_at_once() {
     b.yaml:1:14: error: specialists: it is empty
         define at least one, as `specialists: {triage: {agent_name: triage-agent}}`
     c.yaml:1:10: error: timers.hold: unknown option
-        did you mean `hold_ms`? allowed here: caller_join_timeout_ms, caller_listen_timeout_ms, caller_return_ms, join_timeout_ms, hello_timeout_ms, ready_timeout_ms, tail_timeout_ms, switch_timeout_ms, fade_slack_ms, revoke_timeout_ms, leave_timeout_ms, specialist_return_ms, holder_quiet_ms, holder_answer_ms, hold_ms, held_max_ms
+        did you mean `hold_ms`? allowed here: caller_join_timeout_ms, caller_listen_timeout_ms, caller_return_ms, join_timeout_ms, hello_timeout_ms, ready_timeout_ms, tail_timeout_ms, switch_timeout_ms, fade_slack_ms, revoke_timeout_ms, leave_timeout_ms, specialist_return_ms, holder_quiet_ms, holder_answer_ms, hold_ms, held_max_ms, delegation_timeout_ms
     "#);
 }
 

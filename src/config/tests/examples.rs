@@ -122,6 +122,7 @@ impl World {
             reason: "the caller asks for it".to_owned(),
             tool_call: None,
             splice: None,
+            delegating: None,
         }));
         for _ in 0..50 {
             if let Some(outcome) = self.outcome.take() {

@@ -262,7 +262,7 @@ impl Stage {
             specialist,
             epoch,
             tools: &ToolPolicies::default(),
-            except: None,
+            except: &[],
             at: UnixMillis(1_763_714_480_000),
         };
         self.conversation.granted(granting, &mut Vec::new());

@@ -70,7 +70,7 @@ impl Stage {
             specialist,
             epoch: self.epoch,
             tools: &self.tools,
-            except: None,
+            except: &[],
             at: AT,
         };
         self.conversation.granted(granting, &mut self.effects);
@@ -325,15 +325,18 @@ fn running_tools_are_waited_for_cancelled_or_adopted() {
             call("c3", "k3", "long", "{}"),
         ],
     );
-    let waits = |stage: &Stage, except| stage.conversation.waits_for_tools(&stage.tools, except);
-    assert!(waits(&stage, None));
+    let waits = |stage: &Stage, except: &[&str]| {
+        let except: Vec<String> = except.iter().map(ToString::to_string).collect();
+        stage.conversation.waits_for_tools(&stage.tools, &except)
+    };
+    assert!(waits(&stage, &[]));
     assert!(
-        !waits(&stage, Some("k1")),
+        !waits(&stage, &["k0", "k1"]),
         "the call that asks is not waited for"
     );
     stage.prepare(BILLING);
     stage.append(TRIAGE, 1, &[output("o1", "k1", "slow", "42")]);
-    assert!(!waits(&stage, None));
+    assert!(!waits(&stage, &[]));
     stage.grant(BILLING, "billing");
     stage.drain(BILLING);
     assert_eq!(
@@ -764,4 +767,41 @@ fn what_is_summed_up_is_masked_and_so_is_the_summary() {
     let told = stage.mirror(BILLING).conversation().next();
     let told = format!("{:?}", told.expect("a summary").chat_item());
     assert!(told.contains("he said [redacted]"), "{told}");
+}
+
+#[test]
+fn a_call_that_delegates_outlives_grants_and_is_answered_for() {
+    let mut stage = Stage::new();
+    stage.append(TRIAGE, 1, &[call("c1", "k1", "identify", "{}")]);
+    stage.prepare(BILLING);
+    let except = ["k1".to_owned()];
+    let granting = Granting {
+        author: BILLING,
+        specialist: "billing",
+        epoch: 2,
+        tools: &stage.tools.clone(),
+        except: &except,
+        at: AT,
+    };
+    stage.conversation.granted(granting, &mut stage.effects);
+    stage.drain(BILLING);
+    assert_eq!(stage.ids(BILLING), ["baton/1", "baton/2"], "it still runs");
+    let mut answer = |output: &str| {
+        let effects = &mut stage.effects;
+        stage
+            .conversation
+            .answer_call("k1", output.to_owned(), false, AT, effects);
+    };
+    answer("known");
+    answer("said again");
+    stage.drain(BILLING);
+    assert_eq!(
+        stage.ids(BILLING),
+        ["baton/1", "baton/2", "c1", "c1/answered"],
+        "call and output stay paired, and there is one output"
+    );
+    let output = stage.mirror(BILLING).conversation().last();
+    let native = output.and_then(Item::native).expect("one of ours");
+    let json: serde_json::Value = serde_json::from_slice(&native.json).expect("it is json");
+    assert_eq!(json["output"], "known");
 }

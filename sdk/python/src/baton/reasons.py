@@ -42,6 +42,9 @@ class RefuseReason(StrEnum):
     CLOSED = "closed"
     NO_ANSWER = "no_answer"
     COOLING_DOWN = "cooling_down"
+    NO_DELEGATION = "no_delegation"
+    TOO_DEEP = "too_deep"
+    BAD_PAYLOAD = "bad_payload"
 
 
 class FailReason(StrEnum):

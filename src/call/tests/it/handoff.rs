@@ -245,6 +245,7 @@ fn a_repeated_request_is_not_taken_for_a_second_one() {
         reason: String::new(),
         tool_call: None,
         splice: None,
+        delegating: None,
     };
     // After a restart of Baton the same is asked for under a new epoch.
     let again = call::HandoffRequest {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use call::{
-    AgentName, Asker, Call, CallConfig, CallId, Command, Departure, DispatchId, Epoch, Event,
-    HandoffId, HandoffRequest, Identity, Memory, Outcome, ParticipantKind, PhaseName, Plan,
+    AgentName, Asker, Call, CallConfig, CallId, Command, Delegating, Departure, DispatchId, Epoch,
+    Event, HandoffId, HandoffRequest, Identity, Memory, Outcome, ParticipantKind, PhaseName, Plan,
     RequestId, SpecialistConfig, SpecialistName, Target, Timer,
 };
 
@@ -336,6 +336,17 @@ impl Bench {
     }
 
     pub(crate) fn request(&mut self, asker: Asker, target: Target) -> Vec<Command> {
+        self.request_with(asker, target, None, None)
+    }
+
+    /// The same with the tool call that asks, and what it has to do with a delegation.
+    pub(crate) fn request_with(
+        &mut self,
+        asker: Asker,
+        target: Target,
+        tool_call: Option<&str>,
+        delegating: Option<Delegating>,
+    ) -> Vec<Command> {
         self.requests += 1;
         let request = RequestId(self.requests);
         let reason = "because".to_owned();
@@ -344,8 +355,9 @@ impl Bench {
             request,
             target,
             reason,
-            tool_call: None,
+            tool_call: tool_call.map(str::to_owned),
             splice: None,
+            delegating,
         }))
     }
 

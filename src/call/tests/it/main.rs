@@ -2,6 +2,7 @@
 
 mod caller;
 mod chain;
+mod delegation;
 mod digits;
 mod entry;
 mod gates;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use call::{
-    Asker, Awaited, CallConfig, Command, Departure, DispatchId, Epoch, Event, HandoffId,
-    HandoffRequest, Identity, LocalTime, Memory, ParticipantKind, Phase, RequestId, Snapshot,
-    Stage, SwitchStep, Target,
+    Asker, Awaited, CallConfig, Command, DELEGATIONS_MAX, Delegating, Departure, DispatchId, Epoch,
+    Event, Fact, HandoffId, HandoffRequest, Identity, LocalTime, Memory, ParticipantKind, Payload,
+    Phase, RequestId, Snapshot, Stage, SwitchStep, Target,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -32,6 +32,10 @@ struct Watch {
     asked: BTreeMap<RequestId, usize>,
     running: Option<(HandoffId, u128)>,
     requests: u64,
+    /// The delegations that have begun and not ended, and how many have ended, with a result and without.
+    open: BTreeSet<HandoffId>,
+    results: u64,
+    failures: u64,
 }
 
 impl Watch {
@@ -50,6 +54,9 @@ impl Watch {
             asked: BTreeMap::new(),
             running: None,
             requests: 0,
+            open: BTreeSet::new(),
+            results: 0,
+            failures: 0,
         };
         watch.bench.settles = false;
         watch.check();
@@ -207,6 +214,21 @@ impl Watch {
             Command::HandoffResult {
                 asker: Asker::Rule, ..
             } => {}
+            Command::Record(Fact::DelegationBegan { delegation }) => {
+                assert!(self.open.insert(delegation.handoff), "{}", self.text());
+                assert!(self.open.len() <= DELEGATIONS_MAX, "{}", self.text());
+            }
+            Command::DelegationResult {
+                handoff, outcome, ..
+            } => {
+                self.results += u64::from(outcome.is_ok());
+                self.failures += u64::from(outcome.is_err());
+                assert!(
+                    self.open.remove(handoff),
+                    "a delegation ends that is not open\n{}",
+                    self.text()
+                );
+            }
             Command::HandoffResult { request, .. } | Command::SteerResult { request, .. } => {
                 *self.asked.entry(*request).or_default() += 1
             }
@@ -389,6 +411,7 @@ impl Watch {
                 epoch,
                 target,
                 repeat,
+                delegating,
             } => {
                 self.requests += u64::from(!repeat);
                 let asker = match who {
@@ -427,6 +450,11 @@ impl Watch {
                     reason,
                     tool_call: None,
                     splice: None,
+                    delegating: match delegating {
+                        0 | 1 => Some(Delegating::Task(Payload::new(b"{}"))),
+                        2 | 3 => Some(Delegating::Result(Payload::new(b"1"))),
+                        _ => None,
+                    },
                 })
             }
             Step::Steer { hold } => {
@@ -699,6 +727,7 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
         | Command::Shut { epoch, .. }
         | Command::AskHolder { epoch, .. }
         | Command::HandoffResult { epoch, .. }
+        | Command::DelegationResult { epoch, .. }
         | Command::SteerResult { epoch, .. }
         | Command::Reject { epoch, .. } => Some(*epoch),
         Command::Dispatch { .. }
@@ -743,6 +772,7 @@ fn random_steps_reach_every_phase() {
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let (mut done, mut failed, mut refused, mut losses, mut rejected) = (0, 0, 0, 0, 0);
+    let (mut results, mut failures) = (0, 0);
     for _ in 0..100 {
         let config = configs()
             .new_tree(&mut runner)
@@ -753,6 +783,8 @@ fn random_steps_reach_every_phase() {
         for step in steps {
             watch.take(step);
         }
+        results += watch.results;
+        failures += watch.failures;
         let counts = watch.bench.call.snapshot().counts;
         done += counts.handoffs_done;
         failed += counts.handoffs_failed;
@@ -761,10 +793,16 @@ fn random_steps_reach_every_phase() {
         rejected += counts.rejected;
     }
     let reached = format!(
-        "{done} done, {failed} failed, {refused} refused, {losses} losses, {rejected} rejected"
+        "{done} done, {failed} failed, {refused} refused, {losses} losses, {rejected} rejected, {results} delegations with a result, {failures} without"
     );
     assert!(
-        done > 200 && failed > 30 && refused > 150 && losses > 25 && rejected > 1_000,
+        done > 200
+            && failed > 30
+            && refused > 150
+            && losses > 25
+            && rejected > 1_000
+            && results > 1
+            && failures > 4,
         "{reached}"
     );
 }

@@ -22,6 +22,8 @@ pub(crate) enum Step {
         epoch: u64,
         target: usize,
         repeat: bool,
+        /// 0 and 1 for a task, 2 and 3 for a result.
+        delegating: usize,
     },
     /// An operator puts the caller on hold, or ends the hold.
     Steer {
@@ -146,8 +148,10 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         120 => Just(Step::Help),
         6 => (0..2_500_u64).prop_map(Step::Pass),
         3 => Just(Step::Fire),
-        24 => (who.clone(), back.clone(), 0..5_usize, prop::bool::weighted(0.1))
-            .prop_map(|(who, epoch, target, repeat)| Step::Ask { who, epoch, target, repeat }),
+        24 => (who.clone(), back.clone(), 0..5_usize, prop::bool::weighted(0.1), 0..6_usize)
+            .prop_map(|(who, epoch, target, repeat, delegating)| Step::Ask {
+                who, epoch, target, repeat, delegating,
+            }),
         4 => any::<bool>().prop_map(|hold| Step::Steer { hold }),
         3 => (0..8_u64, who.clone()).prop_map(|(dispatch, who)| Step::Joined { dispatch, who }),
         6 => (who.clone(), kind).prop_map(|(who, kind)| Step::Participant { who, kind }),

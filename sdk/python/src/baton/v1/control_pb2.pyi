@@ -25,6 +25,9 @@ class RefuseReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSE_REASON_CLOSED: _ClassVar[RefuseReason]
     REFUSE_REASON_NO_ANSWER: _ClassVar[RefuseReason]
     REFUSE_REASON_COOLING_DOWN: _ClassVar[RefuseReason]
+    REFUSE_REASON_NO_DELEGATION: _ClassVar[RefuseReason]
+    REFUSE_REASON_TOO_DEEP: _ClassVar[RefuseReason]
+    REFUSE_REASON_BAD_PAYLOAD: _ClassVar[RefuseReason]
 
 class FailReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -53,6 +56,9 @@ REFUSE_REASON_TOO_MANY: RefuseReason
 REFUSE_REASON_CLOSED: RefuseReason
 REFUSE_REASON_NO_ANSWER: RefuseReason
 REFUSE_REASON_COOLING_DOWN: RefuseReason
+REFUSE_REASON_NO_DELEGATION: RefuseReason
+REFUSE_REASON_TOO_DEEP: RefuseReason
+REFUSE_REASON_BAD_PAYLOAD: RefuseReason
 FAIL_REASON_UNSPECIFIED: FailReason
 FAIL_REASON_DISPATCH_FAILED: FailReason
 FAIL_REASON_NEVER_JOINED: FailReason
