@@ -94,19 +94,23 @@ async fn a_call_is_one_trace_with_a_span_for_each_phase_and_handoff() {
         children.sort_by_key(|span| span.start_time_unix_nano);
         children.iter().map(|span| span.name.clone()).collect()
     };
-    // The first handoff has nobody to take over from: it is done before its target is heard.
+    // The first handoff has nobody to take over from: it is done once its target has taken the grant, heard or not.
     for (name, parts) in [
-        ("handoff nobody to triage", &["prepare", "splice"][..]),
+        (
+            "handoff nobody to triage",
+            &["prepare", "splice"].map(str::to_owned)[..],
+        ),
         (
             "handoff triage to billing",
-            &["prepare", "splice", "first frame"],
+            &["prepare", "splice", "first frame"].map(str::to_owned),
         ),
     ] {
         let [handoff] = named(name)[..] else {
             panic!("not one span `{name}`: {spans:?}")
         };
         assert_eq!(handoff.parent_span_id, call.span_id);
-        assert_eq!(children(handoff), parts);
+        let children = children(handoff);
+        assert!(children.starts_with(parts), "{children:?}");
     }
     let phases = children(call);
     for phase in ["preparing", "switching", "active"] {
