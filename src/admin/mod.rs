@@ -37,6 +37,7 @@ pub use self::steer::{EscalationWish, HoldAnswer, ResumeWish};
 pub use self::timeline::{Follow, Moved, TimelineEntry, TimelinePage};
 pub use self::view::{
     CallView, CallerView, ChangeView, CountsView, HandoffView, HoldView, HolderView, SpecialistRow,
+    Told,
 };
 
 /// The most calls in one answer.
@@ -145,7 +146,7 @@ pub struct WorkerView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Followed {
     /// In their order.
-    pub changes: Vec<ChangeView>,
+    pub changes: Vec<Told>,
     /// The place to go on from.
     pub seen: u64,
     /// Changes before these were missed: look at the list again.
@@ -332,7 +333,7 @@ impl Admin {
                 access.lists(&published.room)
                     && of.is_none_or(|of| published.snapshot.call.as_str() == of)
             })
-            .map(|change| ChangeView::new(change, access))
+            .map(|change| Told::new(change, access))
             .collect();
         Followed {
             changes,

@@ -3,6 +3,7 @@
 //! Personal data is the room's name, the caller's identity and the words of a reason. Who may not see it gets the same
 //! keyed hash that stands in the logs.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use call::{
@@ -135,6 +136,17 @@ pub struct CountsView {
     pub losses: u64,
 }
 
+/// A change as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// As in the [`ChangeView`].
+    pub id: u64,
+    /// As in the [`ChangeView`].
+    pub kind: &'static str,
+    /// The [`ChangeView`], as JSON.
+    pub json: Arc<str>,
+}
+
 /// Something that happened to a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ChangeView {
@@ -246,16 +258,32 @@ impl SpecialistRow {
     }
 }
 
-impl ChangeView {
+impl Told {
+    /// The change as the visitor may see it. It is written for the first of them, and the same for all others: there may be
+    /// many, and all follow every call.
     pub(super) fn new(change: &Change, access: &Access) -> Self {
+        let kind = match change.kind {
+            ChangeKind::Opened => "opened",
+            ChangeKind::Changed => "changed",
+            ChangeKind::Closed => "closed",
+        };
+        let written = match access.steers(&change.published.room) {
+            true => &change.written.whole,
+            false => &change.written.masked,
+        };
+        let json = written.get_or_init(|| {
+            let view = ChangeView {
+                id: change.id,
+                kind,
+                call: CallView::new(&change.published, access),
+            };
+            // It is made of plain data, so that its JSON cannot fail.
+            serde_json::to_string(&view).unwrap_or_default().into()
+        });
         Self {
             id: change.id,
-            kind: match change.kind {
-                ChangeKind::Opened => "opened",
-                ChangeKind::Changed => "changed",
-                ChangeKind::Closed => "closed",
-            },
-            call: CallView::new(&change.published, access),
+            kind,
+            json: json.clone(),
         }
     }
 }

@@ -18,7 +18,7 @@ use utoipa::IntoParams;
 
 use super::problem::Problem;
 use super::{App, STREAMS_MAX};
-use crate::admin::{Access, Admin, AdminError, ChangeView};
+use crate::admin::{Access, Admin, AdminError, ChangeView, Told};
 
 /// Changes that are taken from the desk at once.
 const BATCH_MAX: usize = 64;
@@ -166,19 +166,18 @@ impl Follower {
         if found.torn {
             events.push(Event::default().event("reset").data("{}"));
         }
-        events.extend(found.changes.iter().filter_map(event));
+        events.extend(found.changes.iter().map(event));
         self.waiting = events.into_iter();
         more
     }
 }
 
-/// A change as an event. It is made of plain data, so that its JSON cannot fail.
-fn event(change: &ChangeView) -> Option<Event> {
+/// A change as an event.
+fn event(change: &Told) -> Event {
     Event::default()
         .id(change.id.to_string())
         .event(change.kind)
-        .json_data(change)
-        .ok()
+        .data(&change.json)
 }
 
 fn place(

@@ -5,7 +5,7 @@
 //! them: the lock is held for as long as it takes to copy a pointer.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use call::{CallId, Fact, Identity, Outcome, RequestId, Snapshot, Splice, SteerRefusal, Target};
@@ -104,6 +104,17 @@ pub struct Change {
     pub kind: ChangeKind,
     /// The call as it was then.
     pub published: Arc<Published>,
+    /// How it was written, for whoever follows; written once however many they are.
+    pub written: Arc<Written>,
+}
+
+/// A change as it was written down for the first who was told of it.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// For who may see personal data.
+    pub whole: OnceLock<Arc<str>>,
+    /// For who may not.
+    pub masked: OnceLock<Arc<str>>,
 }
 
 /// What became of a call.
@@ -352,6 +363,7 @@ impl Desk {
             id: inner.newest,
             kind,
             published: published.clone(),
+            written: Arc::default(),
         };
         if inner.changes.len() == CHANGES_MAX {
             inner.changes.pop_front();

@@ -60,7 +60,7 @@ use crate::telemetry::{Hash, Metrics, Traces};
 pub use self::conversation::{ContextRules, RouteContext};
 pub use self::desk::{
     Ask, AskError, Change, ChangeKind, Changes, Desk, Happened, Happening, Post, Published,
-    Reached, Said, Steered,
+    Reached, Said, Steered, Written,
 };
 pub use self::journal::Journals;
 pub use self::loudness::VoiceLoudness;

@@ -11,7 +11,7 @@ use crate::process::{Progress, shown_whole};
 use crate::setup::Setup;
 use crate::tools::{self, Need};
 
-const NAMES: &str = "`audio`, `context`, `engine`, `failopen` and `handoff`";
+const NAMES: &str = "`admin`, `audio`, `context`, `engine`, `failopen` and `handoff`";
 
 /// `cargo xtask bench NAME [ARGUMENTS]`; returns only if the bench could not be started.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -19,6 +19,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         bail!("which bench? there are {NAMES}");
     };
     match name.as_str() {
+        "admin" => admin(rest),
         "audio" => audio(rest),
         "context" => context(rest),
         "engine" => engine(rest),
@@ -26,6 +27,26 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         "handoff" => handoff(rest),
         _ => bail!("no bench {name:?}; there are {NAMES}"),
     }
+}
+
+/// What onlookers cost the calls.
+fn admin(arguments: &[String]) -> Result<ExitCode> {
+    tools::check(&[Need::Build])?;
+    println!("building the bench, some minutes the first time");
+    let mut bench = Command::new(paths::cargo());
+    bench
+        .args([
+            "run",
+            "--release",
+            "--package",
+            "baton",
+            "--example",
+            "bench_admin",
+        ])
+        .arg("--")
+        .args(arguments)
+        .current_dir(paths::root());
+    Err(bench.exec()).context("cargo cannot be started")
 }
 
 /// What the way through Baton costs the sound.

@@ -51,6 +51,9 @@ cargo xtask COMMAND
                      fails is kept in src/wire/tests/seeds.txt
   sim audio [--switches N] [--seed N] [--threads N]
                      switch between voices over a bad network in virtual time and check every slot of the program track
+  bench admin [--calls N] [--streams N] [--seconds N] [--rounds N] [--out FILE]
+                     how long handoffs of simulated calls take without onlookers and with them, and memory per stream;
+                     target/bench/admin.json
   bench failopen [--kills N] [--out FILE]
                      kill Baton 200 times in a call and judge by what the caller received how long nobody was heard, on both
                      ways, and whether two ways were heard at once; target/bench/failopen.json
