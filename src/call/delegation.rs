@@ -358,12 +358,7 @@ impl Call {
                 until,
                 back,
                 was: WasAt::Parked { until: None },
-            }) => {
-                self.rest_away(turn, dispatch, until);
-                if let Some(instance) = self.roster.find_mut(dispatch).filter(|_| back) {
-                    instance.mark_back();
-                }
-            }
+            }) => self.rest_away(turn, dispatch, until, back),
             Some(_) | None => {}
         }
     }

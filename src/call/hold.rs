@@ -11,7 +11,7 @@ use crate::handoff::Asked;
 use crate::human::Kept;
 use crate::ids::{DispatchId, RequestId};
 use crate::outcome::SteerRefusal;
-use crate::phase::{Cause, Hold, IdleWait, Phase};
+use crate::phase::{Cause, Hold, Holder, IdleWait, Phase};
 use crate::snapshot::Stage;
 
 impl Call {
@@ -41,13 +41,7 @@ impl Call {
             }
             Phase::Idle { .. } | Phase::Active { .. } => return Err(SteerRefusal::NobodyHolds),
         };
-        self.epoch = self.epoch.next();
-        turn.record(Fact::Held {
-            dispatch: holder.dispatch,
-            specialist: holder.specialist.clone(),
-            epoch: self.epoch,
-        });
-        self.recovery.seek(holder.specialist.clone());
+        self.take_from(turn, &holder);
         let hold = Hold {
             dispatch: holder.dispatch,
             specialist: holder.specialist,
@@ -62,6 +56,17 @@ impl Call {
         self.drop_source(turn, &holder.identity);
         self.revoke(turn, holder.dispatch, false);
         Ok(())
+    }
+
+    /// Begins an epoch in which nobody has the baton and this one's place is to be taken.
+    pub(crate) fn take_from(&mut self, turn: &mut Turn<'_>, holder: &Holder) {
+        self.epoch = self.epoch.next();
+        turn.record(Fact::Held {
+            dispatch: holder.dispatch,
+            specialist: holder.specialist.clone(),
+            epoch: self.epoch,
+        });
+        self.recovery.seek(holder.specialist.clone());
     }
 
     /// Has the specialist go on that had the baton before the hold.

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use crate::call::{Call, Turn};
-use crate::command::{Command, Fact};
+use crate::command::Command;
 use crate::config::{Opening, SpecialistKind, TIMER_MS_MAX};
 use crate::event::{Asker, HandoffRequest, Target};
 use crate::handoff::Asked;
@@ -14,7 +14,7 @@ use crate::ids::{DispatchId, Identity, SpecialistName};
 use crate::outcome::{FailReason, NoAnswer, RejectReason};
 use crate::phase::{Cause, Phase};
 use crate::ready::Awaited;
-use crate::snapshot::{Stage, WasAt};
+use crate::snapshot::Stage;
 
 /// A specialist that was put aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,30 +103,14 @@ impl Call {
         let Some(holder) = from.take() else {
             return;
         };
-        self.epoch = self.epoch.next();
-        turn.record(Fact::Held {
-            dispatch: holder.dispatch,
-            specialist: holder.specialist.clone(),
-            epoch: self.epoch,
-        });
-        self.recovery.seek(holder.specialist.clone());
+        self.take_from(turn, &holder);
         self.kept = Some(Kept {
             dispatch: holder.dispatch,
             specialist: holder.specialist,
         });
         self.drop_source(turn, &holder.identity);
-        match self.roster.stage(holder.dispatch) {
-            Some(Stage::Away {
-                until,
-                back,
-                was: WasAt::Holding,
-            }) => {
-                self.rest_away(turn, holder.dispatch, until);
-                if let Some(instance) = self.roster.find_mut(holder.dispatch).filter(|_| back) {
-                    instance.mark_back();
-                }
-            }
-            Some(_) | None => self.revoke(turn, holder.dispatch, false),
+        if !self.rests_away(turn, holder.dispatch) {
+            self.revoke(turn, holder.dispatch, false);
         }
     }
 

@@ -254,10 +254,10 @@ impl Call {
         turn.record(Fact::SpecialistAway { dispatch });
         match stage {
             Stage::Outgoing => {
-                self.rest_away(turn, dispatch, back_by);
+                self.rest_away(turn, dispatch, back_by, false);
                 self.outgoing_gone(turn);
             }
-            Stage::Settling { .. } => self.rest_away(turn, dispatch, back_by),
+            Stage::Settling { .. } => self.rest_away(turn, dispatch, back_by, false),
             Stage::Holding { .. } => self.no_holder_to_await(turn, dispatch),
             Stage::Dispatched { .. }
             | Stage::Joined { .. }

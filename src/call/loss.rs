@@ -60,12 +60,13 @@ impl Call {
         }
     }
 
-    /// The same for one that is not in the room just now.
+    /// The same for one that was away; `back` if its participant is in the room again and has not said Hello yet.
     pub(crate) fn rest_away(
         &mut self,
         turn: &mut Turn<'_>,
         dispatch: DispatchId,
         back_by: Instant,
+        back: bool,
     ) {
         let until = match self.after(dispatch) {
             After::Leave => return self.forget(turn, dispatch),
@@ -77,10 +78,24 @@ impl Call {
             dispatch,
             Stage::Away {
                 until: back_by,
-                back: false,
+                back,
                 was,
             },
         );
+    }
+
+    /// Lets the holder rest if it is away, where it can be told nothing; whether it is.
+    pub(crate) fn rests_away(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId) -> bool {
+        let Some(Stage::Away {
+            until,
+            back,
+            was: WasAt::Holding,
+        }) = self.roster.stage(dispatch)
+        else {
+            return false;
+        };
+        self.rest_away(turn, dispatch, until, back);
+        true
     }
 
     /// Has a specialist leave.

@@ -163,7 +163,7 @@ impl Call {
             } else if self.after(dispatch) == After::Leave {
                 self.leave_again(turn, dispatch);
             } else {
-                self.rest_away(turn, dispatch, back_by);
+                self.rest_away(turn, dispatch, back_by, false);
             }
         }
     }

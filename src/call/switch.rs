@@ -10,7 +10,7 @@ use crate::config::Opening;
 use crate::ids::{DispatchId, Epoch, Identity};
 use crate::outcome::{FailReason, LossReason, Outcome, RejectReason, RemoveReason};
 use crate::phase::{Handoff, Holder, IdleWait, Phase, SwitchStep};
-use crate::snapshot::{Stage, WasAt};
+use crate::snapshot::Stage;
 
 impl Call {
     /// The target is ready and the moment has come.
@@ -59,24 +59,12 @@ impl Call {
 
     /// The old holder as it goes into a switch: `None` if it does not sound.
     fn outgoing(&mut self, turn: &mut Turn<'_>, holder: Holder) -> Option<Holder> {
-        match self.roster.stage(holder.dispatch) {
-            Some(Stage::Holding { .. }) => {
-                self.roster.set_stage(holder.dispatch, Stage::Outgoing);
-                Some(holder)
-            }
-            Some(Stage::Away {
-                until,
-                back,
-                was: WasAt::Holding,
-            }) => {
-                self.rest_away(turn, holder.dispatch, until);
-                if let Some(instance) = self.roster.find_mut(holder.dispatch).filter(|_| back) {
-                    instance.mark_back();
-                }
-                None
-            }
-            Some(_) | None => None,
+        if let Some(Stage::Holding { .. }) = self.roster.stage(holder.dispatch) {
+            self.roster.set_stage(holder.dispatch, Stage::Outgoing);
+            return Some(holder);
         }
+        self.rests_away(turn, holder.dispatch);
+        None
     }
 
     /// Admits and grants in the present epoch; the grant must be taken in time.

@@ -126,7 +126,7 @@ impl Sides {
                     self.lead_to_nobody();
                 }
             }
-            Order::Prepare(_) | Order::Press(_) | Order::Ask | Order::Decide(_) => {}
+            Order::Prepare(_) | Order::Press(_) | Order::Ask => {}
         }
         true
     }

@@ -36,8 +36,6 @@ pub(super) enum Input {
     Left,
     /// It has pressed a key.
     Pressed(Digit),
-    /// It has said elsewhere whether it accepts.
-    Decided(bool),
     /// It is to accept, or not.
     Prepare(HandoffId),
     /// It has the baton.
@@ -109,7 +107,6 @@ impl Human {
                 None if self.holds => out.push(Duty::Pass(key)),
                 None => {}
             },
-            Input::Decided(accepts) => self.decided(accepts, out),
             Input::Prepare(handoff) => {
                 self.asked = Some(handoff);
                 out.push(Duty::Brief(true));
@@ -192,22 +189,20 @@ mod tests {
             Duty::Listen,
             Duty::Say(Word::Ready(HANDOFF)),
         ];
-        for how in [Input::Pressed(key('1')), Input::Decided(true)] {
-            let (_, out) = after(&[Input::Came, Input::Prepare(HANDOFF), how]);
-            assert_eq!(out, accepted);
-        }
-        for how in [Input::Pressed(key('2')), Input::Decided(false)] {
-            let (_, out) = after(&[Input::Came, Input::Prepare(HANDOFF), how]);
-            assert_eq!(
-                out,
-                [Duty::Brief(false), Duty::Say(Word::Declined(HANDOFF))]
-            );
-        }
-        let (_, out) = after(&[
-            Input::Came,
-            Input::Prepare(HANDOFF),
-            Input::Pressed(key('3')),
-        ]);
+        let pressed = |pressed| {
+            after(&[
+                Input::Came,
+                Input::Prepare(HANDOFF),
+                Input::Pressed(key(pressed)),
+            ])
+            .1
+        };
+        assert_eq!(pressed('1'), accepted);
+        assert_eq!(
+            pressed('2'),
+            [Duty::Brief(false), Duty::Say(Word::Declined(HANDOFF))]
+        );
+        let out = pressed('3');
         assert_eq!(
             out,
             [],
@@ -217,12 +212,12 @@ mod tests {
 
     #[test]
     fn what_is_pressed_before_it_is_asked_accepts_nothing() {
-        let (_, out) = after(&[Input::Came, Input::Pressed(key('1')), Input::Decided(true)]);
+        let (_, out) = after(&[Input::Came, Input::Pressed(key('1'))]);
         assert_eq!(out, []);
         let (_, out) = after(&[
             Input::Came,
             Input::Prepare(HANDOFF),
-            Input::Decided(false),
+            Input::Pressed(key('2')),
             Input::Pressed(key('1')),
         ]);
         assert_eq!(out, [], "nor after it has declined");
@@ -233,7 +228,7 @@ mod tests {
         let talking = [
             Input::Came,
             Input::Prepare(HANDOFF),
-            Input::Decided(true),
+            Input::Pressed(key('1')),
             Input::Grant(EPOCH),
         ];
         let (mut human, out) = after(&talking);

@@ -66,8 +66,6 @@ pub enum Order {
     Ask,
     /// To be told of a key that the caller has pressed.
     Press(Digit),
-    /// To accept or decline, as was said elsewhere; only of a person.
-    Decide(bool),
 }
 
 /// What comes from the side room.
@@ -272,9 +270,6 @@ impl SideRoom {
             Order::Supersede => (Input::Supersede, human::Input::Supersede),
             Order::Revoke(epoch) => (Input::Revoke(epoch), human::Input::Revoke(epoch)),
             Order::Ask => (Input::Ask, human::Input::Ask),
-            Order::Decide(accepts) => {
-                return self.tell_human(human::Input::Decided(accepts)).await;
-            }
             Order::Press(digit) => {
                 let Some(agent) = self.agent.clone() else {
                     return;

@@ -10,6 +10,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::baton::Config;
+use crate::caller::Caller;
+use crate::cast::Cast;
 use crate::operator::{steering, token};
 use crate::stage::{PHONE, Stage};
 use crate::{BILLING_HZ, TRIAGE_HZ};
@@ -19,16 +21,41 @@ const PYTHON: &str = "BATON_PYTHON_MCP";
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const WORDS: &str = "my invoice is wrong";
 
+/// A call in which triage has the baton, and the caller has said [`WORDS`].
+struct Scene {
+    stage: Stage,
+    triage: Cast,
+    billing: Cast,
+    caller: Caller,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
+        let triage = stage.cast("triage", TRIAGE_HZ).await;
+        let billing = stage.cast("billing", BILLING_HZ).await;
+        let caller = stage.dial().await;
+        caller.hears(TRIAGE_HZ).await;
+        let heard = items::message("u1", Speaks::Caller, WORDS);
+        let call = triage.call().await;
+        call.conversation().append(heard).await.unwrap();
+        Self {
+            stage,
+            triage,
+            billing,
+            caller,
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn agents_read_write_and_hand_over_by_the_protocols_own_client() {
-    let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
-    let triage = stage.cast("triage", TRIAGE_HZ).await;
-    let billing = stage.cast("billing", BILLING_HZ).await;
-    let caller = stage.dial().await;
-    caller.hears(TRIAGE_HZ).await;
-    let heard = items::message("u1", Speaks::Caller, WORDS);
-    let call = triage.call().await;
-    call.conversation().append(heard).await.unwrap();
+    let Scene {
+        stage,
+        triage,
+        billing,
+        caller,
+    } = Scene::set().await;
 
     let steers = steering(&stage);
     let lists = token(
@@ -81,14 +108,12 @@ async fn an_agent_of_crewai_takes_part_in_a_live_call() {
 
 /// The agent reads what the caller said, writes it into the state, and hands the call over.
 async fn takes_part(python: &Path, agent: &str) {
-    let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
-    let triage = stage.cast("triage", TRIAGE_HZ).await;
-    let billing = stage.cast("billing", BILLING_HZ).await;
-    let caller = stage.dial().await;
-    caller.hears(TRIAGE_HZ).await;
-    let heard = items::message("u1", Speaks::Caller, WORDS);
-    let call = triage.call().await;
-    call.conversation().append(heard).await.unwrap();
+    let Scene {
+        stage,
+        triage,
+        billing,
+        caller,
+    } = Scene::set().await;
 
     let steers = steering(&stage);
     let (_, list) = stage.baton.api("GET", "/calls", &steers, "");
