@@ -13,7 +13,7 @@ pub(crate) const ENCODER_DELAY: usize = 312;
 
 const PACKET_BYTES_MAX: usize = 1_275;
 /// Packets in a row that do not build on each other after the encoder has taken over: the decoder's filters still ring with what
-/// it has heard before, and with fewer, a steady tone was heard up to 9 dB too loud for a third of a second.
+/// it has heard before, and with fewer, a steady tone was heard up to 12 dB too loud for a third of a second.
 const INDEPENDENT_PACKETS: u8 = 7;
 /// Payloads are cut from a block of this many bytes, which is used again once all of them are gone.
 const BLOCK_BYTES: usize = 32 * 1_024;

@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 
 /// How often a wait looks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The longest that a signal to stop may take to be heeded.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// A running program and the file it writes to.
 #[derive(Debug)]
@@ -210,12 +212,26 @@ impl Child {
         self.signal(Signal::SIGHUP)
     }
 
-    /// Freezes it (SIGSTOP): it keeps its sockets and answers nothing.
+    /// Freezes it (SIGSTOP), and waits until its last thread stands still: it keeps its sockets and answers nothing.
     ///
     /// # Errors
-    /// As [`Self::terminate`].
+    /// As [`Self::terminate`], and when it does not stand still in time.
     pub fn pause(&mut self) -> Result<(), ProcessError> {
-        self.signal(Signal::SIGSTOP)
+        self.signal(Signal::SIGSTOP)?;
+        self.wait_until("standing still", PAUSE_MAX, Self::stands_still)
+    }
+
+    /// Whether each of its threads has been stopped.
+    fn stands_still(&self) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.inner.id())) else {
+            return false;
+        };
+        threads.flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state follows on the name, which is in brackets and may hold anything.
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
     }
 
     /// Lets it go on (SIGCONT).
