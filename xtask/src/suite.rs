@@ -58,7 +58,7 @@ enum Ended {
 /// What a run that is broken on purpose has to come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
-    /// The caller hears leaks or holes, and the probe finds them in the recording.
+    /// The caller hears leaks, holes or clicks, and the probe finds them in the recording.
     Heard,
     /// No change has both voices in it, and nobody is heard out of turn.
     Unfaded,
@@ -289,6 +289,7 @@ struct Heard {
     leaked_ms: u64,
     worst_silence_ms: u64,
     most_overlap_ms: u64,
+    clicks: u64,
 }
 
 impl Heard {
@@ -314,11 +315,12 @@ impl Heard {
                 .into_iter()
                 .max()
                 .unwrap_or_default(),
+            clicks: numbers("\"clicks\"").into_iter().sum(),
         }
     }
 
     fn is_bad(&self) -> bool {
-        self.leaked_ms > 0 || self.worst_silence_ms > SILENCE_MAX_MS
+        self.leaked_ms > 0 || self.worst_silence_ms > SILENCE_MAX_MS || self.clicks > 0
     }
 }
 
@@ -328,10 +330,11 @@ impl fmt::Display for Heard {
             leaked_ms,
             worst_silence_ms,
             most_overlap_ms,
+            clicks,
         } = self;
         write!(
             f,
-            "{leaked_ms} ms leaked, {worst_silence_ms} ms of silence at worst, {most_overlap_ms} ms of overlap at most"
+            "{leaked_ms} ms leaked, {worst_silence_ms} ms of silence at worst, {most_overlap_ms} ms of overlap at most, {clicks} clicks"
         )
     }
 }
@@ -428,19 +431,21 @@ mod tests {
     }
 
     #[test]
-    fn leaks_and_holes_are_read_from_a_report() {
-        let report = "{\"handoffs\": [{\"silence_ms\": 20, \"overlap_ms\": 60}, {\"silence_ms\":50, \"overlap_ms\": 40}], \"leaked_ms\": 130}";
+    fn leaks_holes_and_clicks_are_read_from_a_report() {
+        let report = "{\"handoffs\": [{\"silence_ms\": 20, \"overlap_ms\": 60}, {\"silence_ms\":50, \"overlap_ms\": 40}], \"leaked_ms\": 130, \"clicks\": 2}";
         let heard = Heard::in_report(report);
         assert_eq!(
             heard,
             Heard {
                 leaked_ms: 130,
                 worst_silence_ms: 50,
-                most_overlap_ms: 60
+                most_overlap_ms: 60,
+                clicks: 2,
             }
         );
         assert!(heard.is_bad());
         assert!(!Heard::in_report("{\"handoffs\":[{\"silence_ms\":40}],\"leaked_ms\":0}").is_bad());
+        assert!(Heard::in_report("{\"leaked_ms\": 0, \"clicks\": 1}").is_bad());
         assert!(!Heard::in_report("").is_bad());
     }
 
