@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use crate::codec::{CodecError, Decoder};
 use crate::packet::{PACKET_SAMPLES_MAX, Packet, SLOT_SAMPLES};
-use crate::{FRAME_SAMPLES, Frame, level_dbfs, peak_dbfs, splice};
+use crate::{FRAME_SAMPLES, level_dbfs, peak_dbfs, splice};
 
 /// Packets that wait at most; the oldest is given up for one more.
 pub(crate) const LANE_PACKETS_MAX: usize = 25;
@@ -281,13 +281,13 @@ impl Lane {
         while self.pass().is_some() {}
     }
 
-    /// Takes the next 10 ms that are decoded; adds them to `frame`.
-    pub(crate) fn play(&mut self, frame: &mut Frame) {
-        for sample in frame.samples_mut() {
-            let Some(next) = self.pcm.pop_front() else {
-                break;
-            };
-            *sample = sample.saturating_add(next);
+    /// Takes the next 10 ms that are decoded; adds them to `sum`.
+    pub(crate) fn play(&mut self, sum: &mut [f32; FRAME_SAMPLES]) {
+        for (sum, next) in sum
+            .iter_mut()
+            .zip(self.pcm.drain(..FRAME_SAMPLES.min(self.pcm.len())))
+        {
+            *sum += f32::from(next);
         }
         self.settle();
     }

@@ -5,7 +5,8 @@
 
 use ebur128::{EbuR128, Mode};
 
-use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ, SourceId, level_dbfs};
+use crate::limiter::Limiter;
+use crate::{FRAME_SAMPLES, Frame, SAMPLE_RATE_HZ, SourceId, level_dbfs};
 
 /// Level in dBFS from which a frame has a voice in it.
 const VOICE_DBFS: f32 = -50.0;
@@ -35,6 +36,8 @@ pub(crate) struct Level {
     reference_lufs: Option<f32>,
     gain_db: f32,
     target_db: f32,
+    /// Keeps its tracks together below full scale.
+    limiter: Limiter,
 }
 
 struct Meter {
@@ -53,6 +56,7 @@ impl Level {
             reference_lufs: None,
             gain_db: 0.0,
             target_db: 0.0,
+            limiter: Limiter::OPEN,
         }
     }
 
@@ -106,6 +110,11 @@ impl Level {
         self.reference_lufs = Some(reference_lufs);
         self.aim(0.0);
         self.gain_db = self.target_db;
+    }
+
+    /// Writes the sum of its tracks to `frame`, below full scale.
+    pub(crate) fn limit(&mut self, sum: &[f32; FRAME_SAMPLES], frame: &mut Frame) {
+        self.limiter.apply(sum, frame.samples_mut());
     }
 
     /// Takes sound of it, before its gain.

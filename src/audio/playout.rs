@@ -796,7 +796,7 @@ impl Playout {
     fn feed_mixer(&mut self) {
         for input in self.mixer.inputs().into_iter().flatten() {
             let live = self.mixer.is_live(input);
-            let mut frame = Frame::SILENCE;
+            let mut sum = [0.0; FRAME_SAMPLES];
             let mut any = false;
             for track in self
                 .tracks
@@ -816,20 +816,20 @@ impl Playout {
                 }
                 if lane.decoded() > 0 {
                     any = true;
-                    lane.play(&mut frame);
+                    lane.play(&mut sum);
                 }
             }
-            let level = self
-                .levels
-                .iter_mut()
-                .find(|level| level.source() == input.source);
-            if let Some(level) = level.filter(|_| any) {
-                level.listen(frame.samples());
-                self.mixer.set_level(input, level.advance());
-            }
-            if any {
-                self.mixer.push(input, &frame);
-            }
+            let mut levels = self.levels.iter_mut();
+            let level = levels.find(|level| level.source() == input.source);
+            // Who has a track has a level.
+            let Some(level) = level.filter(|_| any) else {
+                continue;
+            };
+            let mut frame = Frame::SILENCE;
+            level.limit(&sum, &mut frame);
+            level.listen(frame.samples());
+            self.mixer.set_level(input, level.advance());
+            self.mixer.push(input, &frame);
         }
     }
 
@@ -849,9 +849,9 @@ impl Playout {
             .filter(|track| track.admitted.is_none())
         {
             while track.lane.decoded() < FRAME_SAMPLES && track.lane.decode() {}
-            let mut frame = Frame::SILENCE;
-            track.lane.play(&mut frame);
-            self.mixer.add(&frame.samples().map(f32::from));
+            let mut sum = [0.0; FRAME_SAMPLES];
+            track.lane.play(&mut sum);
+            self.mixer.add(&sum);
         }
     }
 }

@@ -164,6 +164,19 @@ fn tone(hz: f64, ms: usize) -> Vec<i16> {
     (0..ms * 48).map(|n| (at(n) * 8_000.0) as i16).collect()
 }
 
+/// The level of one frequency in dB, over whole periods of it.
+fn level_at_db(pcm: &[i16], hz: f64) -> f64 {
+    let (mut re, mut im) = (0.0, 0.0);
+    for (n, &sample) in pcm.iter().enumerate() {
+        let angle = std::f64::consts::TAU * hz * n as f64 / 48_000.0;
+        re += f64::from(sample) * angle.cos();
+        im += f64::from(sample) * angle.sin();
+    }
+    20.0 * (2.0 * re.hypot(im) / pcm.len() as f64 / 32_768.0)
+        .max(1e-10)
+        .log10()
+}
+
 /// A recorded voice at 48 kHz.
 fn recorded(name: &str) -> Vec<i16> {
     let path = format!(
@@ -429,6 +442,30 @@ fn two_tracks_of_one_holder_are_mixed() {
     }
     let end = rms_db(&stage.pcm[stage.pcm.len() - 19_200..]);
     assert!((end - one).abs() < 0.7, "{end} and {one}");
+}
+
+#[test]
+fn full_scale_tracks_of_one_holder_are_turned_down_and_not_clipped() {
+    let mut stage = Stage::new();
+    stage.enter(ANNA);
+    let loud: Vec<i16> = tone(400.0, 1_000).iter().map(|s| s * 4).collect();
+    let mut senders = Vec::new();
+    for track in 1..=3 {
+        assert!(stage.playout.attach(TrackId(track), ANNA.source));
+        senders.push(Sender::new(loud.clone()));
+    }
+    for _ in 0..100 {
+        for (track, sender) in (1..).zip(&mut senders) {
+            let packet = sender.packet();
+            stage.push(track, packet);
+        }
+        stage.turn();
+    }
+    let heard = &stage.pcm[48_000..][..24_000];
+    let (sung, third) = (level_at_db(heard, 400.0), level_at_db(heard, 1_200.0));
+    assert!((-2.0..0.5).contains(&sung), "{sung:.1} dBFS");
+    // A sum cut off at full scale has its third harmonic at -11 dB.
+    assert!(third < sung - 30.0, "{sung:.1} dBFS and {third:.1}");
 }
 
 #[test]
