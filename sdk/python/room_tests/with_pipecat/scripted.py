@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.adapters.services.open_ai_adapter import OpenAILLMAdapter
 from pipecat.frames.frames import (
     Frame,
@@ -37,6 +38,8 @@ class ScriptedLLM(LLMService[OpenAILLMAdapter]):
         self.script = script
         self.told = asked
         self.asked: list[list[Any]] = []
+        self.tools: list[str] = []
+        """The names of what it may call, as it was asked last."""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -49,6 +52,7 @@ class ScriptedLLM(LLMService[OpenAILLMAdapter]):
 
     async def _answer(self, context: LLMContext) -> None:
         self.asked.append(list(context.messages))
+        self.tools = [tool.name for tool in context.tools.standard_tools] if isinstance(context.tools, ToolsSchema) else []
         self.told()
         answer = self.script(context.messages)
         calls = []

@@ -17,11 +17,11 @@ HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src"
 
 
-def bot(stage: Stage, folder: str, **environment: str) -> Program:
+def bot(stage: Stage, folder: str, file: str = "payments.py", **environment: str) -> Program:
     return Program(
-        "payments",
-        [sys.executable, str(HERE / "payments.py")],
-        Path(folder) / "payments.log",
+        file,
+        [sys.executable, str(HERE / file)],
+        Path(folder) / f"{file}.log",
         {**stage.server.environment, "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", **environment},
     )
 

@@ -47,6 +47,17 @@ def test_what_others_said_is_put_in_its_place_and_not_sent_back() -> None:
     assert len(mirror.news(messages)) == 1
 
 
+def test_an_item_is_replaced_as_often_as_it_changes_and_stays_away_when_it_was_thrown_away() -> None:
+    mirror = Mirror()
+    messages = mirror.take((message("item_1", "assistant", "Good morning, how can I"), message("item_2", "user", "Hello")), [])
+    for words in ("Good morning, how", "Good morning"):
+        messages = mirror.take((message("item_1", "assistant", words, interrupted=True),), messages)
+        assert [each["content"] for each in messages] == [words, "Hello"]
+    # A flow begins its context anew.
+    del messages[0]
+    assert mirror.take((message("item_1", "assistant", "Good", interrupted=True),), messages) == messages
+
+
 def test_own_items_come_back_from_baton_as_they_were() -> None:
     theirs: list[Any] = [
         {"role": "user", "content": "é漢🙂"},

@@ -30,6 +30,7 @@ class Mirror:
 
     def __init__(self) -> None:
         self._messages: dict[int, tuple[Any, str, str]] = {}
+        self._of_items: dict[str, Any] = {}
         self._groups: dict[int, str] = {}
         self._created: dict[str, float] = {}
         self._calls: dict[str, str] = {}
@@ -61,6 +62,7 @@ class Mirror:
             item = known[1] if known is not None and known[0] is message else f"item_{uuid.uuid4().hex[:12]}"
             # The message itself is kept, so that no other one gets its identity.
             self._messages[id(message)] = (message, item, form)
+            self._of_items[item] = message
             if isinstance(message, dict):
                 news += self._encode(item, message)
         return news
@@ -72,8 +74,11 @@ class Mirror:
             message = decode(item)
             if message is None:
                 continue
-            previous = next((known for known, id_, _ in self._messages.values() if id_ == item.id), None)
-            place = next((at for at, each in enumerate(result) if each is previous), None) if previous else None
+            previous = self._of_items.get(item.id)
+            place = None if previous is None else next((at for at, each in enumerate(result) if each is previous), None)
+            if previous is not None and place is None:
+                # The pipeline has thrown it away since, as a flow does that begins its context anew.
+                continue
             end = self._end(result)
             last = result[end - 1] if end else None
             if place is not None:
@@ -85,6 +90,7 @@ class Mirror:
                 place = self._place(message, result)
                 result.insert(place, message)
             self._messages[id(message)] = (message, item.id, json.dumps(message, sort_keys=True, default=str))
+            self._of_items[item.id] = message
             if "tool_calls" in message:
                 self._groups[id(message)] = _group(item)
         return result

@@ -5,9 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from pipecat.adapters.llm.schemas.direct_function import tool_options
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
-from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.audio.dtmf.types import KeypadEntry
+from pipecat.flows import FlowManager, NodeConfig
 from pipecat.frames.frames import (
     FunctionCallFromLLM,
     FunctionCallResultProperties,
@@ -24,6 +25,7 @@ from pipecat.workers.runner import WorkerRunner
 from baton.bodies import ContextItem, Continue, Greet, Opening, Say, Wait
 from baton.errors import BatonError
 from baton.pipecat.messages import Mirror as Messages
+from baton.pipecat.tools import keep
 from baton.shared import Mirror
 from baton.specialist import Agent, Call, Granting, HandoffError, Hearing, Preparation, Specialist
 from baton.specialist.tasks import Tasks
@@ -62,23 +64,33 @@ async def take_part(
     worker: PipelineWorker,
     context: LLMContext,
     *,
-    llm: LLMService[Any] | None = None,
+    llm: LLMService[Any] | Sequence[LLMService[Any]] | None = None,
     targets: Mapping[str, str] | None = None,
     share: Any = None,
     hydrate: Hydrate | None = None,
+    flow: FlowManager | None = None,
+    node: NodeConfig | None = None,
+    runner: WorkerRunner | None = None,
 ) -> None:
     """Runs the pipeline while the call lasts, in place of a runner.
 
     `context` mirrors the conversation. With `llm`, the model may hand off to `targets`: specialists, and what each is for; by
-    default those of the routes.
+    default those of the routes. Where several workers have a model each, `llm` is all of them.
     `share` is a dataclass or a pydantic model that mirrors the shared state; `hydrate` is called with the state before the
     specialist is ready.
+    `flow` is initialized with `node` when the baton first comes, and says something then only if the opening is to.
+    `runner` has the workers beside this one on its bus, and is run in place of one that is made here; it is to handle no signals.
+
+    Raises `NoPartError` outside of `baton.pipecat.run`, or for a flow without a node; `NotMirrorableError`.
     """
     bot = _bots.get(id(call))
     if bot is None:
         raise NoPartError("it was not started by `baton.pipecat.run`")
-    part = Participation(call, worker, context, llm, targets, share, hydrate)
-    await bot.runs(part)
+    if flow is not None and node is None:
+        raise NoPartError("its flow has no node to begin with, and `take_part` needs that, too")
+    llms = [] if llm is None else [llm] if isinstance(llm, LLMService) else list(llm)
+    part = Participation(call, worker, context, llms, targets, share, hydrate, flow, node)
+    await bot.runs(part, runner)
 
 
 class Participation:
@@ -89,10 +101,12 @@ class Participation:
         call: Call,
         worker: PipelineWorker,
         context: LLMContext,
-        llm: LLMService[Any] | None,
+        llms: list[LLMService[Any]],
         targets: Mapping[str, str] | None,
         share: Any,
         hydrate: Hydrate | None,
+        flow: FlowManager | None,
+        node: NodeConfig | None,
     ) -> None:
         self.call = call
         """The call."""
@@ -109,14 +123,16 @@ class Participation:
         self._sharing: asyncio.Task[Any] | None = None
         self.started = asyncio.Event()
         """Set when the pipeline runs."""
-        self._llm = llm
+        self._offers = bool(llms)
         self._targets = targets
+        self._flow = flow
+        self._node = node
 
         async def started(*_: Any) -> None:
             self.started.set()
 
         worker.add_event_handler("on_pipeline_started", started)
-        if llm is not None:
+        for llm in llms:
             llm.add_event_handler("on_function_calls_started", self._called)
 
     async def share(self) -> None:
@@ -144,18 +160,22 @@ class Participation:
                 await hydrated
         self.take_in()
         # Baton's Welcome, which has the routes, may have come after the bot was made.
-        llm, self._llm = self._llm, None
+        offers, self._offers = self._offers, False
         targets = self.call.targets if self._targets is None else self._targets
-        if llm is not None and targets:
-            self._offer_handoff(llm, targets)
+        if offers and targets:
+            self._offer_handoff(targets)
 
     async def granted(self, opening: Opening) -> None:
         """Opens, and shares what happens until it is cancelled."""
         self.take_in()
         self._messages.mark(self._context.messages)
+        flow, self._flow = self._flow, None
+        if flow is not None and self._node is not None:
+            await flow.initialize(_opened(self._node, opening))
         match opening:
             case Greet() | Continue():
-                await self.worker.queue_frame(LLMRunFrame())
+                if flow is None:
+                    await self.worker.queue_frame(LLMRunFrame())
             case Say(text):
                 await self.worker.queue_frame(TTSSpeakFrame(text))
             case Wait():
@@ -225,7 +245,7 @@ class Participation:
             self.sync()
             self.call.append(begun)
 
-    def _offer_handoff(self, llm: LLMService[Any], targets: Mapping[str, str]) -> None:
+    def _offer_handoff(self, targets: Mapping[str, str]) -> None:
         previous = self.call.may_hand_back
 
         async def handoff(params: FunctionCallParams) -> None:
@@ -249,11 +269,9 @@ class Participation:
             description=description(targets, previous),
             properties=schema["properties"],
             required=schema["required"],
+            handler=tool_options(cancel_on_interruption=True)(handoff),
         )
-        tools = self._context.tools
-        theirs = tools.standard_tools if isinstance(tools, ToolsSchema) else []
-        self._context.set_tools(ToolsSchema(standard_tools=[*theirs, function]))
-        llm.register_function(NAME, handoff, cancel_on_interruption=True)
+        keep(self._context, [function])
 
 
 class _Bot(Agent):
@@ -269,11 +287,13 @@ class _Bot(Agent):
         self._tasks = Tasks()
         _bots[id(call)] = self
 
-    async def runs(self, part: Participation) -> None:
+    async def runs(self, part: Participation, runner: WorkerRunner | None) -> None:
         """Runs the pipeline until the call is over."""
         self._part = part
+        self._runner = runner or self._runner
         self._made.set()
-        await self._runner.add_workers(part.worker)
+        if self._runner.get_worker(part.worker.name) is None:
+            await self._runner.add_workers(part.worker)
         await self._runner.run()
 
     async def joined(self, call: Call) -> None:
@@ -327,6 +347,17 @@ class _Bot(Agent):
             logger.error("the bot failed", exc_info=error)
         # Whoever has no pipeline any more has nothing to say.
         self._call.leave()
+
+
+def _opened(node: NodeConfig, opening: Opening) -> NodeConfig:
+    """A flow's first node, which says nothing by itself unless it is to open the conversation."""
+    if isinstance(opening, Greet | Continue):
+        return node
+    silent = node.copy()
+    silent["respond_immediately"] = False
+    if "pre_actions" in node:
+        silent["pre_actions"] = [action for action in node["pre_actions"] if action["type"] != "tts_say"]
+    return silent
 
 
 _bots: dict[int, _Bot] = {}
