@@ -77,7 +77,8 @@ fn validator() -> Validator {
 /// The document as JSON, whatever it is; none if it is not plain YAML.
 fn document(text: &str) -> Option<Json> {
     let mut nested = "document:\n".to_owned();
-    for line in text.lines() {
+    // To YAML a return alone ends a line as well.
+    for line in text.replace("\r\n", "\n").replace('\r', "\n").lines() {
         nested.push_str(&format!("  {line}\n"));
     }
     let mut problems = Vec::new();
@@ -251,6 +252,15 @@ proptest! {
         if parse("any.yaml", &text).is_ok() {
             let document = document(&text).expect("what is accepted is plain YAML");
             prop_assert!(validator().is_valid(&document), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_ends_in_a_return_is_a_line_to_both(text in "[\"' a\r\n]{1,8}") {
+        let file = format!("entry: triage\nspecialists: {{triage: {{description: \"{text}\"}}}}\n");
+        if parse("any.yaml", &file).is_ok() {
+            let document = document(&file).expect("what is accepted is plain YAML");
+            prop_assert!(validator().is_valid(&document), "{file:?}");
         }
     }
 
