@@ -598,6 +598,7 @@ fn call_deps(
     let Sdk {
         preroll_ms,
         orchestrator_timeout_ms,
+        body_bytes_max,
     } = sdk;
     // `fade_ms` is in every route already.
     let Audio {
@@ -655,6 +656,7 @@ fn call_deps(
         terms: Terms {
             preroll_ms: Some(*preroll_ms),
             orchestrator_timeout_ms: Some(*orchestrator_timeout_ms),
+            body_bytes_max: Some(*body_bytes_max),
         },
         time_zone: time_zone.clone(),
         lookup: lookup.as_ref().map(caller_lookup).transpose()?,

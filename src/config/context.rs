@@ -9,7 +9,7 @@ use context::{
 use regex::Regex;
 use serde_json::Value as Json;
 
-use super::{option::Refusal, reader::Section, rule::Conditions};
+use super::{option::Refusal, reader::Section, rule::Conditions, sdk::Sdk};
 
 pub(super) const WINDOW_FORM: &str =
     "one of: all, none, messages_only, since_last_handoff, last:<number of items>, summary";
@@ -35,7 +35,8 @@ const SUMMARY_ITEMS_MAX: usize = 10_000;
 const SUMMARY_MS_MAX: u64 = 60_000;
 /// How many masks, tools or fields may be listed in one place.
 const LISTED_MAX: usize = 256;
-/// The largest state that can be configured, in bytes: it has to travel as one body.
+/// The largest state that can be configured, in bytes; half of [`Sdk::body_bytes_max`] if that is less, since it has to
+/// travel as one body.
 const STATE_BYTES_MAX: usize = 4 << 20;
 
 /// What a route says of the conversation.
@@ -318,19 +319,20 @@ pub(super) fn read_scopes(section: &mut Section<'_, '_>) -> Scopes {
 }
 
 /// The part `state`.
-pub(super) fn read_state(section: &mut Section<'_, '_>) -> (StateRules, Conditions) {
+pub(super) fn read_state(section: &mut Section<'_, '_>, sdk: &Sdk) -> (StateRules, Conditions) {
     let default = PatchLimits::default();
+    let bytes_max = STATE_BYTES_MAX.min(sdk.body_bytes_max as usize / 2);
     let reads_files = section.reads_files();
     let mut rules = StateRules {
         limits: PatchLimits {
             document_bytes_max: section.integer(
                 "bytes_max",
-                1_024..=STATE_BYTES_MAX,
+                1_024..=bytes_max,
                 default.document_bytes_max,
             ),
             patch_bytes_max: section.integer(
                 "patch_bytes_max",
-                256..=STATE_BYTES_MAX,
+                256..=bytes_max,
                 default.patch_bytes_max,
             ),
             depth_max: section.integer("depth_max", 1..=64, default.depth_max),

@@ -188,7 +188,7 @@ fn read(section: &mut Section<'_, '_>) -> Config {
             },
         )
         .unwrap_or(TimeZone::UTC);
-    let (state, conditions) = section.part("state", context::read_state);
+    let (state, conditions) = section.part("state", |state| context::read_state(state, &sdk));
     let lookup = section.part("caller_lookup", entry::read_lookup);
     let defaults = RouteDefaults {
         fade_ms: audio.fade_ms,

@@ -19,9 +19,10 @@ use context::{
 use tracing::{debug, warn};
 use wire::{
     Body, ContextItem, ContextRefusal, ContextRefuseKind, Packet, StateOutcome, StatePatch,
-    StateResult,
+    StateResult, Terms,
 };
 
+use super::peers::chunk_limits;
 use super::stored::{Said, Stored};
 use super::summary::{Summarizer, Summing};
 use super::task::Task;
@@ -130,11 +131,10 @@ impl Talk {
     }
 
     /// Nothing has been said yet.
-    pub(super) fn new(rules: &ContextRules) -> Self {
+    pub(super) fn new(rules: &ContextRules, terms: &Terms) -> Self {
         let mut limits = rules.limits;
-        let body_bytes_max = wire::ChunkLimits::new(wire::Side::Orchestrator).body_bytes_max;
-        let fits = body_bytes_max - ITEM_OVERHEAD_BYTES;
-        limits.log.item_bytes_max = limits.log.item_bytes_max.min(fits);
+        let body_bytes_max = chunk_limits(terms).body_bytes_max;
+        limits.log.item_bytes_max = body_bytes_max.saturating_sub(ITEM_OVERHEAD_BYTES);
         Self {
             conversation: Conversation::new(limits, rules.schema.clone()),
             summing: None,

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use context::{Conversation, ConversationLimits};
+use context::{Conversation, ConversationLimits, LogLimits};
 use store::{CallKey, Journal, StoreError};
 
 use super::desk::{Happened, Happening};
@@ -30,7 +30,7 @@ impl Told {
     pub async fn read(journal: &Journal, key: &CallKey) -> Result<Self, StoreError> {
         let mut told = Self {
             happened: Vec::new(),
-            conversation: Conversation::new(ConversationLimits::default(), None),
+            conversation: told_so_far(),
             lost: 0,
         };
         let lost = each(journal, key, 0, |seq, unix_ms, stored| {
@@ -60,7 +60,7 @@ impl Told {
             Stored::Fact(fact) => self.happened.push(happening(seq, unix_ms, fact)),
             // What follows is the conversation anew.
             Stored::Snapshot(_) => {
-                self.conversation = Conversation::new(ConversationLimits::default(), None);
+                self.conversation = told_so_far();
             }
             Stored::Opened(_)
             | Stored::Expected { .. }
@@ -130,6 +130,19 @@ async fn each(
 }
 
 /// The record with number N is shown as N + 1: what comes after it begins at record N + 1.
+/// As a call has it, but for the size of an item, which was configured then.
+fn told_so_far() -> Conversation {
+    let log = LogLimits::default();
+    let limits = ConversationLimits {
+        log: LogLimits {
+            item_bytes_max: log.log_bytes_max,
+            ..log
+        },
+        ..ConversationLimits::default()
+    };
+    Conversation::new(limits, None)
+}
+
 fn happening(seq: u64, unix_ms: u64, fact: call::Fact) -> Happening {
     Happening {
         number: seq + 1,

@@ -83,7 +83,7 @@ impl Peer {
         Self {
             link,
             garbage: 0,
-            assembly: Assembly::new(ChunkLimits::new(Side::Orchestrator)),
+            assembly: Assembly::new(chunk_limits(terms)),
             transfer: None,
             transfers: 0,
         }
@@ -231,7 +231,7 @@ impl Peers {
         let (mut said, mut refused) = (Vec::new(), Vec::new());
         peer.link.handle_frame(now, payload, &mut said);
         if stream.is_some() && stream != peer.link.seen().map(|seen| seen.stream) {
-            peer.assembly = Assembly::new(ChunkLimits::new(Side::Orchestrator));
+            peer.assembly = Assembly::new(chunk_limits(terms));
             peer.transfer = None;
             out.push(Said::Restarted {
                 identity: identity.clone(),
@@ -349,7 +349,7 @@ impl Peers {
             Ok(_) => return,
             Err(SendError::TooLarge { .. }) => {
                 peer.transfers += 1;
-                let limits = ChunkLimits::new(Side::Orchestrator);
+                let limits = chunk_limits(&self.terms);
                 match Chunks::new(&limits, peer.transfers, body) {
                     Ok(transfer) => {
                         peer.transfer = Some(transfer);
@@ -476,6 +476,11 @@ impl Peer {
 }
 
 /// What a specialist's word means, if anything.
+/// The bounds of what travels in pieces.
+pub(super) fn chunk_limits(terms: &Terms) -> ChunkLimits {
+    ChunkLimits::new(Side::Orchestrator).with_terms(terms)
+}
+
 fn meaning(identity: &Identity, epoch: Epoch, body: Body) -> Option<Said> {
     match body {
         Body::Ready(ready) => Some(Said::Ready {
@@ -698,6 +703,61 @@ mod tests {
             what: Misbehaviour::Garbage,
         });
         assert_eq!(flood(&mut peers, GARBAGE_MAX), [misbehaved]);
+    }
+
+    #[test]
+    fn a_declared_size_over_the_configured_bound_is_refused_before_anything_is_held() {
+        let now = Instant::now();
+        let identity = Identity::from("anna");
+        let bound = 1 << 20;
+        let declare = |total_bytes| {
+            let terms = Terms {
+                body_bytes_max: Some(bound),
+                ..Terms::default()
+            };
+            let mut peers = Peers::new(CallId::from("call"), terms);
+            peers.expect(DispatchId(1), Ticket::from("secret"));
+            let (mut link, hello) = specialist(now, "secret");
+            peers.receive(now, Some(&anna()), &hello);
+            peers.welcome(&identity, EPOCH, Targets::default());
+            let (_, welcome, _) = peers.poll_transmit(now).expect("a welcome");
+            let mut said = Vec::new();
+            link.handle_frame(now, &welcome, &mut said);
+            let told = said.iter().find_map(|event| match event {
+                LinkEvent::Received {
+                    body: Body::Welcome(welcome),
+                    ..
+                } => welcome.terms.body_bytes_max,
+                _ => None,
+            });
+            assert_eq!(told, Some(bound));
+            let chunk = Body::ContextChunk(wire::ContextChunk {
+                transfer: 1,
+                offset: 0,
+                total_bytes,
+                sha256: vec![0; 32],
+                data: vec![0; 10],
+            });
+            link.send(now, EPOCH, &chunk).expect("the window is open");
+            while let Some(transmit) = link.poll_transmit(now) {
+                peers.receive(now, Some(&anna()), &transmit.payload);
+            }
+            let mut answers = Vec::new();
+            while let Some((_, payload, _)) = peers.poll_transmit(now) {
+                link.handle_frame(now, &payload, &mut answers);
+            }
+            let rejected = answers.iter().find_map(|event| match event {
+                LinkEvent::Received {
+                    body: Body::Reject(reject),
+                    ..
+                } => Some(reject.reason),
+                _ => None,
+            });
+            (rejected, peers.links[&identity].assembly.held_bytes())
+        };
+        assert_eq!(declare(bound.into()), (None, 10));
+        let over = (Some(wire::RejectReason::TooLarge), 0);
+        assert_eq!(declare(u64::from(bound) + 1), over);
     }
 
     #[test]

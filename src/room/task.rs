@@ -245,7 +245,7 @@ impl Task {
             peers: Peers::new(call.id().clone(), deps.terms.clone()),
             program,
             sides: Sides::default(),
-            talk: Talk::new(&deps.context),
+            talk: Talk::new(&deps.context, &deps.terms),
             outbox: Outbox::start(connection.sender()),
             deps,
             room,

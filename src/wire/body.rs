@@ -209,6 +209,8 @@ pub struct Terms {
     /// How long heartbeats and the program track's packets have to be away before the holder opens its track to the
     /// caller, in milliseconds; 0 for never.
     pub orchestrator_timeout_ms: Option<u32>,
+    /// The largest body that travels in pieces, either way, in bytes.
+    pub body_bytes_max: Option<u32>,
 }
 
 /// A sign of life, and how the call stands.

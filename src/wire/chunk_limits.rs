@@ -1,5 +1,6 @@
 //! The bounds of what travels in pieces.
 
+use crate::body::Terms;
 use crate::direction::Side;
 
 /// What [`Chunks`](crate::Chunks) and [`Assembly`](crate::Assembly) are made from.
@@ -15,6 +16,9 @@ pub struct ChunkLimits {
     pub items_max: usize,
 }
 
+/// The largest [`ChunkLimits::body_bytes_max`] that one side asks of the other, in bytes.
+pub const BODY_BYTES_CEILING: usize = 32 << 20;
+
 impl ChunkLimits {
     /// 8 MiB a body, two at once.
     pub fn new(side: Side) -> Self {
@@ -23,6 +27,16 @@ impl ChunkLimits {
             body_bytes_max: 8 << 20,
             transfers_max: 2,
             items_max: 65_536,
+        }
+    }
+
+    /// The same with the largest body that a Welcome says, if it says one.
+    #[must_use]
+    pub fn with_terms(self, terms: &Terms) -> Self {
+        let told = terms.body_bytes_max.map(|bytes| bytes as usize);
+        Self {
+            body_bytes_max: told.map_or(self.body_bytes_max, |bytes| bytes.min(BODY_BYTES_CEILING)),
+            ..self
         }
     }
 }

@@ -282,6 +282,7 @@ fn welcome(body: Welcome) -> pb::Welcome {
     let Terms {
         preroll_ms,
         orchestrator_timeout_ms,
+        body_bytes_max,
     } = terms;
     pb::Welcome {
         attempt,
@@ -290,6 +291,7 @@ fn welcome(body: Welcome) -> pb::Welcome {
         oldest_seq: oldest.0,
         preroll_ms,
         orchestrator_timeout_ms,
+        body_bytes_max,
         targets: named.into_iter().map(route_target).collect(),
         previous,
     }
@@ -303,6 +305,7 @@ fn read_welcome(body: pb::Welcome) -> Result<Welcome, Unreadable> {
         oldest_seq,
         preroll_ms,
         orchestrator_timeout_ms,
+        body_bytes_max,
         targets,
         previous,
     } = body;
@@ -316,6 +319,7 @@ fn read_welcome(body: pb::Welcome) -> Result<Welcome, Unreadable> {
         terms: Terms {
             preroll_ms,
             orchestrator_timeout_ms,
+            body_bytes_max,
         },
         targets: Targets {
             named: targets.into_iter().map(read_route_target).collect(),

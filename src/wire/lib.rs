@@ -46,7 +46,7 @@ pub use body::{
     HandoffResult, Heartbeat, Hello, Packet, Prepare, Ready, Reject, Revoke, RevokeMode,
     StateOutcome, StatePatch, StateResult, Terms, Welcome,
 };
-pub use chunk_limits::ChunkLimits;
+pub use chunk_limits::{BODY_BYTES_CEILING, ChunkLimits};
 pub use chunks::{ChunkError, Chunks, ChunksProgress};
 pub use direction::{Direction, Side};
 pub use frame::{DecodeError, Frame, Position, Seq, StreamId, Version};

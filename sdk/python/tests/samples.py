@@ -102,7 +102,7 @@ BODIES: dict[str, Body] = {
         version=VERSION,
         seen=None,
         oldest=Seq(1),
-        terms=Terms(preroll_ms=400, orchestrator_timeout_ms=0),
+        terms=Terms(preroll_ms=400, orchestrator_timeout_ms=0, body_bytes_max=1 << 20),
     ),
     "welcome-targets": Welcome(
         attempt=1,

@@ -98,7 +98,7 @@ def greet(now: float, baton: Link, specialist: Link) -> None:
 
 def test_a_welcome_says_what_holds_in_the_call() -> None:
     baton, specialist = link(Side.ORCHESTRATOR, BATON), link(Side.SPECIALIST, SPECIALIST)
-    terms = Terms(preroll_ms=250, orchestrator_timeout_ms=0)
+    terms = Terms(preroll_ms=250, orchestrator_timeout_ms=0, body_bytes_max=1 << 20)
     baton.set_terms(terms)
     specialist.hello(0, HELLO)
     give(baton, 0, transmits(specialist, 0))

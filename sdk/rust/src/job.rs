@@ -525,7 +525,7 @@ impl Job {
                 let welcome = matches!(body, Body::Welcome(_));
                 if let Body::Welcome(Welcome { terms, targets, .. }) = &body {
                     self.targets.send_replace(targets.clone());
-                    self.talk.welcomed(&self.link);
+                    self.talk.welcomed(&self.link, terms);
                     self.caller.keep(terms.preroll_ms.unwrap_or(PREROLL_MS));
                     let timeout_ms = terms.orchestrator_timeout_ms;
                     self.vigil

@@ -11,15 +11,13 @@ use tokio::sync::oneshot;
 use tracing::warn;
 use wire::{
     Assembled, Assembly, Body, ChunkLimits, Chunks, ChunksProgress, ContextItem, ContextRefusal,
-    Link, SendError, Side, StateOutcome, StatePatch, StreamId,
+    Link, SendError, Side, StateOutcome, StatePatch, StreamId, Terms,
 };
 
 use crate::memory::{AppendError, PatchError, Shared, Snapshot, Write};
 
 /// Writes that may wait for their answers; the agent waits beyond them.
 const WRITES_MAX: usize = 64;
-/// The largest item that is taken.
-const ITEM_BYTES_MAX: usize = 8 << 20;
 /// The longest that a grant is kept from the agent because the end of the conversation is still on its way.
 pub(crate) const TAIL_MAX: Duration = Duration::from_secs(2);
 
@@ -29,6 +27,7 @@ pub(crate) struct Talk {
     shared: Shared,
     /// Baton's process, by its stream.
     stream: Option<StreamId>,
+    limits: ChunkLimits,
     assembly: Assembly,
     /// Something was applied and is not confirmed.
     unconfirmed: bool,
@@ -58,10 +57,12 @@ struct WaitingPatch {
 
 impl Talk {
     pub(crate) fn new(shared: Shared) -> Self {
+        let limits = ChunkLimits::new(Side::Specialist);
         Self {
             shared,
             stream: None,
-            assembly: Assembly::new(ChunkLimits::new(Side::Specialist)),
+            assembly: Assembly::new(limits.clone()),
+            limits,
             unconfirmed: false,
             outgoing: VecDeque::new(),
             transfer: None,
@@ -104,14 +105,17 @@ impl Talk {
     }
 
     /// Baton has welcomed us. To a new process everything is said again that the last one has not answered.
-    pub(crate) fn welcomed(&mut self, link: &Link) {
+    pub(crate) fn welcomed(&mut self, link: &Link, terms: &Terms) {
         let stream = link.seen().map(|seen| seen.stream);
-        let anew = self.stream.is_some() && self.stream != stream;
-        self.stream = stream;
-        if !anew {
+        let known = std::mem::replace(&mut self.stream, stream);
+        if known == stream {
             return;
         }
-        self.assembly = Assembly::new(ChunkLimits::new(Side::Specialist));
+        self.limits = ChunkLimits::new(Side::Specialist).with_terms(terms);
+        self.assembly = Assembly::new(self.limits.clone());
+        if known.is_none() {
+            return;
+        }
         self.transfer = None;
         self.outgoing.clear();
         for waiting in &self.items {
@@ -210,8 +214,7 @@ impl Talk {
                 }
                 Err(error) => {
                     self.transfers += 1;
-                    let limits = ChunkLimits::new(Side::Specialist);
-                    match Chunks::new(&limits, self.transfers, &body) {
+                    match Chunks::new(&self.limits, self.transfers, &body) {
                         Ok(transfer) => self.transfer = Some((epoch, transfer)),
                         Err(too_large) => {
                             warn!(%error, "a body was not sent");
@@ -238,7 +241,7 @@ impl Talk {
                 framework,
                 json: framework_json,
             });
-            let parsed = Item::parse(&id, &chat_item, native, ITEM_BYTES_MAX);
+            let parsed = Item::parse(&id, &chat_item, native, self.limits.body_bytes_max);
             let taken = parsed.map_err(|error| error.to_string()).and_then(|item| {
                 let position = Position(position.unwrap_or(0));
                 mirror
@@ -258,7 +261,7 @@ impl Talk {
 
     fn take_patch(&mut self, patch: &StatePatch) {
         let limits = PatchLimits {
-            patch_bytes_max: ITEM_BYTES_MAX,
+            patch_bytes_max: self.limits.body_bytes_max,
             ..PatchLimits::default()
         };
         let (base, version) = (patch.base_version, patch.version.unwrap_or(0));

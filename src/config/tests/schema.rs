@@ -40,6 +40,7 @@ const BEYOND: &[(&str, &str)] = &[
     ("rule_option_of_another_trigger", "what goes with what"),
     ("rule_state_without_condition", "what goes with what"),
     ("rule_time_missing", "what goes with what"),
+    ("state_larger_than_a_message", "what goes with what"),
     ("schema_file_missing", "a file that is not there"),
     ("time_zone_unknown", "a name that no time zone has"),
     ("rule_to_nobody", "a name that no specialist has"),

@@ -106,7 +106,7 @@ fn every_option_is_read() {
 server: {url: "wss://lk.example.com/prefix", api_key_file: /k, api_secret_file: /s, agent_name: front, max_calls: 7,
   health_bind: "127.0.0.1:0", drain_grace_secs: 0}
 audio: {fade_ms: 40, curve: linear, loudness: matched, program_bitrate_bps: 24000}
-sdk: {preroll_ms: 0, orchestrator_timeout_ms: 0}
+sdk: {preroll_ms: 0, orchestrator_timeout_ms: 0, body_bytes_max: 1048576}
 entry: triage
 specialists:
   triage: {agent_name: triage-agent, lifetime: resident, after_handoff: stay, description: first, metadata: '{"a": 1}'}
@@ -140,6 +140,7 @@ limits: {handoffs_max: 0}
     assert_eq!(config.notes[&name("billing")].voice_lufs, Some(-23));
     assert_eq!(config.sdk.preroll_ms, 0);
     assert_eq!(config.sdk.orchestrator_timeout_ms, 0);
+    assert_eq!(config.sdk.body_bytes_max, 1 << 20);
 
     let triage = &config.call.specialists[&name("triage")];
     assert_eq!(

@@ -119,6 +119,7 @@ fn a_welcome_says_what_holds_in_the_call() {
     let terms = Terms {
         preroll_ms: Some(250),
         orchestrator_timeout_ms: Some(0),
+        body_bytes_max: Some(1 << 20),
     };
     baton.set_terms(terms.clone());
     specialist.hello(now, crate::samples::hello());

@@ -61,6 +61,7 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 terms: Terms {
                     preroll_ms: Some(400),
                     orchestrator_timeout_ms: Some(0),
+                    body_bytes_max: Some(1 << 20),
                 },
                 targets: Targets::default(),
             }),

@@ -45,7 +45,8 @@ class Assembly:
 
     def __init__(self, limits: ChunkLimits) -> None:
         """With nothing under way."""
-        self._limits = limits
+        self.limits = limits
+        """What is taken from here on."""
         self._open: dict[int, _Open] = {}
         self._refused: deque[int] = deque(maxlen=_REFUSED_MAX)
 
@@ -94,7 +95,7 @@ class Assembly:
         return self._read(chunk.transfer, whole)
 
     def _check_first(self, chunk: ContextChunk) -> None:
-        limits = self._limits
+        limits = self.limits
         if chunk.total_bytes > limits.body_bytes_max:
             detail = f"declares {chunk.total_bytes} bytes, the limit is {limits.body_bytes_max}"
             raise AssemblyError(chunk.transfer, RejectReason.TOO_LARGE, detail)
@@ -111,8 +112,8 @@ class Assembly:
         if whole.hash.digest() != whole.sha256:
             raise AssemblyError(transfer, RejectReason.MALFORMED, "has another hash than it declares")
         data = bytes(whole.bytes)
-        if has_more_items(data, self._limits.items_max):
-            detail = f"has more than {self._limits.items_max} context items, which is the limit"
+        if has_more_items(data, self.limits.items_max):
+            detail = f"has more than {self.limits.items_max} context items, which is the limit"
             raise AssemblyError(transfer, RejectReason.TOO_LARGE, detail)
         try:
             body = decode_body(data)
@@ -123,7 +124,7 @@ class Assembly:
         if not is_divisible(body):
             detail = f"is {body.NAME}, which does not travel in pieces"
             raise AssemblyError(transfer, RejectReason.MALFORMED, detail)
-        if not self._limits.side.peer.sends(body):
+        if not self.limits.side.peer.sends(body):
             detail = f"is {body.NAME}, which goes the wrong way"
             raise AssemblyError(transfer, RejectReason.WRONG_DIRECTION, detail)
         return body

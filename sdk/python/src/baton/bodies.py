@@ -115,6 +115,8 @@ class Terms:
     orchestrator_timeout_ms: int | None = None
     """How long heartbeats and the program track's packets have to be away before the holder opens its track to the
     caller, in milliseconds; 0 for never."""
+    body_bytes_max: int | None = None
+    """The largest body that travels in pieces, either way, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """The sending end of a body that is too large for one frame, and the bounds of what travels in pieces."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from baton.bodies import Body, ContextChunk, Side
+from baton.bodies import Body, ContextChunk, Side, Terms
 from baton.errors import BatonError
 from baton.frame import FRAME_BYTES_MAX, encode_body
 from baton.ids import Epoch, Seq
@@ -11,6 +11,8 @@ from baton.link import BodyTooLargeError, Link
 
 _CHUNK_OVERHEAD_BYTES = 80
 """What a chunk takes beside its data, at most: keys and lengths, three numbers, the hash."""
+BODY_BYTES_CEILING = 32 << 20
+"""The largest `ChunkLimits.body_bytes_max` that one side asks of the other, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,12 @@ class ChunkLimits:
     """How many bodies of the peer may be under way at once; one more is refused. At least 1."""
     items_max: int = 65_536
     """The most items that a context append in pieces may have: a small item takes more memory than bytes."""
+
+    def with_terms(self, terms: Terms) -> "ChunkLimits":
+        """The same with the largest body that a Welcome says, if it says one."""
+        if terms.body_bytes_max is None:
+            return self
+        return replace(self, body_bytes_max=min(terms.body_bytes_max, BODY_BYTES_CEILING))
 
 
 class ChunkError(BatonError):

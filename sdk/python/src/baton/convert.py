@@ -49,6 +49,8 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
                 welcome.preroll_ms = body.terms.preroll_ms
             if body.terms.orchestrator_timeout_ms is not None:
                 welcome.orchestrator_timeout_ms = body.terms.orchestrator_timeout_ms
+            if body.terms.body_bytes_max is not None:
+                welcome.body_bytes_max = body.terms.body_bytes_max
             for target in body.targets:
                 welcome.targets.add(name=target.name, description=target.description)
             welcome.previous = body.previous
@@ -223,6 +225,7 @@ def read_body(envelope: envelope_pb2.Envelope) -> b.Body | None:
                     orchestrator_timeout_ms=welcome.orchestrator_timeout_ms
                     if welcome.HasField("orchestrator_timeout_ms")
                     else None,
+                    body_bytes_max=welcome.body_bytes_max if welcome.HasField("body_bytes_max") else None,
                 ),
                 targets=tuple(
                     b.NamedTarget(SpecialistName(target.name), target.description) for target in welcome.targets

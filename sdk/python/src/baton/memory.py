@@ -14,7 +14,7 @@ from baton.errors import BatonError
 
 ITEMS_BYTES_MAX = 64 * 1024 * 1024
 """All items together, in bytes."""
-STATE_BYTES_MAX = 1024 * 1024
+STATE_BYTES_MAX = 16 * 1024 * 1024
 """The shared state, in bytes as it is encoded."""
 
 _EMPTY_HASH = bytes(32)

@@ -493,6 +493,7 @@ class Job:
             self.call.may_hand_back = body.previous
             self.caller.keep(body.terms.preroll_ms or 0)
             timeout_ms = body.terms.orchestrator_timeout_ms
+            self._outlet.limits = self._assembly.limits = ChunkLimits(side=Side.SPECIALIST).with_terms(body.terms)
             self._vigil.timeout_secs = (TIMEOUT_MS if timeout_ms is None else timeout_ms) / 1_000
             self._apply_gate()
             self.connection.repeat_wish()

@@ -27,7 +27,8 @@ class Outlet:
 
     def __init__(self, link: Link, limits: ChunkLimits) -> None:
         self._link = link
-        self._limits = limits
+        self.limits = limits
+        """What may be sent from here on."""
         self._waiting: deque[ContextAppend | StatePatch] = deque()
         self._chunks: Chunks | None = None
         self._unacked: deque[Chunks] = deque()
@@ -73,4 +74,4 @@ class Outlet:
                 self._link.send(now, epoch, body)
             except BodyTooLargeError:
                 self._transfer += 1
-                self._chunks = Chunks(self._limits, self._transfer, body)
+                self._chunks = Chunks(self.limits, self._transfer, body)

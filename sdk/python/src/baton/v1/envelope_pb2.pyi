@@ -174,13 +174,14 @@ class Hello(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., ticket: _Optional[str] = ..., specialist: _Optional[str] = ..., sdk_name: _Optional[str] = ..., sdk_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[Version, _Mapping]]] = ..., track_sid: _Optional[str] = ..., seen: _Optional[_Union[Position, _Mapping]] = ..., oldest_seq: _Optional[int] = ..., open_track_sid: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("attempt", "version", "seen", "oldest_seq", "preroll_ms", "orchestrator_timeout_ms", "targets", "previous")
+    __slots__ = ("attempt", "version", "seen", "oldest_seq", "preroll_ms", "orchestrator_timeout_ms", "body_bytes_max", "targets", "previous")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
     OLDEST_SEQ_FIELD_NUMBER: _ClassVar[int]
     PREROLL_MS_FIELD_NUMBER: _ClassVar[int]
     ORCHESTRATOR_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    BODY_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     attempt: int
@@ -189,9 +190,10 @@ class Welcome(_message.Message):
     oldest_seq: int
     preroll_ms: int
     orchestrator_timeout_ms: int
+    body_bytes_max: int
     targets: _containers.RepeatedCompositeFieldContainer[RouteTarget]
     previous: bool
-    def __init__(self, attempt: _Optional[int] = ..., version: _Optional[_Union[Version, _Mapping]] = ..., seen: _Optional[_Union[Position, _Mapping]] = ..., oldest_seq: _Optional[int] = ..., preroll_ms: _Optional[int] = ..., orchestrator_timeout_ms: _Optional[int] = ..., targets: _Optional[_Iterable[_Union[RouteTarget, _Mapping]]] = ..., previous: bool = ...) -> None: ...
+    def __init__(self, attempt: _Optional[int] = ..., version: _Optional[_Union[Version, _Mapping]] = ..., seen: _Optional[_Union[Position, _Mapping]] = ..., oldest_seq: _Optional[int] = ..., preroll_ms: _Optional[int] = ..., orchestrator_timeout_ms: _Optional[int] = ..., body_bytes_max: _Optional[int] = ..., targets: _Optional[_Iterable[_Union[RouteTarget, _Mapping]]] = ..., previous: bool = ...) -> None: ...
 
 class RouteTarget(_message.Message):
     __slots__ = ("name", "description")
