@@ -41,6 +41,7 @@ pub(crate) struct Script {
     misbehaviour: Misbehaviour,
     pauses: bool,
     sentence: Option<(u64, u64)>,
+    write_timeout: Duration,
 }
 
 /// A running specialist's worker, with all its jobs.
@@ -77,7 +78,14 @@ impl Script {
             misbehaviour: Misbehaviour::default(),
             pauses: false,
             sentence: None,
+            write_timeout: Duration::from_secs(30),
         }
+    }
+
+    /// How long what it writes may take.
+    pub(crate) fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
     }
 
     /// Says one sentence after the other: its tone for half of it, a pause, its tone again; in milliseconds.
@@ -118,10 +126,12 @@ impl Script {
             misbehaviour,
             pauses,
             sentence,
+            write_timeout,
         } = self;
         let seen = Arc::new(Seen::default());
         let specialist = builder(server, name)
             .misbehave(misbehaviour)
+            .write_timeout(write_timeout)
             .build()
             .unwrap();
         let shared = seen.clone();

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::baton::Config;
-use crate::cast::Cast;
+use crate::cast::{Cast, Script};
 use crate::stage::Stage;
 use crate::{BILLING_HZ, TRIAGE_HZ, until};
 
@@ -148,6 +148,72 @@ async fn a_handoff_waits_for_tools_and_cancels_what_takes_too_long() {
         ["baton/1", "c1", "o1", "c2", "c2/cancelled", "baton/2"]
     );
     drop(triage);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tool_that_hands_off_is_not_waited_for() {
+    let config = Config::new(&["triage", "billing"]).route("tools_wait_ms: 60000");
+    let (_stage, triage, billing, caller) = begun(&config).await;
+    let call = triage.call().await;
+    let asks = items::tool_call("c1", "k1", "to_billing", "{}");
+    call.conversation().append(asks).await.unwrap();
+    let asked = std::time::Instant::now();
+    let done = call.handoff_by_tool("billing", "an invoice", "k1").await;
+    assert_eq!(done.unwrap().holder.as_str(), "billing");
+    assert!(asked.elapsed() < Duration::from_secs(45));
+    caller.hears(BILLING_HZ).await;
+    let of_billing = billing.call().await;
+    knows(&of_billing, "baton/2").await;
+    let known = ids(&of_billing);
+    assert!(!known.contains(&"c1/cancelled".to_owned()), "{known:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_baton_that_does_not_answer_ends_a_write_with_an_error() {
+    let config = Config::new(&["triage"]).sdk("orchestrator_timeout_ms", 0);
+    let mut stage = Stage::set(&config).await;
+    let limit = Duration::from_millis(1_500);
+    let script = Script::new("triage", TRIAGE_HZ).write_timeout(limit);
+    let triage = script.start(&stage.server).await;
+    let caller = stage.dial().await;
+    caller.hears(TRIAGE_HZ).await;
+    let call = triage.call().await;
+    stage.baton.pause();
+    let item = says("a1", "one moment");
+    let (kept, patched) = tokio::join!(
+        call.conversation().append(item.clone()),
+        call.state().patch(json!({"step": 1}))
+    );
+    assert_eq!(kept, Err(AppendError::TimedOut { limit }));
+    assert_eq!(patched, Err(PatchError::TimedOut { limit }));
+
+    // What was under way is not lost, and once more is not twice.
+    stage.baton.unpause();
+    until("the patch is there", || call.state().get().version == 1).await;
+    let again = call.conversation().append(item);
+    assert_eq!(again.await, Ok(()));
+    assert_eq!(ids(&call), ["baton/1", "a1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_over_the_configured_bound_is_not_sent() {
+    let config = Config::new(&["triage", "billing"]).sdk("body_bytes_max", 1 << 20);
+    let (_stage, triage, billing, caller) = begun(&config).await;
+    let call = triage.call().await;
+    let over = says("a1", &"word ".repeat(220_000));
+    let refused = call.conversation().append(over).await;
+    let Err(AppendError::NotSent { detail }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(detail.contains("the limit is 1048576"), "{detail}");
+    let within = says("a2", &"word ".repeat(90_000));
+    call.conversation().append(within.clone()).await.unwrap();
+    triage.hand_off("billing").await.unwrap();
+    caller.hears(BILLING_HZ).await;
+    let of_billing = billing.call().await;
+    knows(&of_billing, "baton/2").await;
+    assert_eq!(ids(&of_billing), ["baton/1", "a2", "baton/2"]);
+    assert_eq!(of_billing.conversation().item("a2"), Some(within));
 }
 
 #[tokio::test(flavor = "multi_thread")]

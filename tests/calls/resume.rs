@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::baton::{Baton, Config};
+use crate::operator::steering;
 use crate::redis::RedisServer;
 use crate::stage::{ROOM, Stage, credentials};
 use crate::{BILLING_HZ, TRIAGE_HZ, until};
@@ -18,6 +19,19 @@ fn config() -> Config {
         .timer("caller_return_ms", 10_000)
 }
 
+/// How many items Baton has of the one call, and their hash.
+fn context_head(stage: &Stage) -> (u64, String) {
+    let admin = steering(stage);
+    let (_, list) = stage.baton.api("GET", "/calls", &admin, "");
+    let id = list["calls"][0]["id"].as_str().unwrap();
+    let page = stage
+        .baton
+        .api("GET", &format!("/calls/{id}/context"), &admin, "")
+        .1;
+    let hash = page["hash"].as_str().unwrap().to_owned();
+    (page["head"].as_u64().unwrap(), hash)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_goes_on_after_baton_was_killed_and_started_again() {
     let mut stage = Stage::set(&config()).await;
@@ -25,9 +39,22 @@ async fn a_call_goes_on_after_baton_was_killed_and_started_again() {
     let billing = stage.cast("billing", BILLING_HZ).await;
     let caller = stage.dial().await;
     caller.hears(TRIAGE_HZ).await;
+    let said = vec![
+        items::message(
+            "u1",
+            Speaks::Caller,
+            "my invoice is wrong \u{2014} \u{dc}bertrag",
+        ),
+        items::tool_call("c1", "k1", "find_invoice", r#"{"number":"A-17"}"#),
+        items::tool_result("o1", "k1", "find_invoice", "it is open", false),
+    ];
+    let of_triage = triage.call().await;
+    of_triage.conversation().append_all(said).await.unwrap();
     let done = triage.hand_off("billing").await.unwrap();
     caller.hears(BILLING_HZ).await;
     let subscribed = caller.history().len();
+    let head = context_head(&stage);
+    assert_eq!(head.0, 5, "three items, and two handoffs");
 
     stage.baton.kill();
     sleep(Duration::from_millis(500)).await;
@@ -44,6 +71,11 @@ async fn a_call_goes_on_after_baton_was_killed_and_started_again() {
         billing.grants().len(),
         1,
         "to the agent nothing has changed"
+    );
+    assert_eq!(
+        context_head(&stage),
+        head,
+        "the conversation is the same, by number and hash"
     );
 
     // The one that had the baton before is back as well, and only one is heard.

@@ -17,6 +17,7 @@ use crate::job;
 pub struct Specialist {
     worker: WorkerConfig,
     drain_grace: Duration,
+    write_timeout: Duration,
     misbehaviour: Misbehaviour,
 }
 
@@ -30,6 +31,7 @@ pub struct Builder {
     api_secret: Option<worker::Secret>,
     max_calls: u32,
     drain_grace: Duration,
+    write_timeout: Duration,
     misbehaviour: Misbehaviour,
 }
 
@@ -77,6 +79,7 @@ impl Specialist {
             api_secret: None,
             max_calls: 20,
             drain_grace: Duration::from_secs(3_600),
+            write_timeout: Duration::from_secs(30),
             misbehaviour: Misbehaviour::default(),
         }
     }
@@ -94,7 +97,7 @@ impl Specialist {
         let mut signals = StopSignals::install()?;
         let (handle, mut assignments) = worker::start(self.worker)?;
         let agent = Arc::new(agent);
-        let misbehaviour = self.misbehaviour;
+        let (write_timeout, misbehaviour) = (self.write_timeout, self.misbehaviour);
         let calls = tokio::spawn(async move {
             let mut jobs = JoinSet::new();
             // Ends when the worker has stopped; those that still run then are dropped with the set.
@@ -117,6 +120,7 @@ impl Specialist {
                         room_sid: job.room_sid,
                         metadata: job.metadata,
                         signals,
+                        write_timeout,
                         misbehaviour,
                     };
                     let outcome = job::run(start, &*agent).await;
@@ -170,6 +174,14 @@ impl Builder {
         self
     }
 
+    /// How long what an agent writes to conversation and state may take, each time; half a minute if not set, in which
+    /// another process of Baton takes up a call.
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
     /// Breaks rules, for tests.
     #[cfg(feature = "misbehave")]
     #[must_use]
@@ -198,6 +210,7 @@ impl Builder {
         Ok(Specialist {
             worker,
             drain_grace: self.drain_grace,
+            write_timeout: self.write_timeout,
             misbehaviour: self.misbehaviour,
         })
     }

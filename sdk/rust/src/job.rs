@@ -59,6 +59,7 @@ pub(crate) struct Start {
     pub(crate) room_sid: String,
     pub(crate) metadata: String,
     pub(crate) signals: JobSignals,
+    pub(crate) write_timeout: Duration,
     pub(crate) misbehaviour: Misbehaviour,
 }
 
@@ -100,6 +101,7 @@ async fn take_part<A: Agent>(
         room_sid,
         metadata,
         signals,
+        write_timeout,
         misbehaviour,
     } = start;
     let DispatchMetadata { baton, metadata } = DispatchMetadata::parse(&metadata)?;
@@ -131,7 +133,7 @@ async fn take_part<A: Agent>(
     let keys = Keys::new();
     let (wishes, wanted) = mpsc::channel(WISHES_MAX);
     let (writes, written) = mpsc::channel(WISHES_MAX);
-    let memory = Shared::new(writes);
+    let memory = Shared::new(writes, write_timeout);
     let (summaries, _) = broadcast::channel(summary::REQUESTS_MAX);
     let (targets, known_targets) = watch::channel(Targets::default());
     let call = Call::new(

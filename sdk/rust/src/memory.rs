@@ -1,11 +1,13 @@
 //! What a specialist knows and writes of the call: the conversation, and the state that all specialists share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use context::{Head, Item, ItemId, LogLimits, Mirror};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
-use wire::ContextRefuseKind;
+use tokio::time::timeout;
+use wire::{BODY_BYTES_CEILING, ContextRefuseKind};
 
 /// The conversation of a call, as a specialist sees it. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -34,6 +36,7 @@ pub(crate) struct Shared {
     mirror: Arc<Mutex<Mirror>>,
     changes: Arc<watch::Sender<u64>>,
     writes: mpsc::Sender<Write>,
+    write_timeout: Duration,
 }
 
 /// What an agent writes.
@@ -48,6 +51,13 @@ pub(crate) enum Write {
         patch: Map<String, Value>,
         reply: oneshot::Sender<Result<u64, PatchError>>,
     },
+}
+
+/// What became of a write.
+enum Written<T> {
+    Answered(T),
+    TimedOut(Duration),
+    CallOver,
 }
 
 /// Why an item is not in the conversation.
@@ -68,6 +78,12 @@ pub enum AppendError {
     NotSent {
         /// Why.
         detail: String,
+    },
+    /// Baton has not answered, and may have them or get them yet: the same items may be appended again.
+    #[error("the items were not acknowledged within {} ms", limit.as_millis())]
+    TimedOut {
+        /// [`Builder::write_timeout`](crate::Builder::write_timeout).
+        limit: Duration,
     },
     /// The call is over for this specialist.
     #[error("the call is over")]
@@ -99,6 +115,12 @@ pub enum PatchError {
     NotSent {
         /// Why.
         detail: String,
+    },
+    /// Baton has not answered, and may have it or get it yet: look at the state before it is tried again.
+    #[error("the patch was not answered within {} ms", limit.as_millis())]
+    TimedOut {
+        /// [`Builder::write_timeout`](crate::Builder::write_timeout).
+        limit: Duration,
     },
     /// The call is over for this specialist.
     #[error("the call is over")]
@@ -137,7 +159,7 @@ impl Conversation {
     /// Baton has it; if this specialist is lost from then on, the next one has it too.
     ///
     /// # Errors
-    /// If Baton refuses it, or it cannot be sent.
+    /// If Baton refuses it or does not answer in time, or it cannot be sent.
     pub async fn append(&self, item: Item) -> Result<(), AppendError> {
         self.append_all(vec![item]).await
     }
@@ -153,9 +175,11 @@ impl Conversation {
         }
         let (reply, answer) = oneshot::channel();
         let write = Write::Items { items, reply };
-        let sent = self.shared.writes.send(write).await;
-        sent.map_err(|_| AppendError::CallOver)?;
-        answer.await.map_err(|_| AppendError::CallOver)?
+        match self.shared.write(write, answer).await {
+            Written::Answered(answer) => answer,
+            Written::TimedOut(limit) => Err(AppendError::TimedOut { limit }),
+            Written::CallOver => Err(AppendError::CallOver),
+        }
     }
 
     /// Waits until something has changed, in the conversation or in the state.
@@ -174,7 +198,7 @@ impl State {
     /// it made. Who has the baton always gets its way; others get a conflict if somebody was faster.
     ///
     /// # Errors
-    /// If somebody was faster, or it is not allowed.
+    /// If somebody was faster, it is not allowed, or Baton does not answer in time.
     pub async fn patch(&self, patch: Value) -> Result<u64, PatchError> {
         let version = self.get().version;
         self.compare_and_set(version, patch).await
@@ -194,9 +218,11 @@ impl State {
             patch,
             reply,
         };
-        let sent = self.shared.writes.send(write).await;
-        sent.map_err(|_| PatchError::CallOver)?;
-        answer.await.map_err(|_| PatchError::CallOver)?
+        match self.shared.write(write, answer).await {
+            Written::Answered(answer) => answer,
+            Written::TimedOut(limit) => Err(PatchError::TimedOut { limit }),
+            Written::CallOver => Err(PatchError::CallOver),
+        }
     }
 
     /// Waits until something has changed, in the conversation or in the state.
@@ -206,11 +232,15 @@ impl State {
 }
 
 impl Shared {
-    pub(crate) fn new(writes: mpsc::Sender<Write>) -> Self {
+    pub(crate) fn new(writes: mpsc::Sender<Write>, write_timeout: Duration) -> Self {
         Self {
-            mirror: Arc::new(Mutex::new(Mirror::new(LogLimits::default()))),
+            mirror: Arc::new(Mutex::new(Mirror::new(LogLimits {
+                item_bytes_max: BODY_BYTES_CEILING,
+                ..LogLimits::default()
+            }))),
             changes: Arc::new(watch::Sender::new(0)),
             writes,
+            write_timeout,
         }
     }
 
@@ -243,8 +273,60 @@ impl Shared {
         self.changes.send_modify(|count| *count += 1);
     }
 
+    /// What becomes of a write. The job keeps one that nobody waits for any more, and bounds how many there are.
+    async fn write<T>(&self, write: Write, answer: oneshot::Receiver<T>) -> Written<T> {
+        let answered = async {
+            self.writes.send(write).await.ok()?;
+            answer.await.ok()
+        };
+        match timeout(self.write_timeout, answered).await {
+            Ok(Some(answer)) => Written::Answered(answer),
+            Ok(None) => Written::CallOver,
+            Err(_) => Written::TimedOut(self.write_timeout),
+        }
+    }
+
     async fn changed(&self) {
         // The sender is held here, so it is never gone.
         let _ = self.changes.subscribe().changed().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    fn item(id: &str) -> Item {
+        crate::items::message(id, crate::items::Speaks::Specialist, "hello")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_nobody_answers_ends_at_its_limit() {
+        let (writes, mut written) = mpsc::channel(1);
+        let memory = Shared::new(writes, LIMIT);
+        let timed_out = AppendError::TimedOut { limit: LIMIT };
+        let start = tokio::time::Instant::now();
+        let append = memory.conversation().append(item("a1")).await;
+        assert_eq!((append, start.elapsed()), (Err(timed_out.clone()), LIMIT));
+        // The job has not even taken the first: there is no place for another.
+        let patch = memory.state().patch(serde_json::json!({"a": 1})).await;
+        assert_eq!(patch, Err(PatchError::TimedOut { limit: LIMIT }));
+        assert_eq!(start.elapsed(), 2 * LIMIT);
+        assert!(matches!(written.recv().await, Some(Write::Items { .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_after_the_call_says_so_at_once() {
+        let (writes, written) = mpsc::channel(1);
+        let memory = Shared::new(writes, LIMIT);
+        drop(written);
+        let start = tokio::time::Instant::now();
+        let append = memory.conversation().append(item("a1")).await;
+        assert_eq!(append, Err(AppendError::CallOver));
+        let patch = memory.state().patch(serde_json::json!({"a": 1})).await;
+        assert_eq!(patch, Err(PatchError::CallOver));
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 }
