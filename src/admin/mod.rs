@@ -9,6 +9,7 @@
 
 mod access;
 mod error;
+mod levels;
 mod past;
 mod said;
 mod steer;
@@ -31,6 +32,7 @@ use crate::room::{Ask, Desk, Published};
 
 pub use self::access::Access;
 pub use self::error::AdminError;
+pub use self::levels::{LevelsView, VoiceLevel};
 pub use self::past::{PastCall, PastList};
 pub use self::said::{ContextPage, ItemView, PatchAnswer, PatchWish, StateView};
 pub use self::steer::{EscalationWish, HoldAnswer, ResumeWish};

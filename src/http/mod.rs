@@ -39,8 +39,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use crate::admin::{
     Admin, CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish,
-    HoldAnswer, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage,
-    WorkerView,
+    HoldAnswer, LevelsView, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, StateView,
+    TimelinePage, WorkerView,
 };
 
 use crate::admin::Access;
@@ -92,10 +92,10 @@ impl FromRef<Agents> for App {
     servers((url = "/api/v1")),
     paths(
         calls::list, calls::one, calls::end, calls::hand_off, steer::hold, steer::resume, steer::escalate, calls::worker, calls::drain, events::all, events::of_one,
-        said::context, said::state, said::patch, said::packet, said::timeline,
+        said::context, said::state, said::patch, said::packet, said::timeline, said::levels,
         past::list, past::one, past::timeline, past::packet, past::vcon,
     ),
-    components(schemas(CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish, HoldAnswer, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage, WorkerView, calls::PhaseWord, Problem)),
+    components(schemas(CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish, HoldAnswer, LevelsView, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage, WorkerView, calls::PhaseWord, Problem)),
     security(("bearer" = [])),
 )]
 struct Document;
@@ -138,6 +138,7 @@ pub fn router(admin: Admin, guard: Guard, close: CancellationToken) -> Router {
         .route("/calls/{id}/state", get(said::state).patch(said::patch))
         .route("/calls/{id}/packet", get(said::packet))
         .route("/calls/{id}/timeline", get(said::timeline))
+        .route("/calls/{id}/levels", get(said::levels))
         .route("/past", get(past::list))
         .route("/past/{id}", get(past::one))
         .route("/past/{id}/timeline", get(past::timeline))

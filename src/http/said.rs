@@ -10,7 +10,9 @@ use utoipa::IntoParams;
 
 use super::App;
 use super::problem::Problem;
-use crate::admin::{Access, ContextPage, PatchAnswer, PatchWish, StateView, TimelinePage};
+use crate::admin::{
+    Access, ContextPage, LevelsView, PatchAnswer, PatchWish, StateView, TimelinePage,
+};
 
 /// The largest whole number that every JSON reader keeps as it is.
 const PLACE_MAX: u64 = 9_007_199_254_740_991;
@@ -117,6 +119,23 @@ pub(super) async fn packet(
     let packet = app.admin.packet(&access, &id)?;
     // Maps with names as keys, and finite numbers: always JSON.
     Ok(Json(serde_json::to_value(packet).unwrap_or_default()))
+}
+
+/// How loud the caller and the specialists are that Baton listens to, for a picture that moves.
+#[utoipa::path(
+    get, path = "/calls/{id}/levels", tag = "said", params(("id" = String, Path, description = "The call's id")),
+    responses(
+        (status = 200, body = LevelsView),
+        (status = 401, body = Problem, content_type = "application/problem+json", description = "No valid credential"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such call, or the credential does not show it"),
+    ),
+)]
+pub(super) async fn levels(
+    State(app): State<App>,
+    access: Access,
+    Path(id): Path<String>,
+) -> Result<Json<LevelsView>, Problem> {
+    Ok(Json(app.admin.levels(&access, &id)?))
 }
 
 /// Which entries.

@@ -590,6 +590,7 @@ fn the_document_describes_every_request() {
         "/calls/{id}/events",
         "/calls/{id}/handoffs",
         "/calls/{id}/hold",
+        "/calls/{id}/levels",
         "/calls/{id}/packet",
         "/calls/{id}/resume",
         "/calls/{id}/state",

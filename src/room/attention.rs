@@ -14,13 +14,19 @@ impl Task {
             Phase::Preparing { from, .. } | Phase::Ready { from, .. } => from.as_ref(),
             Phase::Idle { .. } | Phase::Switching { .. } | Phase::Active { .. } => None,
         };
-        let outgoing = outgoing.map(|holder| holder.identity.clone());
-        let attended = outgoing.map(|identity| self.peers.source(&identity));
+        let metered = self.post.is_metered();
+        if metered != self.metered {
+            self.metered = metered;
+            self.program.order(Order::Meter(metered)).await;
+        }
+        let holder = self.call.phase().holder();
+        let attended = outgoing.or_else(|| holder.filter(|_| metered));
+        let attended = attended.map(|holder| holder.identity.clone());
+        let attended = attended.map(|identity| self.peers.source(&identity));
         if attended != self.attended {
             self.attended = attended;
             self.program.order(Order::Attend(attended)).await;
         }
-        let holder = self.call.phase().holder();
         let holder = holder.map(|holder| holder.identity.clone());
         let watched = holder.map(|identity| self.peers.source(&identity));
         if watched != self.watched {
@@ -49,7 +55,8 @@ impl Task {
         self.tell(Event::Heard { identity });
     }
 
-    /// Listens to the caller while a change is near that waits for its silence, and at no other time.
+    /// Listens to the caller while a change is near that waits for its silence, or somebody looks at the levels, and at no
+    /// other time.
     async fn overhear_caller(&mut self) {
         let awaited = match self.call.phase() {
             Phase::Preparing {
@@ -68,7 +75,9 @@ impl Task {
             | Phase::Switching { .. }
             | Phase::Active { .. } => false,
         };
-        let caller = awaited.then(|| self.call.snapshot().caller).flatten();
+        let caller = (awaited || self.metered)
+            .then(|| self.call.snapshot().caller)
+            .flatten();
         let caller = caller.map(|caller| caller.identity);
         // One that publishes nothing says nothing.
         let caller = caller.filter(|caller| {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use call::{CallId, Fact, Identity, Outcome, RequestId, Snapshot, Splice, SteerRefusal, Target};
 use context::{Conversation, Head, Item, PatchOutcome, StateVersion};
@@ -21,6 +21,8 @@ const ASKS_MAX: usize = 16;
 /// Changes that are kept for whoever resumes; an older place is gone.
 const CHANGES_MAX: usize = 1_024;
 
+/// How long levels are measured after somebody asked for them.
+const METERED: Duration = Duration::from_secs(3);
 /// What has happened in a call is kept up to so many; an older one is gone.
 const HAPPENINGS_MAX: usize = 4_096;
 
@@ -93,6 +95,22 @@ pub struct Reached {
     pub version: u64,
     /// The number of the newest happening.
     pub happening: u64,
+}
+
+/// How loud who is in a call. It is measured while somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct Levels {
+    /// When it was measured, in milliseconds since 1970; 0 if it was not yet.
+    pub unix_ms: u64,
+    /// The loudest 10 ms of the last 100 of each voice, in dBFS; whoever is not among them is silent.
+    pub voices: Vec<(Identity, f32)>,
+}
+
+/// The levels of a call, and until when somebody wants to know them.
+#[derive(Debug, Default)]
+struct Gauge {
+    wanted_until: Option<Instant>,
+    levels: Levels,
 }
 
 /// Something that was published.
@@ -226,6 +244,7 @@ struct Inner {
 struct Open {
     published: Arc<Published>,
     said: Arc<Mutex<Said>>,
+    gauge: Arc<Mutex<Gauge>>,
     reached: watch::Receiver<Reached>,
     asks: mpsc::Sender<Ask>,
 }
@@ -252,11 +271,13 @@ impl Desk {
             snapshot,
         });
         let said = Arc::<Mutex<Said>>::default();
+        let gauge = Arc::<Mutex<Gauge>>::default();
         let reached = watch::Sender::default();
         self.record(ChangeKind::Opened, &published, |inner| {
             let open = Open {
                 published: published.clone(),
                 said: said.clone(),
+                gauge: gauge.clone(),
                 reached: reached.subscribe(),
                 asks,
             };
@@ -266,6 +287,7 @@ impl Desk {
             desk: self.clone(),
             published,
             said,
+            gauge,
             reached,
             asks: receiver,
         }
@@ -292,6 +314,14 @@ impl Desk {
         let said = self.inner.lock().calls.get(id)?.said.clone();
         let said = said.lock();
         Some(read(&said))
+    }
+
+    /// How loud who is in a call. It is measured from now on for as long as a visitor may take to ask again.
+    pub fn levels(&self, id: &CallId) -> Option<Levels> {
+        let gauge = self.inner.lock().calls.get(id)?.gauge.clone();
+        let mut gauge = gauge.lock();
+        gauge.wanted_until = Some(clock::now() + METERED);
+        Some(gauge.levels.clone())
     }
 
     /// How far a call has come, and a way to wait for more; it closes with the call.
@@ -379,6 +409,7 @@ pub struct Post {
     desk: Arc<Desk>,
     published: Arc<Published>,
     said: Arc<Mutex<Said>>,
+    gauge: Arc<Mutex<Gauge>>,
     reached: watch::Sender<Reached>,
     asks: mpsc::Receiver<Ask>,
 }
@@ -441,6 +472,25 @@ impl Post {
         drop(said);
         self.reached
             .send_modify(|reached| reached.happening = number);
+    }
+
+    /// Whether somebody wants to know how loud who is.
+    pub fn is_metered(&self) -> bool {
+        let now = clock::now();
+        let mut gauge = self.gauge.lock();
+        let wanted = gauge.wanted_until.is_some_and(|until| now < until);
+        if !wanted && gauge.wanted_until.take().is_some() {
+            gauge.levels = Levels::default();
+        }
+        wanted
+    }
+
+    /// Shows how loud who is.
+    pub fn show_levels(&self, voices: Vec<(Identity, f32)>) {
+        self.gauge.lock().levels = Levels {
+            unix_ms: clock::unix_ms(),
+            voices,
+        };
     }
 
     /// The next ask. Cancel-safe: it receives from a queue.

@@ -59,7 +59,7 @@ use crate::telemetry::{Hash, Metrics, Traces};
 
 pub use self::conversation::{ContextRules, RouteContext};
 pub use self::desk::{
-    Ask, AskError, Change, ChangeKind, Changes, Desk, Happened, Happening, Post, Published,
+    Ask, AskError, Change, ChangeKind, Changes, Desk, Happened, Happening, Levels, Post, Published,
     Reached, Said, Steered, Written,
 };
 pub use self::journal::Journals;

@@ -31,6 +31,8 @@ const INTRUSION_DBFS: f32 = -45.0;
 const INTRUSION_MS: u32 = 400;
 /// A time between two slots from which the task was held up: it is awake every 20 ms.
 const AWAY_MIN: Duration = Duration::from_millis(100);
+/// How often it is told how loud who is.
+const LEVELS_INTERVAL: Duration = Duration::from_millis(100);
 /// Level in dBFS that stands for a packet that may be a voice and has not been decoded.
 const VOICE_DBFS: f32 = -26.0;
 
@@ -55,6 +57,8 @@ pub(super) enum Order {
     Overhear(Option<SourceId>),
     /// Whether the caller should hear somebody now.
     ExpectVoice(bool),
+    /// Tell how loud every voice is, ten times a second, or cease to.
+    Meter(bool),
     /// Report this source when nothing has come of it for so long, from now on; `None` to report nobody.
     Watch(Option<(SourceId, Duration)>),
     /// Fade from one admitted source to another: with its first sound, or at once if it gives none yet.
@@ -74,7 +78,7 @@ pub(super) struct Matched {
 }
 
 /// What the program tells the call's task.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Report {
     /// An admitted source has given its first sound, and waits for its fade.
     FirstSound(Input),
@@ -102,6 +106,8 @@ pub(super) enum Report {
     Intrusion(SourceId),
     /// Nothing is read of this source any more.
     Ended(SourceId),
+    /// The loudest 10 ms of each voice since it was told last, in dBFS; whoever is not among them is silent.
+    Levels(Vec<(SourceId, f32)>),
 }
 
 /// Rings of the gate that are switched off, so that a test can show that the others hold and that the probe sees a leak.
@@ -142,6 +148,7 @@ impl Program {
             watched: None,
             awake_at: clock::now(),
             overheard: None,
+            levels: None,
             faults,
             reports: reports_out,
         };
@@ -175,8 +182,31 @@ struct Task {
     /// When the task was awake last.
     awake_at: Instant,
     overheard: Option<(SourceId, Ear)>,
+    levels: Option<Levels>,
     faults: Faults,
     reports: mpsc::Sender<Report>,
+}
+
+/// How loud who is, while somebody looks on.
+struct Levels {
+    since: Instant,
+    loudest: BTreeMap<SourceId, f32>,
+}
+
+impl Levels {
+    fn new() -> Self {
+        Self {
+            since: clock::now(),
+            loudest: BTreeMap::new(),
+        }
+    }
+
+    fn note(&mut self, source: SourceId, dbfs: f32) {
+        if dbfs > SILENCE_DBFS {
+            let loudest = self.loudest.entry(source).or_insert(dbfs);
+            *loudest = loudest.max(dbfs);
+        }
+    }
 }
 
 /// One subscribed track.
@@ -251,6 +281,7 @@ impl Task {
                 self.tell(&slot);
             }
             self.tell_quiet();
+            self.tell_levels();
         }
     }
 
@@ -296,6 +327,7 @@ impl Task {
                 self.overheard = source.map(|source| (source, Ear::new(now)));
             }
             Order::ExpectVoice(expected) => self.playout.expect_voice(expected),
+            Order::Meter(metered) => self.levels = metered.then(Levels::new),
             Order::Watch(watched) => {
                 self.watched = watched.map(|(source, limit)| Watched {
                     source,
@@ -440,7 +472,11 @@ impl Task {
             return;
         };
         let says_silence = packet.is_silence();
-        match self.playout.push(track.id, packet) {
+        let taken = self.playout.push(track.id, packet);
+        if let (Some(levels), Taken::Refused { dbfs, .. }) = (&mut self.levels, taken) {
+            levels.note(track.source, dbfs);
+        }
+        match taken {
             Taken::Refused { dbfs, samples }
                 if let Some((overheard_source, ear)) = &mut self.overheard
                     && *overheard_source == track.source =>
@@ -539,6 +575,20 @@ impl Task {
         }
     }
 
+    /// Tells how loud who is, if that is asked for and due.
+    fn tell_levels(&mut self) {
+        let now = clock::now();
+        let due = self
+            .levels
+            .as_mut()
+            .filter(|levels| now.saturating_duration_since(levels.since) >= LEVELS_INTERVAL);
+        if let Some(levels) = due {
+            levels.since = now;
+            let loudest = std::mem::take(&mut levels.loudest);
+            report(&self.reports, Report::Levels(loudest.into_iter().collect()));
+        }
+    }
+
     fn tell_mixed(&mut self, pulled: &PullReport) {
         for voice in pulled.voices() {
             if voice.first_heard {
@@ -557,6 +607,9 @@ impl Task {
 
     /// Follows a voice that is heard, by 10 ms.
     fn observe(&mut self, input: Input, dbfs: f32) {
+        if let Some(levels) = &mut self.levels {
+            levels.note(input.source, dbfs);
+        }
         let Some(source) = self.sources.get_mut(&input.source) else {
             return;
         };
@@ -588,7 +641,7 @@ fn overheard(reports: &mpsc::Sender<Report>, source: SourceId, speaks: Option<bo
 }
 
 fn report(reports: &mpsc::Sender<Report>, report: Report) {
-    if reports.try_send(report).is_err() {
-        warn!(?report, "report of the program lost");
+    if let Err(lost) = reports.try_send(report) {
+        warn!(report = ?lost.into_inner(), "report of the program lost");
     }
 }

@@ -97,6 +97,8 @@ pub(super) struct Task {
     pub(super) voices: Voices,
     /// Whose levels are known exactly.
     pub(super) attended: Option<SourceId>,
+    /// Whether the program tells how loud who is.
+    pub(super) metered: bool,
     /// Whose silence is told.
     pub(super) watched: Option<SourceId>,
     /// The holder that is asked for a sign of life.
@@ -259,6 +261,7 @@ impl Task {
             done,
             voices: Voices::default(),
             attended: None,
+            metered: false,
             watched: None,
             doubt: None,
             overheard: None,
@@ -744,6 +747,12 @@ impl Task {
             }
             // Of a change that is no longer near.
             Report::Overheard(..) => {}
+            Report::Levels(levels) => {
+                let levels = levels.into_iter();
+                let known =
+                    levels.filter_map(|(source, dbfs)| Some((self.peers.identity(source)?, dbfs)));
+                self.post.show_levels(known.collect());
+            }
             Report::Switched(sound) => self.figures.heard(sound),
             Report::Learned(source, lufs) => {
                 let identity = self.peers.identity(source);

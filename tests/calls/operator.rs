@@ -1,11 +1,14 @@
 //! An operator sees a live call and steers it, with LiveKit's access tokens.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use livekit_api::access_token::{AccessToken, VideoGrants};
 use serde_json::json;
 
 use crate::baton::Config;
 use crate::stage::{PHONE, ROOM, Stage};
-use crate::{BILLING_HZ, ROGUE_HZ, TRIAGE_HZ, until};
+use crate::{BILLING_HZ, CALLER_HZ, ROGUE_HZ, TONE_DBFS, TRIAGE_HZ, until};
 
 pub(crate) fn token(stage: &Stage, grants: VideoGrants) -> String {
     AccessToken::with_api_key(stage.server.api_key(), stage.server.api_secret())
@@ -129,6 +132,63 @@ async fn an_operator_moves_the_baton_by_the_rules_of_the_call_and_ends_it() {
     assert_eq!(packet["call_id"], json!(id), "{packet}");
     let (status, vcon) = stage.baton.api("GET", &format!("{past}/vcon"), &admin, "");
     assert_eq!((status, &vcon["vcon"]), (200, &json!("0.4.0")), "{vcon}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn levels_are_those_of_the_caller_and_of_who_is_heard_while_somebody_asks() {
+    let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
+    let lister = token(
+        &stage,
+        VideoGrants {
+            room_list: true,
+            ..VideoGrants::default()
+        },
+    );
+    let triage = stage.cast("triage", TRIAGE_HZ).await;
+    let _billing = stage.cast("billing", BILLING_HZ).await;
+    let caller = stage.dial_silent().await;
+    caller.hears(TRIAGE_HZ).await;
+    let (_, list) = stage.baton.api("GET", "/calls", &lister, "");
+    let levels = format!("/calls/{}/levels", list["calls"][0]["id"].as_str().unwrap());
+    let voices = || -> BTreeMap<String, f64> {
+        let (status, levels) = stage.baton.api("GET", &levels, &lister, "");
+        assert_eq!(status, 200, "{levels}");
+        let voices = levels["voices"].as_array().unwrap().iter();
+        let voices = voices.map(|voice| {
+            let who = voice["who"].as_str().unwrap().to_owned();
+            (who, voice["dbfs"].as_f64().unwrap())
+        });
+        voices.collect()
+    };
+    let tone = |voices: &BTreeMap<String, f64>, who: &str| {
+        let level = voices.get(who).copied();
+        level.is_some_and(|dbfs| (dbfs - TONE_DBFS).abs() < 4.0)
+    };
+
+    assert!(voices().is_empty(), "nobody has asked before");
+    until("triage is shown as loud as it is", || {
+        let voices = voices();
+        tone(&voices, "triage") && voices.len() == 1
+    })
+    .await;
+    caller.sound(CALLER_HZ).await;
+    until("and the caller as well", || {
+        let voices = voices();
+        tone(&voices, "triage") && tone(&voices, "caller") && voices.len() == 2
+    })
+    .await;
+    triage.hand_off("billing").await.unwrap();
+    until("the new holder has taken its place", || {
+        let voices = voices();
+        tone(&voices, "billing") && tone(&voices, "caller") && voices.len() == 2
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(voices().is_empty(), "nobody has asked for a while");
+    assert_eq!(
+        stage.baton.api("GET", "/calls/none/levels", &lister, "").0,
+        404
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,6 +106,8 @@ async def live(page, given):
     await page.until(f"document.querySelector('#facts').textContent.includes({holder!r})", f"{holder} has the baton")
     await page.until("document.querySelectorAll('#timeline .bar').length > 0", "the timeline has a bar")
     await page.until("document.querySelectorAll('#timeline .talk').length > 0", "the timeline shows who speaks")
+    loud = f"[...document.querySelectorAll('#timeline .level')].some((bar) => bar.dataset.who === {holder!r} && Number(bar.getAttribute('width')) > 10)"
+    await page.until(loud, "a bar shows how loud the holder is")
     await page.until(f"document.getElementById('context').textContent.includes({given['words']!r})", "what was said is shown")
 
     await page.run(f"document.getElementById('to').value = {other!r}")

@@ -4,10 +4,12 @@ const API = "/api/v1";
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const LANE = 30, TOP = 44, LEFT = 96, PALETTE = 6;
+// The level from which a bar shows, in dB below full scale, and how often levels are asked for, in milliseconds.
+const QUIETEST = -60, LEVELS_EVERY = 200;
 
 const page = {
   token: null, past: false, calls: new Map(), chosen: null, stop: null,
-  entries: [], talking: new Set(), items: new Map(), position: 0, cursor: null,
+  entries: [], talking: new Set(), levels: new Map(), items: new Map(), position: 0, cursor: null,
 };
 
 // Requests.
@@ -127,6 +129,7 @@ async function choose(id) {
   page.chosen = id;
   Object.assign(page, { entries: [], items: new Map(), position: 0, cursor: null });
   page.talking.clear();
+  page.levels.clear();
   for (const item of $("calls").children) item.setAttribute("aria-selected", String(item.dataset.id === id));
   document.getElementById(`row-${id}`)?.scrollIntoView({ block: "nearest" });
   $("context").replaceChildren();
@@ -314,6 +317,7 @@ function draw() {
   for (const { from, to } of found.held) parts.push(box("held", from, to, TOP, bottom - TOP, `hold, ${((to - from) / 1000).toFixed(1)} s`));
   for (const { from, to } of found.dead) parts.push(box("dead", from, to, TOP, bottom - TOP, `nobody was heard for ${((to - from) / 1000).toFixed(1)} s`));
   for (const [name, bars] of found.lanes) {
+    if (!page.past) parts.push(drawn("rect", { class: `level ${color(name)}`, x: 6, y: y(name) + 23, width: 0, height: 4, "data-who": name }));
     parts.push(drawn("text", { x: 6, y: y(name) + 19 }, name.length > 13 ? `${name.slice(0, 12)}…` : name));
     for (const { from, to, epoch } of bars) {
       parts.push(box(`bar ${color(name)}`, from, to, y(name) + 4, LANE - 8, `${name}, epoch ${epoch}, ${((to - from) / 1000).toFixed(1)} s`));
@@ -343,7 +347,29 @@ function draw() {
   svg.setAttribute("height", height);
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.replaceChildren(...parts);
+  showLevels();
   if (!page.past) $("scroll").scrollLeft = width;
+}
+
+// How loud everybody is now: bars below the names.
+
+function showLevels() {
+  for (const bar of $("timeline").querySelectorAll(".level")) {
+    const dbfs = page.levels.get(bar.dataset.who) ?? QUIETEST;
+    bar.setAttribute("width", Math.max(0, Math.min(1, 1 - dbfs / QUIETEST)) * (LEFT - 14));
+  }
+}
+
+let measuring = false;
+async function measure() {
+  if (measuring || page.past || !page.chosen || document.hidden) return;
+  measuring = true;
+  const id = page.chosen;
+  try {
+    const { voices } = await ask(`${of(id)}/levels`);
+    if (id === page.chosen && !page.past) page.levels = new Map(voices.map(({ who, dbfs }) => [who, dbfs]));
+  } catch { page.levels.clear(); } finally { measuring = false; }
+  showLevels();
 }
 
 // A past call replays: the cursor moves, by itself or with the recording.
@@ -492,6 +518,7 @@ addEventListener("keydown", (event) => {
 // What moves by itself: bars that are not over, and words that came without a change of the call.
 setInterval(() => { if (page.stop && !document.hidden) worker().catch((error) => { $("worker").textContent = error.message; }); }, 5000);
 setInterval(() => { if (page.chosen && !page.past && !document.hidden) { draw(); more(); } }, 1000);
+setInterval(measure, LEVELS_EVERY);
 
 const kept = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessionStorage.getItem("token");
 if (location.hash) history.replaceState(null, "", location.pathname);
