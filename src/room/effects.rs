@@ -16,6 +16,7 @@ use super::program::{Matched, Order};
 use super::stored::Stored;
 use super::task::{Done, Doubt, Task};
 use super::tickets::fresh_ticket;
+use crate::clock;
 use crate::rtc::ParticipantKind;
 use crate::side;
 use crate::telemetry::Hash;
@@ -131,6 +132,7 @@ impl Task {
                 self.peers.send(now, &identity, epoch, &grant);
             }
             Command::Supersede { identity, epoch } => {
+                self.figures.superseded(clock::now());
                 if self.sides.order(&identity, side::Order::Supersede) {
                     return None;
                 }

@@ -1,9 +1,9 @@
 //! Measures each handoff by the call's own facts.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use audio::SwitchSound;
-use call::{Fact, HandoffId, SpecialistName};
+use call::{Epoch, Fact, HandoffId, SpecialistName};
 
 use crate::telemetry::HandoffFigures;
 
@@ -21,6 +21,10 @@ struct UnderWay {
     granted: Option<Instant>,
     sounded: Option<Instant>,
     sound: Option<SwitchSound>,
+    /// When the old holder was told to hear the caller no more.
+    superseded: Option<Instant>,
+    epoch: Option<Epoch>,
+    caller_lost: Option<Duration>,
 }
 
 impl Figures {
@@ -29,6 +33,31 @@ impl Figures {
         if let Some(under_way) = &mut self.0 {
             under_way.sound = Some(sound);
         }
+    }
+
+    /// The old holder hears the caller until this reaches it.
+    pub(super) fn superseded(&mut self, now: Instant) {
+        if let Some(under_way) = &mut self.0 {
+            under_way.superseded = Some(now);
+        }
+    }
+
+    /// The new one has taken its grant, and hears the caller from `preroll_ms` before that on.
+    ///
+    /// Between the two nobody has heard the caller, so long at most: what it kept is of the caller's own frames, and its word
+    /// for it was on the way for a while.
+    pub(super) fn taken(&mut self, now: Instant, epoch: Epoch, preroll_ms: Option<u32>) {
+        let Some(under_way) = &mut self.0 else {
+            return;
+        };
+        if under_way.epoch != Some(epoch) || under_way.caller_lost.is_some() {
+            return;
+        }
+        let kept = preroll_ms.map(|ms| Duration::from_millis(ms.into()));
+        under_way.caller_lost = under_way.superseded.zip(kept).map(|(superseded, kept)| {
+            now.saturating_duration_since(superseded)
+                .saturating_sub(kept)
+        });
     }
 
     /// Takes in a fact; a handoff that ends by it gives its figures.
@@ -43,6 +72,9 @@ impl Figures {
                 granted: None,
                 sounded: None,
                 sound: None,
+                superseded: None,
+                epoch: None,
+                caller_lost: None,
             });
             return None;
         }
@@ -69,6 +101,9 @@ impl Figures {
             granted,
             sounded,
             sound,
+            superseded: _,
+            epoch: _,
+            caller_lost,
         } = self.0.take()?;
         let between =
             |from: Option<Instant>, to: Option<Instant>| Some(to?.saturating_duration_since(from?));
@@ -82,6 +117,7 @@ impl Figures {
             grant_to_first_frame: between(granted, sounded),
             whole: now.saturating_duration_since(asked),
             sound,
+            caller_lost,
         })
     }
 }
@@ -93,8 +129,11 @@ impl UnderWay {
             self.ready.get_or_insert(now);
         }
         // A grant before the target was ready renews the old holder's.
-        if matches!(fact, Fact::Granted { .. }) && self.ready.is_some() {
+        if let Fact::Granted { epoch, .. } = fact
+            && self.ready.is_some()
+        {
             self.granted.get_or_insert(now);
+            self.epoch.get_or_insert(*epoch);
         }
         if matches!(fact, Fact::FirstFrame { .. }) && self.granted.is_some() {
             self.sounded.get_or_insert(now);
@@ -104,9 +143,7 @@ impl UnderWay {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use call::{Cause, DispatchId, Epoch, FailReason, Handoff, Opening, Splice};
+    use call::{Cause, DispatchId, FailReason, Handoff, Opening, Splice};
 
     use super::*;
 
@@ -154,6 +191,9 @@ mod tests {
         );
         assert_eq!(figures.note(at(5), &Fact::HandoffReady { handoff }), None);
         assert_eq!(figures.note(at(105), &granted(2)), None);
+        figures.superseded(at(107));
+        figures.taken(at(108), Epoch(1), Some(0));
+        figures.taken(at(127), epoch, Some(10));
         assert_eq!(figures.note(at(135), &Fact::FirstFrame { epoch }), None);
         let sound = SwitchSound {
             overlap_ms: 120,
@@ -168,12 +208,34 @@ mod tests {
         assert_eq!(done.ready_to_grant, Some(ms(100)));
         assert_eq!(done.grant_to_first_frame, Some(ms(30)));
         assert_eq!(done.sound, Some(sound));
+        assert_eq!(done.caller_lost, Some(ms(10)), "20 ms, 10 of them kept");
         assert_eq!((done.whole, done.result()), (ms(255), "done"));
         assert_eq!(
             figures.note(at(300), &Fact::HandoffDone { handoff, epoch }),
             None,
             "once"
         );
+    }
+
+    #[test]
+    fn what_is_lost_of_the_caller_is_unknown_without_the_new_ones_word() {
+        let now = Instant::now();
+        let later = now + Duration::from_millis(300);
+        for (preroll_ms, lost) in [
+            (None, None),
+            (Some(0), Some(Duration::from_millis(300))),
+            (Some(400), Some(Duration::ZERO)),
+        ] {
+            let mut figures = Figures::default();
+            let (handoff, epoch) = (HandoffId(7), Epoch(2));
+            figures.note(now, &started());
+            figures.note(now, &Fact::HandoffReady { handoff });
+            figures.note(now, &granted(2));
+            figures.superseded(now);
+            figures.taken(later, epoch, preroll_ms);
+            let done = figures.note(later, &Fact::HandoffDone { handoff, epoch });
+            assert_eq!(done.expect("it ends").caller_lost, lost, "{preroll_ms:?}");
+        }
     }
 
     #[test]

@@ -56,6 +56,12 @@ pub(super) enum Said {
     Event(Event),
     /// That it is ready: the core is told whether that counts.
     Ready { identity: Identity, ready: Ready },
+    /// That it has taken its grant, and from when on it hears the caller.
+    Granted {
+        identity: Identity,
+        epoch: Epoch,
+        preroll_ms: Option<u32>,
+    },
     /// Something for the conversation or the state.
     Written {
         identity: Identity,
@@ -487,6 +493,11 @@ fn meaning(identity: &Identity, epoch: Epoch, body: Body) -> Option<Said> {
             identity: identity.clone(),
             ready,
         }),
+        Body::Granted { epoch, preroll_ms } => Some(Said::Granted {
+            identity: identity.clone(),
+            epoch,
+            preroll_ms,
+        }),
         Body::ContextAppend { .. }
         | Body::StatePatch(_)
         | Body::ContextApplied { .. }
@@ -513,7 +524,6 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
             handoff,
             detail: reason,
         }),
-        Body::Granted { epoch } => Some(Event::Granted { identity, epoch }),
         Body::Released { epoch } => Some(Event::Released { identity, epoch }),
         Body::HandoffRequest(request) => Some(Event::HandoffRequested(HandoffRequest {
             asker: Asker::Specialist { identity, epoch },
@@ -530,6 +540,7 @@ fn event(identity: &Identity, epoch: Epoch, body: Body) -> Option<Event> {
         }
         // Not for the core, see `meaning`.
         Body::Ready(_)
+        | Body::Granted { .. }
         | Body::Speech { .. }
         | Body::ContextAppend { .. }
         | Body::ContextChunk(_)
@@ -693,8 +704,15 @@ mod tests {
             flood.collect::<Vec<_>>()
         };
         assert_eq!(flood(&mut peers, GARBAGE_MAX - 1), []);
-        link.send(now, EPOCH, &Body::Granted { epoch: EPOCH })
-            .expect("the window is open");
+        link.send(
+            now,
+            EPOCH,
+            &Body::Granted {
+                epoch: EPOCH,
+                preroll_ms: None,
+            },
+        )
+        .expect("the window is open");
         let granted = link.poll_transmit(now).expect("it is due at once");
         assert_eq!(peers.receive(now, Some(&anna()), &granted.payload).len(), 1);
         assert_eq!(flood(&mut peers, GARBAGE_MAX - 1), []);

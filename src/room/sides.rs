@@ -21,6 +21,7 @@ use super::CallDeps;
 use super::program::Order as ProgramOrder;
 use super::server_api::Dial;
 use super::task::Task;
+use crate::clock;
 use crate::rtc::IncomingAudio;
 use crate::side::{self, Beside, Ear, Line, Order, Said, Word};
 use crate::telemetry::Hash;
@@ -459,7 +460,11 @@ impl Task {
                 identity,
                 departure: Departure::Final,
             }),
-            Word::Granted(epoch) => self.tell(Event::Granted { identity, epoch }),
+            Word::Granted(epoch) => {
+                // It hears the caller from here on.
+                self.figures.taken(clock::now(), epoch, Some(0));
+                self.tell(Event::Granted { identity, epoch });
+            }
             Word::Released(epoch) => {
                 self.talk_released(&identity);
                 self.tell(Event::Released { identity, epoch });

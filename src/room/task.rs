@@ -673,6 +673,14 @@ impl Task {
                         applied,
                     });
                 }
+                Said::Granted {
+                    identity,
+                    epoch,
+                    preroll_ms,
+                } => {
+                    self.figures.taken(now, epoch, preroll_ms);
+                    self.tell(Event::Granted { identity, epoch });
+                }
                 Said::Written {
                     identity,
                     epoch,

@@ -27,6 +27,9 @@ pub struct HandoffFigures {
     pub whole: Duration,
     /// What the caller heard of it, if one voice gave way to another.
     pub sound: Option<SwitchSound>,
+    /// How much of the caller, at most, neither the old holder has heard nor the new one; nothing if there was no old one, or
+    /// the new one did not tell from when on it hears.
+    pub caller_lost: Option<Duration>,
 }
 
 impl HandoffFigures {
@@ -47,6 +50,7 @@ impl HandoffFigures {
             grant_to_first_frame,
             whole,
             sound,
+            caller_lost,
         } = self;
         let ms = |time: &Option<Duration>| time.map(|time| time.as_millis() as u64);
         let (ready_ms, splice_ms, audible_ms) = (
@@ -66,6 +70,7 @@ impl HandoffFigures {
             let overlap_ms = sound.map(|sound| sound.overlap_ms);
             let level_step_db = sound.and_then(|sound| sound.level_step_db).map(f64::from);
             let lost_ms = sound.map(|sound| sound.lost_ms);
+            let caller_lost_ms = ms(caller_lost);
             info!(
                 handoff,
                 from,
@@ -77,6 +82,7 @@ impl HandoffFigures {
                 overlap_ms,
                 level_step_db,
                 lost_ms,
+                caller_lost_ms,
                 whole_ms,
                 "handoff done"
             );

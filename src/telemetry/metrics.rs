@@ -41,6 +41,7 @@ struct Families {
     audible: Histogram,
     silence: Histogram,
     overlap: Histogram,
+    caller_lost: Histogram,
     lost: Counter<f64, AtomicU64>,
     dead_airs: Counter,
     false_starts: Counter,
@@ -127,6 +128,12 @@ impl Default for Metrics {
             0.01,
             10,
         );
+        let caller_lost = seconds(
+            "handoff_caller_lost_seconds",
+            "How much of the caller, at most, neither the old holder of a handoff has heard nor the new one",
+            0.01,
+            10,
+        );
         let lost = Counter::default();
         registry.register(
             "program_lost_seconds",
@@ -173,6 +180,7 @@ impl Default for Metrics {
             audible,
             silence,
             overlap,
+            caller_lost,
             lost,
             dead_airs,
             false_starts,
@@ -217,6 +225,7 @@ impl Metrics {
             (&families.ready, figures.request_to_ready),
             (&families.splice, figures.ready_to_grant),
             (&families.audible, figures.grant_to_first_frame),
+            (&families.caller_lost, figures.caller_lost),
         ] {
             if let Some(time) = time {
                 histogram.observe(time.as_secs_f64());
@@ -332,6 +341,7 @@ mod tests {
             grant_to_first_frame: Some(Duration::from_millis(30)),
             whole: Duration::from_millis(200),
             sound: None,
+            caller_lost: Some(Duration::from_millis(15)),
         }
     }
 
@@ -351,6 +361,7 @@ mod tests {
             "baton_handoffs_total{from=\"triage\",to=\"billing\",result=\"never_joined\"} 1",
             "baton_handoff_ready_seconds_count 2",
             "baton_handoff_splice_wait_seconds_count 0",
+            "baton_handoff_caller_lost_seconds_count 2",
             "lk_agents_active_job_count 3",
             "lk_agents_worker_load 0.25",
             "# EOF",

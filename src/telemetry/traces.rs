@@ -184,6 +184,7 @@ impl CallTrace {
             grant_to_first_frame,
             whole,
             sound,
+            caller_lost,
         } = figures;
         let ended = clock::wall();
         let begun = ended - *whole;
@@ -203,6 +204,11 @@ impl CallTrace {
                 .push(KeyValue::new("baton.silence_ms", silence));
             span.attributes
                 .push(KeyValue::new("baton.overlap_ms", overlap));
+        }
+        if let Some(lost) = caller_lost {
+            let lost = i64::try_from(lost.as_millis()).unwrap_or(i64::MAX);
+            span.attributes
+                .push(KeyValue::new("baton.caller_lost_ms", lost));
         }
         if let Some(reason) = failed {
             span.status = Status::error(*reason);

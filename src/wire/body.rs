@@ -50,6 +50,8 @@ pub enum Body {
     Granted {
         /// The grant's epoch.
         epoch: Epoch,
+        /// How much of the caller from before this moment it hears first, in milliseconds; `None` if it does not tell.
+        preroll_ms: Option<u32>,
     },
     /// Baton: the baton is taken away.
     Revoke(Revoke),

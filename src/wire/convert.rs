@@ -66,7 +66,10 @@ impl From<Body> for Generated {
                     state_version,
                 })
             }
-            Body::Granted { epoch } => Self::Granted(pb::Granted { epoch: epoch.0 }),
+            Body::Granted { epoch, preroll_ms } => Self::Granted(pb::Granted {
+                epoch: epoch.0,
+                preroll_ms,
+            }),
             Body::Revoke(body) => Self::Revoke(revoke(body)),
             Body::Released { epoch } => Self::Released(pb::Released { epoch: epoch.0 }),
             Body::Speech { speaking } => Self::Speech(pb::Speech { speaking }),
@@ -153,8 +156,9 @@ impl Body {
                     state_version,
                 }),
             },
-            Generated::Granted(pb::Granted { epoch }) => Self::Granted {
+            Generated::Granted(pb::Granted { epoch, preroll_ms }) => Self::Granted {
                 epoch: Epoch(epoch),
+                preroll_ms,
             },
             Generated::Revoke(body) => Self::Revoke(read_revoke(body)),
             Generated::Released(pb::Released { epoch }) => Self::Released {

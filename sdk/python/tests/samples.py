@@ -135,6 +135,7 @@ BODIES: dict[str, Body] = {
     "grant": Grant(Epoch(4), Continue(), HandoffId(5), Packet(20, b"\xba" * 32, 121)),
     "grant-renewed": Grant(Epoch(5), Wait(), None),
     "granted": Granted(Epoch(4)),
+    "granted-preroll": Granted(Epoch(4), preroll_ms=400),
     "revoke-finish": Revoke(Epoch(5), Finish(1_500)),
     "revoke-cut": Revoke(Epoch(5), Cut()),
     "released": Released(Epoch(5)),

@@ -83,7 +83,9 @@ def test_the_moment_before_each_turn_is_heard_first_and_nothing_of_a_former_one(
             caller.hear("TR_a", track)  # type: ignore[arg-type]
             await track.come(*range(turn + 1, turn + 6))
             assert await heard(listener) == []
+            assert caller.kept_ms == 3 * FRAME_MS
             caller.set_audible(True)
+            assert caller.kept_ms == 0
             await track.come(turn + 6)
             assert await heard(listener) == [turn + 3, turn + 4, turn + 5, turn + 6]
             caller.set_audible(False)

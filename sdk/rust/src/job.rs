@@ -579,7 +579,10 @@ impl Job {
             }
             Step::Take(grant) => {
                 info!(epoch = grant.epoch.0, "granted");
-                let granted = Body::Granted { epoch: grant.epoch };
+                let granted = Body::Granted {
+                    epoch: grant.epoch,
+                    preroll_ms: Some(self.caller.kept_ms()),
+                };
                 self.finish_by = None;
                 self.voice.open();
                 self.apply_gate();
@@ -592,7 +595,11 @@ impl Job {
             }
             Step::GoOn(epoch) => {
                 self.apply_gate();
-                self.send(&Body::Granted { epoch })?;
+                // It has heard the caller all along.
+                self.send(&Body::Granted {
+                    epoch,
+                    preroll_ms: None,
+                })?;
                 self.ask_again(epoch)?;
             }
             Step::StopListening => self.apply_gate(),

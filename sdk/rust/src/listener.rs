@@ -108,6 +108,15 @@ impl CallerAudio {
         }
     }
 
+    /// How much of the caller is kept from before the baton, in milliseconds.
+    pub(crate) fn kept_ms(&self) -> u32 {
+        let ear = self.lock();
+        let frames = if ear.hears { 0 } else { ear.kept.len() };
+        u32::try_from(frames)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(FRAME_MS)
+    }
+
     /// The next 10 ms: for the listeners if the baton is here, else for the pre-roll.
     pub(crate) fn push(&self, hears: bool, frame: [i16; FRAME_SAMPLES]) {
         let frame = Arc::new(frame);
@@ -220,6 +229,7 @@ mod tests {
             caller.push(false, frame(number));
         }
         assert_eq!(numbers(&mut early), [0_i16; 0], "nothing without the baton");
+        assert_eq!(caller.kept_ms(), 30);
         for number in 6..=8 {
             caller.push(true, frame(number));
         }

@@ -151,7 +151,14 @@ fn chunks_leave_half_of_the_window_to_others() {
     assert_eq!(chunks.sent_bytes(), sent_bytes, "nothing was acked");
     for _ in 0..32 {
         specialist
-            .send(now, Epoch(1), &Body::Granted { epoch: Epoch(1) })
+            .send(
+                now,
+                Epoch(1),
+                &Body::Granted {
+                    epoch: Epoch(1),
+                    preroll_ms: None,
+                },
+            )
             .unwrap();
     }
     carry(now, &mut specialist, &mut baton);

@@ -71,6 +71,7 @@ fn grant(epoch: u64) -> Body {
 fn granted(epoch: u64) -> Body {
     Body::Granted {
         epoch: Epoch(epoch),
+        preroll_ms: None,
     }
 }
 

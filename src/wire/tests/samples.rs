@@ -188,7 +188,20 @@ pub(crate) fn bodies() -> Vec<(&'static str, Body)> {
                 packet: None,
             },
         ),
-        ("granted", Body::Granted { epoch: Epoch(4) }),
+        (
+            "granted",
+            Body::Granted {
+                epoch: Epoch(4),
+                preroll_ms: None,
+            },
+        ),
+        (
+            "granted-preroll",
+            Body::Granted {
+                epoch: Epoch(4),
+                preroll_ms: Some(400),
+            },
+        ),
         (
             "revoke-finish",
             Body::Revoke(Revoke {

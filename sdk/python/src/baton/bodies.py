@@ -286,6 +286,8 @@ class Granted:
 
     epoch: Epoch
     """The grant's epoch."""
+    preroll_ms: int | None = None
+    """How much of the caller from before this moment it hears first, in milliseconds (32 bits); `None` if it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,8 @@ def write_body(body: b.Body, envelope: envelope_pb2.Envelope) -> None:
                 grant.state_version = body.packet.state_version
         case b.Granted():
             envelope.granted.epoch = body.epoch
+            if body.preroll_ms is not None:
+                envelope.granted.preroll_ms = body.preroll_ms
         case b.Revoke():
             revoke = envelope.revoke
             revoke.epoch = body.epoch
@@ -267,7 +269,8 @@ def read_body(envelope: envelope_pb2.Envelope) -> b.Body | None:
                 else None,
             )
         case "granted":
-            return b.Granted(Epoch(envelope.granted.epoch))
+            granted = envelope.granted
+            return b.Granted(Epoch(granted.epoch), granted.preroll_ms if granted.HasField("preroll_ms") else None)
         case "revoke":
             revoke = envelope.revoke
             finish = revoke.mode == control_pb2.REVOKE_MODE_FINISH

@@ -89,6 +89,11 @@ class CallerAudio:
         if not self._audible:
             self._kept = self._nothing_kept()
 
+    @property
+    def kept_ms(self) -> int:
+        """How much of the caller is kept from before the baton."""
+        return len(self._kept or ()) * self.hearing.frame_ms
+
     def set_audible(self, audible: bool) -> None:
         """Whether the caller may be heard."""
         if audible == self._audible:

@@ -517,8 +517,9 @@ class Job:
                 self._say_released()
                 self._stop_finishing()
                 self.voice.open()
+                preroll_ms = self.caller.kept_ms
                 self._apply_gate()
-                self._send(Granted(epoch))
+                self._send(Granted(epoch, preroll_ms))
                 grant = Granting(epoch, opening, handoff)
                 self._cue(lambda hooks: hooks.granted(grant))
             case GoOn(epoch):

@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from baton.v1 import context_pb2 as baton_dot_v1_dot_context__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62\x61ton/v1/control.proto\x12\x08\x62\x61ton.v1\x1a\x16\x62\x61ton/v1/context.proto\"\x8e\x01\n\x07Opening\x12%\n\x08\x63ontinue\x18\x01 \x01(\x0b\x32\x11.baton.v1.NothingH\x00\x12\"\n\x05greet\x18\x02 \x01(\x0b\x32\x11.baton.v1.NothingH\x00\x12!\n\x04wait\x18\x03 \x01(\x0b\x32\x11.baton.v1.NothingH\x00\x12\r\n\x03say\x18\x04 \x01(\tH\x00\x42\x06\n\x04kind\"\t\n\x07Nothing\"\xda\x01\n\x07Prepare\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\"\n\x07opening\x18\x04 \x01(\x0b\x32\x11.baton.v1.Opening\x12 \n\x06packet\x18\x05 \x01(\x0b\x32\x10.baton.v1.Packet\x12\x0e\n\x06\x63\x61ller\x18\x06 \x01(\t\x12\x1d\n\x10\x64\x65legation_input\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x12\x13\n\x0btraceparent\x18\x14 \x01(\tB\x13\n\x11_delegation_input\"#\n\rCancelPrepare\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\"H\n\x05Ready\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\x12\x15\n\rcontext_items\x18\x02 \x01(\x04\x12\x14\n\x0c\x63ontext_hash\x18\x03 \x01(\x0c\",\n\x06Refuse\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x92\x01\n\x05Grant\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\"\n\x07opening\x18\x02 \x01(\x0b\x32\x11.baton.v1.Opening\x12\x12\n\nhandoff_id\x18\x03 \x01(\x04\x12\x15\n\rcontext_items\x18\x04 \x01(\x04\x12\x14\n\x0c\x63ontext_hash\x18\x05 \x01(\x0c\x12\x15\n\rstate_version\x18\x06 \x01(\x04\"\x18\n\x07Granted\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"\x1a\n\tSupersede\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"P\n\x06Revoke\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.baton.v1.RevokeMode\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x03 \x01(\r\"\x19\n\x08Released\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"\x1a\n\x06Speech\x12\x10\n\x08speaking\x18\x01 \x01(\x08\"\x07\n\x05Leave\"%\n\x04\x44tmf\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05\x64igit\x18\x02 \x01(\t\"\xfb\x01\n\x0eHandoffRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x14\n\nspecialist\x18\x02 \x01(\tH\x00\x12%\n\x08previous\x18\x03 \x01(\x0b\x32\x11.baton.v1.NothingH\x00\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x14\n\x0ctool_call_id\x18\x06 \x01(\t\x12\x1d\n\x10\x64\x65legation_input\x18\x07 \x01(\x0cH\x01\x88\x01\x01\x12\x1e\n\x11\x64\x65legation_result\x18\x08 \x01(\x0cH\x02\x88\x01\x01\x42\x08\n\x06targetB\x13\n\x11_delegation_inputB\x14\n\x12_delegation_result\"\xdc\x01\n\rHandoffResult\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12-\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x0b\x32\x19.baton.v1.HandoffAcceptedH\x00\x12+\n\x07refused\x18\x03 \x01(\x0b\x32\x18.baton.v1.HandoffRefusedH\x00\x12)\n\x06\x66\x61iled\x18\x04 \x01(\x0b\x32\x17.baton.v1.HandoffFailedH\x00\x12%\n\x04\x64one\x18\x05 \x01(\x0b\x32\x15.baton.v1.HandoffDoneH\x00\x42\t\n\x07outcome\"U\n\x10\x44\x65legationResult\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x10\n\x06result\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06\x66\x61iled\x18\x03 \x01(\tH\x00\x42\t\n\x07outcome\"%\n\x0fHandoffAccepted\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\"H\n\x0eHandoffRefused\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.baton.v1.RefuseReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"Y\n\rHandoffFailed\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\x12$\n\x06reason\x18\x02 \x01(\x0e\x32\x14.baton.v1.FailReason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"@\n\x0bHandoffDone\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04*V\n\nRevokeMode\x12\x1b\n\x17REVOKE_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12REVOKE_MODE_FINISH\x10\x01\x12\x13\n\x0fREVOKE_MODE_CUT\x10\x02*\x9a\x03\n\x0cRefuseReason\x12\x1d\n\x19REFUSE_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19REFUSE_REASON_IN_PROGRESS\x10\x01\x12 \n\x1cREFUSE_REASON_UNKNOWN_TARGET\x10\x02\x12 \n\x1cREFUSE_REASON_ALREADY_HOLDER\x10\x03\x12\x1a\n\x16REFUSE_REASON_NO_ROUTE\x10\x04\x12\x1d\n\x19REFUSE_REASON_NO_PREVIOUS\x10\x05\x12\x1a\n\x16REFUSE_REASON_TOO_MANY\x10\x06\x12\x18\n\x14REFUSE_REASON_CLOSED\x10\x07\x12\x1b\n\x17REFUSE_REASON_NO_ANSWER\x10\x08\x12\x1e\n\x1aREFUSE_REASON_COOLING_DOWN\x10\t\x12\x1f\n\x1bREFUSE_REASON_NO_DELEGATION\x10\n\x12\x1a\n\x16REFUSE_REASON_TOO_DEEP\x10\x0b\x12\x1d\n\x19REFUSE_REASON_BAD_PAYLOAD\x10\x0c*\x83\x03\n\nFailReason\x12\x1b\n\x17\x46\x41IL_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x46\x41IL_REASON_DISPATCH_FAILED\x10\x01\x12\x1c\n\x18\x46\x41IL_REASON_NEVER_JOINED\x10\x02\x12\x1d\n\x19\x46\x41IL_REASON_NEVER_GREETED\x10\x03\x12\x1b\n\x17\x46\x41IL_REASON_NEVER_READY\x10\x04\x12\x17\n\x13\x46\x41IL_REASON_REFUSED\x10\x05\x12$\n FAIL_REASON_LOST_WHILE_PREPARING\x10\x06\x12$\n FAIL_REASON_LOST_WHILE_SWITCHING\x10\x07\x12\x1d\n\x19\x46\x41IL_REASON_NEVER_GRANTED\x10\x08\x12\"\n\x1e\x46\x41IL_REASON_TOO_MANY_INSTANCES\x10\t\x12\x1a\n\x16\x46\x41IL_REASON_CALL_ENDED\x10\n\x12\x19\n\x15\x46\x41IL_REASON_NO_ANSWER\x10\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62\x61ton/v1/control.proto\x12\x08\x62\x61ton.v1\x1a\x16\x62\x61ton/v1/context.proto\"\x8e\x01\n\x07Opening\x12%\n\x08\x63ontinue\x18\x01 \x01(\x0b\x32\x11.baton.v1.NothingH\x00\x12\"\n\x05greet\x18\x02 \x01(\x0b\x32\x11.baton.v1.NothingH\x00\x12!\n\x04wait\x18\x03 \x01(\x0b\x32\x11.baton.v1.NothingH\x00\x12\r\n\x03say\x18\x04 \x01(\tH\x00\x42\x06\n\x04kind\"\t\n\x07Nothing\"\xda\x01\n\x07Prepare\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\"\n\x07opening\x18\x04 \x01(\x0b\x32\x11.baton.v1.Opening\x12 \n\x06packet\x18\x05 \x01(\x0b\x32\x10.baton.v1.Packet\x12\x0e\n\x06\x63\x61ller\x18\x06 \x01(\t\x12\x1d\n\x10\x64\x65legation_input\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x12\x13\n\x0btraceparent\x18\x14 \x01(\tB\x13\n\x11_delegation_input\"#\n\rCancelPrepare\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\"H\n\x05Ready\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\x12\x15\n\rcontext_items\x18\x02 \x01(\x04\x12\x14\n\x0c\x63ontext_hash\x18\x03 \x01(\x0c\",\n\x06Refuse\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x92\x01\n\x05Grant\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\"\n\x07opening\x18\x02 \x01(\x0b\x32\x11.baton.v1.Opening\x12\x12\n\nhandoff_id\x18\x03 \x01(\x04\x12\x15\n\rcontext_items\x18\x04 \x01(\x04\x12\x14\n\x0c\x63ontext_hash\x18\x05 \x01(\x0c\x12\x15\n\rstate_version\x18\x06 \x01(\x04\"@\n\x07Granted\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x17\n\npreroll_ms\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\r\n\x0b_preroll_ms\"\x1a\n\tSupersede\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"P\n\x06Revoke\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.baton.v1.RevokeMode\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x03 \x01(\r\"\x19\n\x08Released\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"\x1a\n\x06Speech\x12\x10\n\x08speaking\x18\x01 \x01(\x08\"\x07\n\x05Leave\"%\n\x04\x44tmf\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05\x64igit\x18\x02 \x01(\t\"\xfb\x01\n\x0eHandoffRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x14\n\nspecialist\x18\x02 \x01(\tH\x00\x12%\n\x08previous\x18\x03 \x01(\x0b\x32\x11.baton.v1.NothingH\x00\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x14\n\x0ctool_call_id\x18\x06 \x01(\t\x12\x1d\n\x10\x64\x65legation_input\x18\x07 \x01(\x0cH\x01\x88\x01\x01\x12\x1e\n\x11\x64\x65legation_result\x18\x08 \x01(\x0cH\x02\x88\x01\x01\x42\x08\n\x06targetB\x13\n\x11_delegation_inputB\x14\n\x12_delegation_result\"\xdc\x01\n\rHandoffResult\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12-\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x0b\x32\x19.baton.v1.HandoffAcceptedH\x00\x12+\n\x07refused\x18\x03 \x01(\x0b\x32\x18.baton.v1.HandoffRefusedH\x00\x12)\n\x06\x66\x61iled\x18\x04 \x01(\x0b\x32\x17.baton.v1.HandoffFailedH\x00\x12%\n\x04\x64one\x18\x05 \x01(\x0b\x32\x15.baton.v1.HandoffDoneH\x00\x42\t\n\x07outcome\"U\n\x10\x44\x65legationResult\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x10\n\x06result\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06\x66\x61iled\x18\x03 \x01(\tH\x00\x42\t\n\x07outcome\"%\n\x0fHandoffAccepted\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\"H\n\x0eHandoffRefused\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.baton.v1.RefuseReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"Y\n\rHandoffFailed\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\x12$\n\x06reason\x18\x02 \x01(\x0e\x32\x14.baton.v1.FailReason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"@\n\x0bHandoffDone\x12\x12\n\nhandoff_id\x18\x01 \x01(\x04\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04*V\n\nRevokeMode\x12\x1b\n\x17REVOKE_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12REVOKE_MODE_FINISH\x10\x01\x12\x13\n\x0fREVOKE_MODE_CUT\x10\x02*\x9a\x03\n\x0cRefuseReason\x12\x1d\n\x19REFUSE_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19REFUSE_REASON_IN_PROGRESS\x10\x01\x12 \n\x1cREFUSE_REASON_UNKNOWN_TARGET\x10\x02\x12 \n\x1cREFUSE_REASON_ALREADY_HOLDER\x10\x03\x12\x1a\n\x16REFUSE_REASON_NO_ROUTE\x10\x04\x12\x1d\n\x19REFUSE_REASON_NO_PREVIOUS\x10\x05\x12\x1a\n\x16REFUSE_REASON_TOO_MANY\x10\x06\x12\x18\n\x14REFUSE_REASON_CLOSED\x10\x07\x12\x1b\n\x17REFUSE_REASON_NO_ANSWER\x10\x08\x12\x1e\n\x1aREFUSE_REASON_COOLING_DOWN\x10\t\x12\x1f\n\x1bREFUSE_REASON_NO_DELEGATION\x10\n\x12\x1a\n\x16REFUSE_REASON_TOO_DEEP\x10\x0b\x12\x1d\n\x19REFUSE_REASON_BAD_PAYLOAD\x10\x0c*\x83\x03\n\nFailReason\x12\x1b\n\x17\x46\x41IL_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x46\x41IL_REASON_DISPATCH_FAILED\x10\x01\x12\x1c\n\x18\x46\x41IL_REASON_NEVER_JOINED\x10\x02\x12\x1d\n\x19\x46\x41IL_REASON_NEVER_GREETED\x10\x03\x12\x1b\n\x17\x46\x41IL_REASON_NEVER_READY\x10\x04\x12\x17\n\x13\x46\x41IL_REASON_REFUSED\x10\x05\x12$\n FAIL_REASON_LOST_WHILE_PREPARING\x10\x06\x12$\n FAIL_REASON_LOST_WHILE_SWITCHING\x10\x07\x12\x1d\n\x19\x46\x41IL_REASON_NEVER_GRANTED\x10\x08\x12\"\n\x1e\x46\x41IL_REASON_TOO_MANY_INSTANCES\x10\t\x12\x1a\n\x16\x46\x41IL_REASON_CALL_ENDED\x10\n\x12\x19\n\x15\x46\x41IL_REASON_NO_ANSWER\x10\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'baton.v1.control_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REVOKEMODE']._serialized_start=1816
-  _globals['_REVOKEMODE']._serialized_end=1902
-  _globals['_REFUSEREASON']._serialized_start=1905
-  _globals['_REFUSEREASON']._serialized_end=2315
-  _globals['_FAILREASON']._serialized_start=2318
-  _globals['_FAILREASON']._serialized_end=2705
+  _globals['_REVOKEMODE']._serialized_start=1856
+  _globals['_REVOKEMODE']._serialized_end=1942
+  _globals['_REFUSEREASON']._serialized_start=1945
+  _globals['_REFUSEREASON']._serialized_end=2355
+  _globals['_FAILREASON']._serialized_start=2358
+  _globals['_FAILREASON']._serialized_end=2745
   _globals['_OPENING']._serialized_start=61
   _globals['_OPENING']._serialized_end=203
   _globals['_NOTHING']._serialized_start=205
@@ -53,31 +53,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRANT']._serialized_start=595
   _globals['_GRANT']._serialized_end=741
   _globals['_GRANTED']._serialized_start=743
-  _globals['_GRANTED']._serialized_end=767
-  _globals['_SUPERSEDE']._serialized_start=769
-  _globals['_SUPERSEDE']._serialized_end=795
-  _globals['_REVOKE']._serialized_start=797
-  _globals['_REVOKE']._serialized_end=877
-  _globals['_RELEASED']._serialized_start=879
-  _globals['_RELEASED']._serialized_end=904
-  _globals['_SPEECH']._serialized_start=906
-  _globals['_SPEECH']._serialized_end=932
-  _globals['_LEAVE']._serialized_start=934
-  _globals['_LEAVE']._serialized_end=941
-  _globals['_DTMF']._serialized_start=943
-  _globals['_DTMF']._serialized_end=980
-  _globals['_HANDOFFREQUEST']._serialized_start=983
-  _globals['_HANDOFFREQUEST']._serialized_end=1234
-  _globals['_HANDOFFRESULT']._serialized_start=1237
-  _globals['_HANDOFFRESULT']._serialized_end=1457
-  _globals['_DELEGATIONRESULT']._serialized_start=1459
-  _globals['_DELEGATIONRESULT']._serialized_end=1544
-  _globals['_HANDOFFACCEPTED']._serialized_start=1546
-  _globals['_HANDOFFACCEPTED']._serialized_end=1583
-  _globals['_HANDOFFREFUSED']._serialized_start=1585
-  _globals['_HANDOFFREFUSED']._serialized_end=1657
-  _globals['_HANDOFFFAILED']._serialized_start=1659
-  _globals['_HANDOFFFAILED']._serialized_end=1748
-  _globals['_HANDOFFDONE']._serialized_start=1750
-  _globals['_HANDOFFDONE']._serialized_end=1814
+  _globals['_GRANTED']._serialized_end=807
+  _globals['_SUPERSEDE']._serialized_start=809
+  _globals['_SUPERSEDE']._serialized_end=835
+  _globals['_REVOKE']._serialized_start=837
+  _globals['_REVOKE']._serialized_end=917
+  _globals['_RELEASED']._serialized_start=919
+  _globals['_RELEASED']._serialized_end=944
+  _globals['_SPEECH']._serialized_start=946
+  _globals['_SPEECH']._serialized_end=972
+  _globals['_LEAVE']._serialized_start=974
+  _globals['_LEAVE']._serialized_end=981
+  _globals['_DTMF']._serialized_start=983
+  _globals['_DTMF']._serialized_end=1020
+  _globals['_HANDOFFREQUEST']._serialized_start=1023
+  _globals['_HANDOFFREQUEST']._serialized_end=1274
+  _globals['_HANDOFFRESULT']._serialized_start=1277
+  _globals['_HANDOFFRESULT']._serialized_end=1497
+  _globals['_DELEGATIONRESULT']._serialized_start=1499
+  _globals['_DELEGATIONRESULT']._serialized_end=1584
+  _globals['_HANDOFFACCEPTED']._serialized_start=1586
+  _globals['_HANDOFFACCEPTED']._serialized_end=1623
+  _globals['_HANDOFFREFUSED']._serialized_start=1625
+  _globals['_HANDOFFREFUSED']._serialized_end=1697
+  _globals['_HANDOFFFAILED']._serialized_start=1699
+  _globals['_HANDOFFFAILED']._serialized_end=1788
+  _globals['_HANDOFFDONE']._serialized_start=1790
+  _globals['_HANDOFFDONE']._serialized_end=1854
 # @@protoc_insertion_point(module_scope)

@@ -147,10 +147,12 @@ class Grant(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., opening: _Optional[_Union[Opening, _Mapping]] = ..., handoff_id: _Optional[int] = ..., context_items: _Optional[int] = ..., context_hash: _Optional[bytes] = ..., state_version: _Optional[int] = ...) -> None: ...
 
 class Granted(_message.Message):
-    __slots__ = ("epoch",)
+    __slots__ = ("epoch", "preroll_ms")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PREROLL_MS_FIELD_NUMBER: _ClassVar[int]
     epoch: int
-    def __init__(self, epoch: _Optional[int] = ...) -> None: ...
+    preroll_ms: int
+    def __init__(self, epoch: _Optional[int] = ..., preroll_ms: _Optional[int] = ...) -> None: ...
 
 class Supersede(_message.Message):
     __slots__ = ("epoch",)
