@@ -37,9 +37,10 @@ cargo xtask COMMAND
   demo [ARGUMENTS]   run a whole call on this machine and leave what the caller heard in target/demo;
                      arguments go to the demo: `--handoffs N`, `--help`; `--config FILE` has calls under a file of your own, and
                      says of each of its routes whether the baton went along it
-  demo --mixed [--handoffs N] [--out FOLDER]
+  demo --mixed [--handoffs N] [--turns N] [--out FOLDER]
                      a call between agents of LiveKit Agents, Pipecat and Rust: after each handoff what they know is compared
-                     item by item, and how it opened, who answered and who heard the caller's words is judged
+                     item by item, and how it opened, who answered and who heard the caller's words is judged; then a call in
+                     which the caller speaks across N changes, and each sentence has to get one answer
   test               run everything: all tests, the engine's, the interop tests, a short demo
   engine-tests [--only FILE] [--repeat N]
                      run the tests that ship inside the livekit package on our engine

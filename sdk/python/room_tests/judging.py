@@ -70,9 +70,10 @@ class Judge:
         self.handoffs: list[Handoff] = []
         self.words: list[Word] = []
         self.failures: list[str] = []
+        self.tellings = tellings
+        """What each agent says about itself."""
         self._out = out
         self._unheard_max = unheard_max
-        self._tellings = tellings
         self._read: dict[str, int] = dict.fromkeys(tellings, 0)
         self._answers: dict[str, int] = dict.fromkeys(tellings, 0)
         self._grants: dict[str, int] = dict.fromkeys(tellings, 0)
@@ -95,7 +96,7 @@ class Judge:
         return self._answers[name]
 
     def _look(self, name: str) -> None:
-        contexts = self._tellings[name].all("context")
+        contexts = self.tellings[name].all("context")
         for context in contexts[self._read[name] :]:
             for item in changed(context):
                 if item["id"] not in self._ids[name] and item["own"] and item.get("role") == ASSISTANT:
@@ -112,20 +113,20 @@ class Judge:
         holds = self._holds()
         items = {id: item for hold in holds for id, item in hold.known.items()}
         steps, differing, missing = self._compared(holds)
-        own = [each for name in self._tellings for each in self._tellings[name].all("own")]
+        own = [each for name in self.tellings for each in self.tellings[name].all("own")]
         own_differing = [difference for each in own for difference in each["differs"]]
         self.failures += [f"a framework has it otherwise: {each}" for each in own_differing[:5]]
         if not own:
             self.failures.append("no framework was asked what it has")
         openings = sum(self._opened(hold, handoff) for hold, handoff in zip(holds[1:], self.handoffs, strict=False))
         cut = self._cut(items)
-        asked = [each for name in self._tellings for each in self._tellings[name].all("asked")]
+        asked = [each for name in self.tellings for each in self.tellings[name].all("asked")]
         without = [each for each in asked if not all(each["holds"])]
         self.failures += [f"a model was asked without the baton: {each}" for each in without[:5]]
         unheard, twice = self._heard()
         if [hold.name for hold in holds] != ["triage", *(each.to for each in self.handoffs)]:
             self.failures.append(f"the holders were {[hold.name for hold in holds]}")
-        state = holds[-1].known and self._tellings[holds[-1].name].all("context")[-1]["state"]
+        state = holds[-1].known and self.tellings[holds[-1].name].all("context")[-1]["state"]
         self._check_state(state)
         return {
             "handoffs": len(self.handoffs),
@@ -154,7 +155,7 @@ class Judge:
 
     def _holds(self) -> list[Hold]:
         holds: list[Hold] = []
-        for name, telling in self._tellings.items():
+        for name, telling in self.tellings.items():
             hold: Hold | None = None
             known: dict[str, Item] = {}
             held = False
@@ -228,7 +229,7 @@ class Judge:
         """How many of the caller's words nobody has heard whole, and how many more than one has."""
         heard = [
             (each["at"], each["hz"], name)
-            for name, telling in self._tellings.items()
+            for name, telling in self.tellings.items()
             for each in telling.all("word")
             if each["ms"] >= WORD_MIN_MS
         ]

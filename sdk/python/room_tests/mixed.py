@@ -1,6 +1,7 @@
 """A call between frameworks: triage of LiveKit Agents, payments of Pipecat, accounts in Rust; one caller, one shared state.
 
 The baton goes round: triage, payments, triage, accounts. Models and voices follow a script. `judging` says whether all was well.
+In a second call the caller speaks, and its turns are told by real analyzers: see `turning`.
 """
 
 import argparse
@@ -19,6 +20,9 @@ from typing import Any
 from judging import PITCHES, TONES, Handoff, Judge, Word
 from stage import ROOT, server, until
 from telling import Telling
+from turning import LENGTHS, Turning
+from turning import NUMBER as SPEAKER
+from turning import ROOM as SPEAKERS_ROOM
 
 from baton.kit.phone import SAMPLE_RATE, Phone
 from baton.kit.server import LocalServer, Program
@@ -39,11 +43,20 @@ specialists:
   triage: {after_handoff: stay, description: Finds out what the caller wants}
   payments: {after_handoff: stay, description: Takes payments}
   accounts: {after_handoff: stay, description: Knows the accounts}
+  ears_triage: {agent_name: triage, after_handoff: stay, description: Listens}
+  ears_payments: {agent_name: payments, after_handoff: stay, description: Listens as well}
+entry_rules:
+  - {when: "caller.number == '+15550177'", to: ears_triage}
 routes:
+  - {from: ears_triage, to: ears_payments, splice: now, opening: wait}
+  - {from: ears_payments, to: ears_triage, splice: now, opening: wait}
   - {from: triage, to: payments, splice: now, opening: greet}
   - {from: payments, to: triage, splice: now, opening: 'say:welcome back'}
   - {from: triage, to: accounts, splice: now, opening: continue}
   - {from: accounts, to: triage, splice: now, opening: wait}
+rules:
+  - {on: digit, digit: '1', to: ears_triage, reason: A key was pressed}
+  - {on: digit, digit: '2', to: ears_payments, reason: A key was pressed}
 # On a busy machine a process may stand still for longer than callers are patient.
 timers: {holder_answer_ms: 4000}
 """
@@ -75,6 +88,23 @@ class Mixed:
             await phone.hang_up()
             self.record(phone)
 
+    async def turn(self, changes: int) -> dict[str, Any]:
+        """The second call. Returns its report."""
+        turning = Turning(self.out, self.judge.tellings, self.say)
+        phone = Phone(SPEAKER)
+        await phone.dial(self.livekit.url, self.livekit.api_key, self.livekit.api_secret, SPEAKERS_ROOM, ["baton"])
+        self.say("the phone rings once more")
+        failures = []
+        try:
+            await turning.run(phone, changes)
+        except (AssertionError, TimeoutError) as error:
+            failures.append(str(error) or "it took too long")
+        finally:
+            await phone.hang_up()
+        report = turning.judged()
+        report["failures"] += failures
+        return report
+
     async def begin(self, stack: AsyncExitStack) -> None:
         config = self.out / "baton.yaml"
         config.write_text(CONFIG)
@@ -100,6 +130,7 @@ class Mixed:
                 "STATE_DIRECTORY": str(self.out / "state"),
                 "AGENT_HZ": str(TONES.get(name, 0)),
                 "AGENT_EAR": "1",
+                "AGENT_SENTENCES": json.dumps(LENGTHS),
             }
             self.programs[name] = program = Program(name, command, log, environment)
             await program.start()
@@ -201,6 +232,9 @@ async def main() -> int:
     parser = argparse.ArgumentParser(description="A call between LiveKit Agents, Pipecat and Rust.")
     parser.add_argument("--handoffs", type=int, default=8, help="changes of the baton")
     parser.add_argument(
+        "--turns", type=int, default=2, help="changes of the baton that the caller speaks across, in a call of their own; 0 for none"
+    )
+    parser.add_argument(
         "--unheard-max", type=int, default=0, help="words of the caller that may be lost on a machine that stands still"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "target/demo-mixed", help="folder for all that it leaves")
@@ -213,7 +247,11 @@ async def main() -> int:
             await mixed.run(stack)
         except (AssertionError, TimeoutError) as error:
             mixed.judge.failures.append(str(error) or "it took too long")
-    report = mixed.judge.judged()
+        report = mixed.judge.judged()
+        if arguments.turns and report["ok"]:
+            report["turns"] = turns = await mixed.turn(arguments.turns)
+            report["failures"] += turns["failures"]
+            report["ok"] = not report["failures"]
     (arguments.out / "report.json").write_text(json.dumps(report, indent=2))
     show(report, arguments.out)
     return 0 if report["ok"] else 1
@@ -229,6 +267,11 @@ def show(report: dict[str, Any], out: Path) -> None:
     print(f"answers without the baton: {report['without_baton']}; the model was asked {report['asked']} times")
     print(f"words of the caller: {report['words']}, unheard {report['unheard']}, heard by two {report['heard_by_two']}")
     print(f"state: {json.dumps(report['state'])}")
+    if turns := report.get("turns"):
+        print(
+            f"sentences of the caller: {turns['sentences']}, answered once {turns['answered_once']}, across a change "
+            f"{turns['across_a_change']}; turns taken {turns['turns']}, their ends told by Silero and {turns['ended_by']}"
+        )
     for failure in report["failures"]:
         print(f"FAIL {failure}")
     print(f"{out}/heard.wav  {out}/report.json")

@@ -92,7 +92,7 @@ async def tell_context(call: "Call", own: Own | None = None) -> None:
             before, looked, since = now, False, time.monotonic()
             forms |= {item.id: item.chat_item for item in new}
             changed = [described(item.chat_item) | {"own": item.id in written} for item in new]
-            tell("context", holds=call.holds, changed=changed, state=call.memory.state, at=time.time())
+            tell("context", specialist=call.specialist, holds=call.holds, changed=changed, state=call.memory.state, at=time.time())
         elif own is not None and call.holds and not looked and time.monotonic() - since > OWN_SECS:
             looked = True
             differs = own([described(item.chat_item) for item in items])

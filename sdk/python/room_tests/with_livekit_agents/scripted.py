@@ -4,12 +4,14 @@ The voice speaks in a tone, as long as its text takes to say; the ear tells the 
 """
 
 import json
+from array import array
 from collections.abc import Callable
 from typing import Any
 
 from livekit import rtc
 from livekit.agents import APIConnectOptions, llm, stt, tts, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
+from speech import understood
 from telling import Ear, tell, tone
 
 SAMPLE_RATE = 24_000
@@ -99,8 +101,8 @@ class ClipSTT(stt.STT[Any]):
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.SpeechEvent:
         frame = rtc.combine_audio_frames(buffer)
-        text = min(self.lengths, key=lambda each: abs(self.lengths[each] - frame.duration))
-        tell("heard", text=text, secs=frame.duration)
+        text, secs = understood(array("h", bytes(frame.data)), frame.sample_rate, self.lengths)
+        tell("heard", text=text, secs=secs)
         return stt.SpeechEvent(
             type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[stt.SpeechData(language="en", text=text)]
         )

@@ -3,33 +3,17 @@
 import asyncio
 import json
 import tempfile
-import wave
-from array import array
 
-from livekit import rtc
-from stage import ROOT, staged, until
+from speech import PHONE_RATE, clip, spoken_secs
+from stage import staged, until
 from test_handoff import told, worker
 
 CLIPS = {"I have a question": "triage-welcome.wav", "thank you": "triage-handoff.wav"}
 
-PADDING_SECS = 0.95
-"""What Silero leaves around speech: half a second before it, and the silence by which it knows that it is over."""
-
-
-def clip(name: str) -> "array[int]":
-    """A clip, at the rate of the phone."""
-    with wave.open(str(ROOT / "tests/clips" / name)) as file:
-        assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
-        rate, data = file.getframerate(), file.readframes(file.getnframes())
-    resampler = rtc.AudioResampler(rate, 48_000)
-    frames = resampler.push(rtc.AudioFrame(data, rate, 1, len(data) // 2)) + resampler.flush()
-    return array("h", b"".join(bytes(frame.data) for frame in frames))
-
-
 def test_each_thing_that_the_caller_says_gets_exactly_one_answer() -> None:
     async def scenario() -> None:
         samples = {words: clip(name) for words, name in CLIPS.items()}
-        lengths = {words: len(each) / 48_000 + PADDING_SECS for words, each in samples.items()}
+        lengths = {words: spoken_secs(each, PHONE_RATE) for words, each in samples.items()}
         with tempfile.TemporaryDirectory() as folder:
             async with staged(["triage"]) as stage:
                 triage = worker(stage, folder, AGENT_CLIPS=json.dumps(lengths))

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from livekit import api
+from speech import PHONE_RATE, clip, spoken_secs
 from stage import ROOM, Stage, staged, until
 from telling import described
 from test_handoff import Silent, told
-from test_speech import CLIPS, PADDING_SECS, clip
+from test_speech import CLIPS
 
 from baton.kit.phone import Phone
 from baton.kit.server import Program
@@ -47,7 +48,7 @@ async def rooms(stage: Stage) -> list[str]:
 def test_an_agent_that_knows_nothing_of_baton_takes_part_from_a_side_room() -> None:
     async def scenario() -> None:
         samples = {words: clip(name) for words, name in CLIPS.items()}
-        lengths = {words: len(each) / 48_000 + PADDING_SECS for words, each in samples.items()}
+        lengths = {words: spoken_secs(each, PHONE_RATE) for words, each in samples.items()}
         with tempfile.TemporaryDirectory() as folder:
             async with staged(["triage", "concierge"], beside=["concierge"], more=RULES) as stage:
                 concierge = stock(stage, folder, lengths)

@@ -29,11 +29,14 @@ from telling import ALOUD, described, tell, tell_context
 
 from baton import livekit_agents as baton  # Baton
 from baton.livekit_agents.items import encode
+from baton.metadata import DispatchMetadata
 
 NAME = os.environ.get("AGENT_NAME", "triage")
 HZ = int(os.environ.get("AGENT_HZ", "440"))
 LENGTHS = json.loads(os.environ.get("AGENT_CLIPS", "{}"))
 EAR = "AGENT_EAR" in os.environ
+SENTENCES = json.loads(os.environ.get("AGENT_SENTENCES", "{}"))
+"""What it understands under the name of one who has a real ear."""
 
 server = AgentServer(
     job_executor_type=JobExecutorType.THREAD,
@@ -95,12 +98,13 @@ def script(context: llm.ChatContext) -> Any:
 @server.rtc_session(agent_name=NAME)
 async def entrypoint(ctx: JobContext) -> None:
     caller = Caller()
+    lengths = SENTENCES if DispatchMetadata.parse(ctx.job.metadata).baton.specialist.startswith("ears") else LENGTHS
     holds: list[Any] = []
     session = AgentSession[Caller](
         llm=ScriptedLLM(script, lambda: tell("asked", holds=[each() for each in holds], at=time.time())),
         tts=ToneTTS(HZ),
-        stt=ClipSTT(LENGTHS) if LENGTHS else EarSTT() if EAR else None,
-        vad=silero.VAD.load() if LENGTHS else None,
+        stt=ClipSTT(lengths) if lengths else EarSTT() if EAR else None,
+        vad=silero.VAD.load() if lengths else None,
         userdata=caller,
     )
 

@@ -1,6 +1,7 @@
 """A bot of Pipecat that takes payments."""
 
 import asyncio
+import json
 import logging
 import os
 import sys
@@ -12,20 +13,23 @@ from typing import Any
 # The folder above has what all agents of the tests share.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import InterruptionWorkerFrame, LLMMessagesAppendFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
+from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.transports.livekit.transport import LiveKitParams
-from scripted import Hearing, ScriptedLLM, ToneTTS
+from scripted import Hearing, ScriptedLLM, SentenceSTT, ToneTTS
 from telling import ALOUD, tell, tell_context
 
 from baton import pipecat as baton
 
 NAME = os.environ.get("AGENT_NAME", "payments")
 HZ = int(os.environ.get("AGENT_HZ", "880"))
+SENTENCES = json.loads(os.environ.get("AGENT_SENTENCES", "{}"))
+"""What it understands under the name of one who has a real ear."""
 
 
 @dataclass
@@ -66,11 +70,14 @@ async def bot(call: baton.Call) -> None:
 
     llm.register_function("pay", pay)
     context = LLMContext()
-    aggregators = LLMContextAggregatorPair(context)
+    ears = call.specialist.startswith("ears")
+    # The turn's end is smart-turn's then, by default.
+    hearing = LLMUserAggregatorParams(vad_analyzer=SileroVADAnalyzer()) if ears else None
+    aggregators = LLMContextAggregatorPair(context, user_params=hearing)
     pipeline = Pipeline(
         [
             transport.input(),
-            Hearing(),
+            SentenceSTT(SENTENCES) if ears else Hearing(),
             aggregators.user(),
             llm,
             ToneTTS(HZ),
@@ -79,6 +86,11 @@ async def bot(call: baton.Call) -> None:
         ]
     )
     worker = PipelineWorker(pipeline, params=PipelineParams(), idle_timeout_secs=None)
+
+    async def turn_ended(_: Any, strategy: Any, message: Any) -> None:
+        tell("turn", by=type(strategy).__name__, text=message.content, hears=call.hears)
+
+    aggregators.user().add_event_handler("on_user_turn_stopped", turn_ended)
 
     async def says(reader: Any) -> None:
         """What a test has the caller say, in text."""

@@ -1,6 +1,7 @@
 """A model and a voice that follow a script, in place of the services that no test can reach."""
 
 import uuid
+from array import array
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -14,14 +15,18 @@ from pipecat.frames.frames import (
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
+    TranscriptionFrame,
     TTSAudioRawFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
-from pipecat.services.settings import LLMSettings, TTSSettings
+from pipecat.services.settings import LLMSettings, STTSettings, TTSSettings
+from pipecat.services.stt_service import SegmentedSTTService
 from pipecat.services.tts_service import TTSService
-from telling import Ear, tone
+from pipecat.utils.time import time_now_iso8601
+from speech import understood
+from telling import Ear, tell, tone
 
 SAMPLE_RATE = 24_000
 
@@ -87,6 +92,23 @@ class ToneTTS(TTSService):
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         yield TTSAudioRawFrame(tone(text, self.hz, SAMPLE_RATE), SAMPLE_RATE, 1, context_id=context_id)
+
+
+class SentenceSTT(SegmentedSTTService):
+    """Tells sentences apart by how long they are."""
+
+    def __init__(self, lengths: dict[str, float]) -> None:
+        super().__init__(ttfs_p99_latency=0.5, settings=STTSettings(model="scripted", language=None))
+        self.lengths = lengths
+
+    @property
+    def wants_wav_segments(self) -> bool:
+        return False
+
+    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
+        text, secs = understood(array("h", audio), self.sample_rate, self.lengths)
+        tell("heard", text=text, secs=secs)
+        yield TranscriptionFrame(text, "caller", time_now_iso8601())
 
 
 class Hearing(FrameProcessor):

@@ -26,6 +26,7 @@ from baton.bodies import ContextItem, Continue, Greet, Opening, Say, Wait
 from baton.errors import BatonError
 from baton.pipecat.messages import Mirror as Messages
 from baton.pipecat.tools import keep
+from baton.pipecat.turns import Turns, ask_only_while
 from baton.shared import Mirror
 from baton.specialist import Agent, Call, Granting, HandoffError, Hearing, Preparation, Specialist
 from baton.specialist.tasks import Tasks
@@ -132,7 +133,9 @@ class Participation:
             self.started.set()
 
         worker.add_event_handler("on_pipeline_started", started)
+        self._turns = Turns(worker.pipeline, lambda: call.hears)
         for llm in llms:
+            ask_only_while(llm, lambda: call.hears)
             llm.add_event_handler("on_function_calls_started", self._called)
 
     async def share(self) -> None:
@@ -188,8 +191,13 @@ class Participation:
             if self._sharing is None or self._sharing.done():
                 self._sharing = self._tasks.start(self._share(), "baton: state")
 
+    async def finishing(self) -> None:
+        """Hears no more."""
+        await self._turns.forget()
+
     async def revoked(self) -> None:
         """Falls silent."""
+        await self._turns.forget()
         await self.worker.queue_frame(InterruptionWorkerFrame())
         await asyncio.sleep(SYNC_SECS)
         self.sync()
@@ -311,6 +319,10 @@ class _Bot(Agent):
 
     async def granted(self, call: Call, grant: Granting) -> None:
         await (await self._there()).granted(grant.opening)
+
+    def finishing(self, call: Call) -> None:
+        if self._part is not None:
+            self._tasks.start(self._part.finishing(), "baton: finishing")
 
     async def revoked(self, call: Call) -> None:
         if self._part is not None:

@@ -1,6 +1,7 @@
 """Pipecat's LiveKit transport on a client that neither joins nor publishes: the call has done that, behind its gates."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import Any
@@ -17,6 +18,10 @@ from pipecat.transports.livekit.transport import (
 from baton.errors import BatonError
 from baton.specialist import Call, NoBatonError, Utterance
 
+GAP_SECS = 0.5
+"""How long nothing comes of the caller's until it counts as a silence: a line that is silent still sends."""
+SILENCE_SECS = 1.0
+"""What is put in its place: what services that cut speech into pieces keep of the moment before one."""
 PAUSE_SECS = 0.4
 """A pause of the bot's from which on an utterance is over."""
 
@@ -79,8 +84,16 @@ class GatedClient(LiveKitTransportClient):
             await self._callbacks.on_disconnected()
 
     async def get_next_audio_frame(self) -> AsyncIterator[tuple[rtc.AudioFrameEvent, str]]:
+        caller, heard_at = "caller", time.monotonic()
         async for frame in self._listener:
-            yield rtc.AudioFrameEvent(frame), self._call.caller or "caller"
+            caller = self._call.caller or caller
+            if time.monotonic() - heard_at > GAP_SECS:
+                # What was heard before another one had the baton is not the beginning of this.
+                for _ in range(int(SILENCE_SECS / frame.duration)):
+                    silence = rtc.AudioFrame.create(frame.sample_rate, frame.num_channels, frame.samples_per_channel)
+                    yield rtc.AudioFrameEvent(silence), caller
+            heard_at = time.monotonic()
+            yield rtc.AudioFrameEvent(frame), caller
 
     async def publish_audio(self, audio_frame: rtc.AudioFrame) -> bool:
         try:
