@@ -4,6 +4,7 @@ import asyncio
 import math
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 from livekit import api, rtc
 from livekit.protocol import agent_dispatch
@@ -26,6 +27,7 @@ class Phone:
         self._number = number
         self.room = rtc.Room()
         self._tasks = Tasks()
+        self._ears: dict[str, asyncio.Task[Any]] = {}
         self._source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=200)
         self._says: asyncio.Queue[Sequence[int]] = asyncio.Queue()
         self._silent = asyncio.Event()
@@ -48,6 +50,7 @@ class Phone:
             dispatches = [agent_dispatch.RoomAgentDispatch(agent_name=name) for name in agents]
             token = token.with_room_config(room_proto.RoomConfiguration(agents=dispatches))
         self.room.on("track_subscribed", self._on_subscribed)
+        self.room.on("track_unsubscribed", self._on_unsubscribed)
         await self.room.connect(url, token.to_jwt(), rtc.RoomOptions(auto_subscribe=True))
         track = rtc.LocalAudioTrack.create_audio_track("sip", self._source)
         await self.room.local_participant.publish_track(
@@ -90,7 +93,13 @@ class Phone:
 
     def _on_subscribed(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
         if track.kind == rtc.TrackKind.KIND_AUDIO:
-            self._tasks.start(self._listen(track, participant.identity), "phone: ear")
+            self._ears[track.sid] = self._tasks.start(self._listen(track, participant.identity), "phone: ear")
+
+    def _on_unsubscribed(self, track: rtc.Track, *_: object) -> None:
+        # WebRTC has another track come in its place, which this one would hear.
+        ear = self._ears.pop(track.sid, None)
+        if ear is not None:
+            ear.cancel()
 
     async def _listen(self, track: rtc.Track, identity: str) -> None:
         stream = rtc.AudioStream.from_track(track=track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=10)

@@ -56,6 +56,15 @@ class GatedClient(LiveKitTransportClient):
         self._utterance: Utterance | None = None
         self._ends: asyncio.TimerHandle | None = None
 
+    @property
+    def _audio_source(self) -> rtc.AudioSource | None:
+        """What the output clears when it is interrupted."""
+        return self._call.voice.source if self._connected else None
+
+    @_audio_source.setter
+    def _audio_source(self, _: rtc.AudioSource | None) -> None:
+        """It is the call's."""
+
     async def setup(self, setup: FrameProcessorSetup) -> None:
         if self._task_manager:
             return
@@ -70,8 +79,6 @@ class GatedClient(LiveKitTransportClient):
             return
         self._connected = True
         self._participant_id = self.room.local_participant.identity
-        # The output clears its queue when it is interrupted.
-        self._audio_source = self._call.voice.source
         await self._callbacks.on_connected()
         if self._call.caller is not None:
             await self._participant_connected(self._call.caller)
@@ -79,7 +86,6 @@ class GatedClient(LiveKitTransportClient):
     async def disconnect(self) -> None:
         if self._connected:
             self._connected = False
-            self._audio_source = None
             self._end_utterance()
             await self._callbacks.on_disconnected()
 

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from enum import Enum
 from typing import Any
 
 from livekit import rtc
@@ -122,6 +123,10 @@ SPEECH_PAUSE_SECS = 0.1
 """How long nothing has to be said until an utterance counts as over."""
 LEFT_MAX_SECS = 2.0
 """How long an agent may take to put its things away."""
+HOME_MAX_SECS = 2.0
+"""The longest that the voice waits for Baton to subscribe to the track that it moves to."""
+TAIL_SECS = 0.3
+"""How long a track that the voice has left stays, for what was said last to reach the caller."""
 TEXT_CHARS_MAX = 512
 """The longest reason that is sent, in characters."""
 
@@ -151,6 +156,16 @@ class StateBusyError(StateError):
 
 class AgentFailedError(BatonError):
     """A hook of the agent raised an exception: it is the cause of this one."""
+
+
+class _Direct(Enum):
+    """Whether the caller hears our track without Baton."""
+
+    NO = "no"
+    OPEN = "open"
+    """It does."""
+    HOME = "home"
+    """It may, until the voice moves to the fresh track."""
 
 
 class _Request:
@@ -213,6 +228,7 @@ class Job:
         binding = metadata.baton
         self.voice = Voice(sample_rate)
         """What is said."""
+        self._sources = [self.voice.source]
         self.caller = CallerAudio(hearing or Hearing())
         """What is heard."""
         self.memory = Memory()
@@ -266,7 +282,8 @@ class Job:
         self._hooks: Hooks | None = None
         self._welcomed = asyncio.Event()
         self._vigil = Vigil(time.monotonic())
-        self._open = False
+        self._direct = _Direct.NO
+        self._home: asyncio.Task[Any] | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def join(self) -> None:
@@ -374,7 +391,7 @@ class Job:
     def packet(self, data: bytes) -> None:
         if self._link.is_established:
             self._vigil.frame(time.monotonic())
-            self._close()
+            self._look()
         followed = self._link.seen
         for event in self._link.handle_frame(time.monotonic(), data):
             self._said(event)
@@ -409,9 +426,12 @@ class Job:
         # Another process of Baton's knows nothing of us before a Hello. What has the baton goes on meanwhile.
         if self._connected and self._welcomed.is_set():
             logger.info("Baton is back")
-            self._close()
             self._greets_again = True
-            self._say_hello()
+            if self._direct is _Direct.OPEN:
+                # The Hello names the track that the caller hears without Baton, and the one that is for Baton.
+                self._go_home(greets=True)
+            else:
+                self._say_hello()
 
     def ended(self, broken: str | None) -> None:
         self._connected = False
@@ -427,7 +447,13 @@ class Job:
         except ConnectionLostError as error:
             self._end(error)
             return
-        self._open = False
+        if self._home is not None:
+            self._home.cancel()
+            self._home = None
+            if self.connection.fresh_sid:
+                self.voice.source = self._sources[-1]
+                self.connection.move_voice()
+        self._direct = _Direct.NO
         self._vigil.restart(time.monotonic())
         anew = self.connection.sid != self._sid
         logger.info("reconnected, %s", "as a new participant" if anew else "as before")
@@ -439,7 +465,15 @@ class Job:
 
     def _say_hello(self) -> None:
         self._sid = self.connection.sid
-        self._hello = replace(self._hello, track_sid=self.connection.track_sid)
+        voice, fresh = self.connection.track_sid, self.connection.fresh_sid
+        match self._direct:
+            case _Direct.NO:
+                tracks = (voice, "")
+            case _Direct.OPEN:
+                tracks = ("", voice)
+            case _Direct.HOME:
+                tracks = (fresh, voice)
+        self._hello = replace(self._hello, track_sid=tracks[0], open_track_sid=tracks[1])
         self._link.hello(time.monotonic(), self._hello)
         self._pump()
 
@@ -696,7 +730,8 @@ class Job:
     def _apply_gate(self) -> None:
         """Sound passes, either way, only while the connection stands and Baton has greeted us on it. A subscription takes
         longer than a grant may, so it is made while the agent prepares."""
-        stands = self._connected and (self._link.is_established or self._greets_again)
+        reached = self._link.is_established or self._greets_again or self._direct is not _Direct.NO
+        stands = self._connected and reached
         holds = self._standing.holds
         self.voice.set_audible(stands)
         # Who is to finish hears no more: the next one does.
@@ -724,26 +759,64 @@ class Job:
                 sample = await self.connection.sample()
                 if sample is not None:
                     self._vigil.sample(time.monotonic(), sample)
-            caller = self.connection.caller
-            may_open = self._connected and self._standing.hears and caller is not None
-            match self._vigil.poll(time.monotonic(), may_open):
-                case Change.OPEN:
-                    logger.warning("Baton is gone, the caller is reached without it")
-                    self._open = True
-                    self.connection.permit(caller)
-                case Change.CLOSE:
-                    self._close()
-                case None:
-                    if not self._standing.holds:
-                        self._close()
+            self._look()
 
-    def _close(self) -> None:
-        """From here on the caller hears us by way of Baton alone."""
-        self._vigil.closed()
-        if self._open:
-            self._open = False
-            logger.info("the caller is left to Baton")
+    def _look(self) -> None:
+        """Opens our track to the caller, or goes back to Baton, if it is time to."""
+        caller = self.connection.caller
+        may_open = self._connected and self._standing.hears and caller is not None
+        match self._vigil.poll(time.monotonic(), may_open):
+            case Change.OPEN if self._direct is _Direct.NO and self._home is None:
+                logger.warning("Baton is gone, the caller is reached without it")
+                self._direct = _Direct.OPEN
+                self.connection.permit(caller)
+                self._apply_gate()
+            case Change.CLOSE if self._direct is _Direct.OPEN:
+                # It plays our track again: what the caller hears directly ends at once.
+                logger.info("Baton is back")
+                self.connection.permit(None)
+                self._go_home(greets=False)
+            case Change.OPEN | Change.CLOSE | None:
+                if self._direct is _Direct.OPEN and not self._standing.holds:
+                    self._go_home(greets=False)
+
+    def _go_home(self, greets: bool) -> None:
+        self._direct = _Direct.HOME
+        self._home = self._tasks.start(self._moved(greets), "baton: to the fresh track")
+
+    async def _moved(self, greets: bool) -> None:
+        """Moves the voice to a fresh track, by which the caller hears us through Baton alone: one that was open cannot be closed and
+        opened again in time."""
+        try:
+            source = self.voice.new_source()
+            self._sources.append(source)
+            publication = await self.connection.publish_fresh(source)
+            if greets:
+                self._say_hello()
+            taken = asyncio.ensure_future(publication.wait_for_subscription())
+            try:
+                deadline = time.monotonic() + HOME_MAX_SECS
+                while not (taken.done() and self._link.is_established):
+                    if time.monotonic() >= deadline or not self._standing.holds:
+                        break
+                    await asyncio.sleep(0.02)
+            finally:
+                taken.cancel()
+            former = self.voice.source
+            await self.voice.move(source)
+            self.connection.move_voice()
+            logger.info("the voice goes by Baton again")
+            self._direct = _Direct.NO
+            self._vigil.closed()
+            self._apply_gate()
+            await asyncio.sleep(TAIL_SECS)
+            await self.connection.take_former_away()
             self.connection.permit(None)
+            self._sources.remove(former)
+            await former.aclose()
+            self._home = None
+        except ConnectionLostError as error:
+            self._end(error)
 
     def _prepared(self, handoff: HandoffId, refusal: str | None) -> None:
         if refusal is None:
@@ -881,7 +954,8 @@ class Job:
         await self.caller.end()
         await self._tasks.stop()
         await self.connection.close()
-        await self.voice.source.aclose()
+        for source in self._sources:
+            await source.aclose()
         if self._ended.done() and not self._ended.cancelled():
             self._ended.exception()
 

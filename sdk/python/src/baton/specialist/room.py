@@ -29,6 +29,9 @@ SAMPLE_MAX_SECS = 0.5
 PACKETS_MAX = 256
 """Packets that may wait to be sent; beyond them one is lost, as in the network, and sent again by the link."""
 
+_VOICE = "voice"
+"""The name of the voice's track; one that it moves to has a number behind it."""
+
 logger = logging.getLogger("baton")
 
 _T = TypeVar("_T")
@@ -85,8 +88,16 @@ class _Packet:
     reliable: bool
 
 
+@dataclass(slots=True)
+class _Outlet:
+    """A track of ours that the voice leaves by."""
+
+    name: str
+    sid: str
+
+
 class Connection:
-    """Our participant in a room, with one audio track."""
+    """Our participant in a room, with one audio track, or two while the voice moves from one to the other."""
 
     def __init__(self, room: rtc.Room, orchestrator: Identity, observer: Observer) -> None:
         self._room = room
@@ -94,7 +105,10 @@ class Connection:
         self._observer = observer
         self._caller: str | None = None
         self._wants_caller = False
-        self._voice_sid = ""
+        self._voice = _Outlet(_VOICE, "")
+        self._fresh: _Outlet | None = None
+        self._former: _Outlet | None = None
+        self._tracks = 1
         self._outbox: asyncio.Queue[_Packet] = asyncio.Queue(PACKETS_MAX)
         self._tasks = Tasks()
         self._handlers: dict[str, Callable[..., None]] = {
@@ -162,15 +176,40 @@ class Connection:
         return Sample(program, sum(pair.packets_received for pair in pairs))
 
     async def publish(self, source: rtc.AudioSource) -> None:
-        """Publishes the voice. DTX is off, so that Baton's buffers are filled before the first word."""
-        track = rtc.LocalAudioTrack.create_audio_track("voice", source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False, red=False)
+        """Publishes the voice."""
         for event, handler in self._handlers.items():
             self._room.on(event, handler)  # type: ignore[arg-type]
+        await self._publish(self._voice, source)
+        self._tasks.start(self._send_all(), "baton: outbox")
+
+    async def publish_fresh(self, source: rtc.AudioSource) -> rtc.LocalTrackPublication:
+        """Publishes a track beside the voice's, closed to all but Baton, for the voice to move to."""
+        self._tracks += 1
+        fresh = _Outlet(f"{_VOICE}-{self._tracks}", "")
+        publication = await self._publish(fresh, source)
+        self._fresh = fresh
+        return publication
+
+    def move_voice(self) -> None:
+        """The fresh track is the voice's from here on, and the former one is to be taken away."""
+        if self._fresh is not None:
+            self._former, self._voice, self._fresh = self._voice, self._fresh, None
+
+    async def take_former_away(self) -> None:
+        """Takes the track away on which the voice was before, if there is one."""
+        former, self._former = self._former, None
+        if former is not None:
+            unpublishing = self._room.local_participant.unpublish_track(self._sid_of(former))
+            await _within("taking a track away", SEND_MAX_SECS, unpublishing)
+
+    async def _publish(self, outlet: "_Outlet", source: rtc.AudioSource) -> rtc.LocalTrackPublication:
+        """DTX is off, so that Baton's buffers are filled before the first word."""
+        track = rtc.LocalAudioTrack.create_audio_track(outlet.name, source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False, red=False)
         publishing = self._room.local_participant.publish_track(track, options)
         publication = await _within("publishing the audio track", SEND_MAX_SECS, publishing)
-        self._voice_sid = publication.sid
-        self._tasks.start(self._send_all(), "baton: outbox")
+        outlet.sid = publication.sid
+        return publication
 
     @property
     def sid(self) -> str:
@@ -180,11 +219,16 @@ class Connection:
     @property
     def track_sid(self) -> str:
         """The sid of our voice, as published last."""
+        return self._sid_of(self._voice)
+
+    @property
+    def fresh_sid(self) -> str:
+        """The sid of the fresh track; empty if there is none."""
+        return "" if self._fresh is None else self._sid_of(self._fresh)
+
+    def _sid_of(self, outlet: "_Outlet") -> str:
         publications = self._room.local_participant.track_publications
-        for sid, publication in publications.items():
-            if publication.name == "voice":
-                return sid
-        return self._voice_sid
+        return next((sid for sid, each in publications.items() if each.name == outlet.name), outlet.sid)
 
     @property
     def caller(self) -> str | None:
@@ -303,7 +347,7 @@ class Connection:
         self._observer.caller_track_gone(publication.sid)
 
     def _on_local_track(self, publication: rtc.LocalTrackPublication, track: rtc.LocalTrack) -> None:
-        if publication.kind == rtc.TrackKind.KIND_AUDIO and publication.name != "voice":
+        if publication.kind == rtc.TrackKind.KIND_AUDIO and not _is_voice(publication.name):
             self._observer.extra_track(track)
 
     def _on_reconnecting(self) -> None:
@@ -330,6 +374,11 @@ class Connection:
                 await _within("sending a packet", SEND_MAX_SECS, sending)
             except ConnectionLostError as error:
                 logger.debug("packet not sent: %s", error)
+
+
+def _is_voice(name: str) -> bool:
+    head, mark, number = name.partition("-")
+    return head == _VOICE and (not mark or number.isdecimal())
 
 
 async def _within(what: str, limit_secs: float, work: Coroutine[Any, Any, _T]) -> _T:

@@ -18,6 +18,9 @@ QUEUE_MS = 200
 """How much may wait to be spoken. Who writes more waits."""
 CHUNK_MS = 10
 """What passes the gate at a time."""
+MOVE_SECS = 0.06
+"""How long nothing is said when the voice moves from one track to another: a caller who hears the one directly and the other by way of
+Baton, each through a buffer of its own, does not hear both."""
 
 
 class NoBatonError(BatonError):
@@ -70,14 +73,31 @@ class Voice:
     def __init__(self, sample_rate: int = 48_000) -> None:
         self.sample_rate = sample_rate
         """Samples a second."""
-        self.source = rtc.AudioSource(sample_rate, 1, queue_size_ms=QUEUE_MS)
-        """What is published."""
+        self.source = self.new_source()
+        """What is published; another one after the voice has moved."""
+        self._moves = False
         self._gate = _Gate.CLOSED
         self._turn = 0
         self._utterances = 0
         self._audible = False
         self._cleared = 0
         self._changed = asyncio.Event()
+
+    def new_source(self) -> rtc.AudioSource:
+        """What the voice may move to."""
+        return rtc.AudioSource(self.sample_rate, 1, queue_size_ms=QUEUE_MS)
+
+    async def move(self, source: rtc.AudioSource) -> None:
+        """Has what is said from now on leave by another source, when all that waits has left by the former one."""
+        self._moves = True
+        try:
+            while self.source.queued_duration > 0:
+                await asyncio.sleep(CHUNK_MS / 1_000)
+            await asyncio.sleep(MOVE_SECS)
+            self.source = source
+        finally:
+            self._moves = False
+            self._wake()
 
     @property
     def is_open(self) -> bool:
@@ -166,16 +186,17 @@ class Voice:
 
     async def push(self, turn: int, samples: bytes) -> None:
         """Lets a chunk of who began to speak in this turn through the gate."""
-        while not self._audible:
+        while not self._audible or self._moves:
             self._check(turn)
             await self._changes()
         self._check(turn)
         cleared = self._cleared
         count = len(samples) // 2
-        await self.source.capture_frame(rtc.AudioFrame(samples, self.sample_rate, 1, count))
+        source = self.source
+        await source.capture_frame(rtc.AudioFrame(samples, self.sample_rate, 1, count))
         if cleared != self._cleared:
             # It was on its way in when the queue was emptied.
-            self.source.clear_queue()
+            source.clear_queue()
             self._check(turn)
 
     async def drained(self, turn: int) -> None:
