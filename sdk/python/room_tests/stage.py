@@ -44,10 +44,10 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    specialists: list[str], fallback: str | None = None, beside: list[str] | None = None, more: str = ""
+    specialists: list[str], fallback: str | None = None, beside: list[str] | None = None, more: str = "", route: str = ""
 ) -> AsyncIterator[Stage]:
     """Starts a server and Baton, which is registered then. The first specialist is the entry; `fallback` goes on when
-    another one fails; those in `beside` know nothing of Baton; `more` is the rest of the configuration."""
+    another one fails; those in `beside` know nothing of Baton; `route` is what every route has more, `more` is the rest of the configuration."""
     async with server() as livekit:
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder) / "baton.yaml"
@@ -61,7 +61,7 @@ async def staged(
             )
             config.write_text(
                 "server: {health_bind: '127.0.0.1:0', drain_grace_secs: 60}\naudio: {fade_ms: 60}\n"
-                f"entry: {specialists[0]}\nroutes: [{{from: '*', to: '*', splice: now}}]\n{then}"
+                f"entry: {specialists[0]}\nroutes: [{{from: '*', to: '*', splice: now{route}}}]\n{then}"
                 f"timers: {{caller_join_timeout_ms: 8000, caller_return_ms: 1500{patience}}}\nspecialists:\n{names}{more}"
             )
             program = os.environ.get("BATON_PROGRAM") or str(ROOT / "target/debug/baton")

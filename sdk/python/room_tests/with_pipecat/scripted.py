@@ -28,6 +28,8 @@ from pipecat.utils.time import time_now_iso8601
 from speech import understood
 from telling import Ear, tell, tone
 
+from baton.summary import INSTRUCTIONS
+
 SAMPLE_RATE = 24_000
 
 Script = Callable[[list[Any]], Any]
@@ -54,6 +56,16 @@ class ScriptedLLM(LLMService[OpenAILLMAdapter]):
             await self.push_frame(LLMFullResponseEndFrame())
         else:
             await self.push_frame(frame, direction)
+
+    async def run_inference(
+        self,
+        context: LLMContext,
+        max_tokens: int | None = None,
+        system_instruction: str | None = None,
+        response_schema: dict[str, Any] | None = None,
+    ) -> str | None:
+        lines = str(context.messages[-1]["content"]).splitlines()
+        return f"the sum of {len(lines)} lines" if system_instruction == INSTRUCTIONS else None
 
     async def _answer(self, context: LLMContext) -> None:
         self.asked.append(list(context.messages))

@@ -42,6 +42,7 @@ from baton.specialist import (
     Preparation,
 )
 from baton.specialist.tasks import Tasks
+from baton.summary import INSTRUCTIONS, Summarize, transcript
 
 SYNC_SECS = 0.2
 """How often what no event tells of is looked for: items that have changed, and the mirrored state."""
@@ -65,6 +66,7 @@ async def start(
     targets: Mapping[str, str] | None = None,
     share: Any = None,
     hydrate: Hydrate | None = None,
+    summarize: Summarize | None = None,
     without_baton: bool = False,
     **options: Any,
 ) -> "Participation | None":
@@ -72,7 +74,8 @@ async def start(
 
     `targets` are the specialists that the model may hand off to, with what each is for; by default those of the routes.
     `share` is a dataclass or a pydantic model, usually the session's userdata, that mirrors the shared state. `hydrate` is
-    called with the state before the specialist is ready. With `without_baton` an agent that was not dispatched by Baton
+    called with the state before the specialist is ready. `summarize` makes the summary that a route with `context: summary` asks for;
+    by default the session's model does, if it is no realtime model. With `without_baton` an agent that was not dispatched by Baton
     starts as ever, and `None` is returned. Other options are those of `AgentSession.start`.
 
     Raises `NotFromBatonError` if the job was not dispatched by Baton, another `MetadataError`, `ConnectionLostError`,
@@ -88,7 +91,7 @@ async def start(
         return None
     await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
     room_options = copy.copy(room_options) if room_options is not None else room_io.RoomOptions()
-    part = Participation(session, agent, ctx, metadata, room_options, targets, share, hydrate, options)
+    part = Participation(session, agent, ctx, metadata, room_options, targets, share, hydrate, summarize, options)
     await part._join()
     return part
 
@@ -106,6 +109,7 @@ class Participation(Agent):
         targets: Mapping[str, str] | None,
         share: Any,
         hydrate: Hydrate | None,
+        summarize: Summarize | None,
         options: dict[str, Any],
     ) -> None:
         self.session = session
@@ -116,6 +120,7 @@ class Participation(Agent):
         self._targets = targets
         self._mirror = Mirror(share) if share is not None else None
         self._hydrate = hydrate
+        self._summarize = summarize
         self._options = options
         output = room_options.get_audio_output_options()
         hears = room_options.get_audio_input_options()
@@ -277,6 +282,20 @@ class Participation(Agent):
         self._digits_of_baton = True
         participant = self._ctx.room.remote_participants.get(call.caller or "")
         self._emit("sip_dtmf_received", rtc.SipDTMF(code=_DTMF_CODES[digit], digit=digit, participant=participant))
+
+    async def summarize(self, call: Call) -> str | None:
+        if self._summarize is not None:
+            return await self._summarize()
+        said = transcript(call.memory.items)
+        own = self.session.current_agent.llm
+        model = own if isinstance(own, llm.LLM) else self.session.llm
+        if not said or not isinstance(model, llm.LLM):
+            return None
+        context = llm.ChatContext.empty()
+        context.add_message(role="system", content=INSTRUCTIONS)
+        context.add_message(role="user", content=said)
+        async with model.chat(chat_ctx=context) as answer:
+            return "".join([chunk.delta.content async for chunk in answer if chunk.delta and chunk.delta.content]) or None
 
     async def _share(self) -> None:
         try:

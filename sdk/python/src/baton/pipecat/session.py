@@ -30,6 +30,7 @@ from baton.pipecat.turns import Turns, ask_only_while
 from baton.shared import Mirror
 from baton.specialist import Agent, Call, Granting, HandoffError, Hearing, Preparation, Specialist
 from baton.specialist.tasks import Tasks
+from baton.summary import INSTRUCTIONS, Summarize, transcript
 from baton.targets import NAME, description, parameters
 
 SYNC_SECS = 0.2
@@ -69,6 +70,7 @@ async def take_part(
     targets: Mapping[str, str] | None = None,
     share: Any = None,
     hydrate: Hydrate | None = None,
+    summarize: Summarize | None = None,
     flow: FlowManager | None = None,
     node: NodeConfig | None = None,
     runner: WorkerRunner | None = None,
@@ -79,6 +81,7 @@ async def take_part(
     default those of the routes. Where several workers have a model each, `llm` is all of them.
     `share` is a dataclass or a pydantic model that mirrors the shared state; `hydrate` is called with the state before the
     specialist is ready.
+    `summarize` makes the summary that a route with `context: summary` asks for; by default the first `llm` does.
     `flow` is initialized with `node` when the baton first comes, and says something then only if the opening is to.
     `runner` has the workers beside this one on its bus, and is run in place of one that is made here; it is to handle no signals.
 
@@ -90,7 +93,7 @@ async def take_part(
     if flow is not None and node is None:
         raise NoPartError("its flow has no node to begin with, and `take_part` needs that, too")
     llms = [] if llm is None else [llm] if isinstance(llm, LLMService) else list(llm)
-    part = Participation(call, worker, context, llms, targets, share, hydrate, flow, node)
+    part = Participation(call, worker, context, llms, targets, share, hydrate, summarize, flow, node)
     await bot.runs(part, runner)
 
 
@@ -106,6 +109,7 @@ class Participation:
         targets: Mapping[str, str] | None,
         share: Any,
         hydrate: Hydrate | None,
+        summarize: Summarize | None,
         flow: FlowManager | None,
         node: NodeConfig | None,
     ) -> None:
@@ -124,6 +128,8 @@ class Participation:
         self._sharing: asyncio.Task[Any] | None = None
         self.started = asyncio.Event()
         """Set when the pipeline runs."""
+        self._llms = llms
+        self._summarize = summarize
         self._offers = bool(llms)
         self._targets = targets
         self._flow = flow
@@ -210,6 +216,17 @@ class Participation:
         """Somebody else has changed the state."""
         if self._mirror is not None:
             self._mirror.apply(self.call.memory.state)
+
+    async def summarize(self) -> str | None:
+        """Sums the conversation up for the one who takes over."""
+        if self._summarize is not None:
+            return await self._summarize()
+        self.sync()
+        said = transcript(self.call.memory.items)
+        if not said or not self._llms:
+            return None
+        context = LLMContext([{"role": "user", "content": said}])
+        return await self._llms[0].run_inference(context, system_instruction=INSTRUCTIONS)
 
     async def digit(self, digit: str) -> None:
         """The caller has pressed a key."""
@@ -319,6 +336,9 @@ class _Bot(Agent):
 
     async def granted(self, call: Call, grant: Granting) -> None:
         await (await self._there()).granted(grant.opening)
+
+    async def summarize(self, call: Call) -> str | None:
+        return None if self._part is None else await self._part.summarize()
 
     def finishing(self, call: Call) -> None:
         if self._part is not None:
