@@ -39,8 +39,9 @@ cargo xtask COMMAND
                      says of each of its routes whether the baton went along it
   demo --mixed [--handoffs N] [--turns N] [--out FOLDER]
                      a call between agents of LiveKit Agents, Pipecat and Rust: after each handoff what they know is compared
-                     item by item, and how it opened, who answered and who heard the caller's words is judged; then a call in
-                     which the caller speaks across N changes, and each sentence has to get one answer
+                     item by item, and how it opened, who answered and who heard the caller's words is judged; a stock agent
+                     comes last, from a side room; then a call in which the caller speaks across N changes, and each sentence
+                     has to get one answer
   test               run everything: all tests, the engine's, the interop tests, a short demo
   engine-tests [--only FILE] [--repeat N]
                      run the tests that ship inside the livekit package on our engine

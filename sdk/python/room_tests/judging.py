@@ -13,6 +13,8 @@ from stage import ROOT
 from telling import ALOUD, Telling, described
 
 TONES = {"triage": 400, "payments": 800, "accounts": 1_700}
+STOCK_HZ = 2_500
+"""Of one that comes last and knows nothing of Baton."""
 ASSISTANT = 3
 USER = 2
 OVERLAP_MAX_MS = 100
@@ -72,6 +74,8 @@ class Judge:
         self.failures: list[str] = []
         self.tellings = tellings
         """What each agent says about itself."""
+        self.last: str | None = None
+        """Who had the baton after all of these."""
         self._out = out
         self._unheard_max = unheard_max
         self._read: dict[str, int] = dict.fromkeys(tellings, 0)
@@ -264,6 +268,9 @@ class Judge:
         program = os.environ.get("PROBE_PROGRAM") or str(Path(baton).parent / "probe")
         tones = [part for name, hz in TONES.items() for part in ("--tone", f"{name}={hz}")]
         names = ",".join(hold.name for hold in holds)
+        if self.last is not None:
+            tones += ["--tone", f"{self.last}={STOCK_HZ}"]
+            names += f",{self.last}"
         command = [program, str(self._out / "heard.wav"), *tones, "--holders", names, "--json"]
         made = subprocess.run(command, capture_output=True, text=True, timeout=300)
         try:

@@ -1,6 +1,7 @@
-"""A call between frameworks: triage of LiveKit Agents, payments of Pipecat, accounts in Rust; one caller, one shared state.
+"""A call between frameworks: triage of LiveKit Agents, payments of Pipecat, accounts in Rust, and a concierge that knows nothing of
+Baton; one caller, one shared state.
 
-The baton goes round: triage, payments, triage, accounts. Models and voices follow a script. `judging` says whether all was well.
+The baton goes round: triage, payments, triage, accounts. The concierge comes last: see `stock`. Models and voices follow a script. `judging` says whether all was well.
 In a second call the caller speaks, and its turns are told by real analyzers: see `turning`.
 """
 
@@ -9,6 +10,7 @@ import asyncio
 import json
 import math
 import os
+import socket
 import sys
 import time
 import wave
@@ -17,8 +19,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from judging import PITCHES, TONES, Handoff, Judge, Word
+from judging import PITCHES, STOCK_HZ, TONES, Handoff, Judge, Word
 from stage import ROOT, server, until
+from stock import LENGTHS as STOCK_LENGTHS
+from stock import NAME as STOCK
+from stock import Stock
 from telling import Telling
 from turning import LENGTHS, Turning
 from turning import NUMBER as SPEAKER
@@ -37,17 +42,20 @@ WORD_SECS = 0.2
 WORDS_APART_SECS = 0.5
 CONFIG = """# Written by the demo.
 server: {health_bind: '127.0.0.1:0', drain_grace_secs: 0}
+api: {bind: '127.0.0.1:OPERATORS_PORT'}
 audio: {fade_ms: 60}
 entry: triage
 specialists:
   triage: {after_handoff: stay, description: Finds out what the caller wants}
   payments: {after_handoff: stay, description: Takes payments}
   accounts: {after_handoff: stay, description: Knows the accounts}
+  concierge: {kind: livekit_agent, description: Knows the house}
   ears_triage: {agent_name: triage, after_handoff: stay, description: Listens}
   ears_payments: {agent_name: payments, after_handoff: stay, description: Listens as well}
 entry_rules:
   - {when: "caller.number == '+15550177'", to: ears_triage}
 routes:
+  - {from: '*', to: concierge, splice: now, opening: greet}
   - {from: ears_triage, to: ears_payments, splice: now, opening: wait}
   - {from: ears_payments, to: ears_triage, splice: now, opening: wait}
   - {from: triage, to: payments, splice: now, opening: greet}
@@ -57,6 +65,7 @@ routes:
 rules:
   - {on: digit, digit: '1', to: ears_triage, reason: A key was pressed}
   - {on: digit, digit: '2', to: ears_payments, reason: A key was pressed}
+  - {on: digit, digit: '3', to: concierge, reason: A key was pressed}
 # On a busy machine a process may stand still for longer than callers are patient.
 timers: {holder_answer_ms: 4000}
 """
@@ -71,6 +80,8 @@ class Mixed:
         self.handoffs = handoffs
         self.programs: dict[str, Program] = {}
         self.judge = Judge(out, {name: Telling(out / f"{name}.log") for name in TONES}, unheard_max)
+        self.stock: Stock
+        self.stocked: dict[str, Any] = {}
         self.start = time.monotonic()
 
     def say(self, what: str) -> None:
@@ -107,7 +118,12 @@ class Mixed:
 
     async def begin(self, stack: AsyncExitStack) -> None:
         config = self.out / "baton.yaml"
-        config.write_text(CONFIG)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        config.write_text(CONFIG.replace("OPERATORS_PORT", str(port)))
+        keys = (self.livekit.api_key, self.livekit.api_secret)
+        self.stock = Stock(self.out / f"{STOCK}.log", f"http://127.0.0.1:{port}", keys, ROOM)
         agents = os.environ.get("BATON_PYTHON_LIVEKIT_AGENTS") or str(ROOT / "target/venvs/livekit_agents/bin/python")
         pipecat = os.environ.get("BATON_PYTHON_PIPECAT") or str(ROOT / "target/venvs/pipecat/bin/python")
         baton = os.environ.get("BATON_PROGRAM") or str(ROOT / "target/debug/baton")
@@ -118,25 +134,28 @@ class Mixed:
             "triage": [agents, str(HERE / "with_livekit_agents/triage.py"), "start"],
             "payments": [pipecat, str(HERE / "with_pipecat/payments.py")],
             "accounts": [spoken, *accounts],
+            STOCK: [agents, str(HERE / "with_livekit_agents/unmodified.py"), "start"],
         }
         for name, command in commands.items():
             log = self.out / f"{name}.log"
             log.write_text("")
             environment = {
                 **self.livekit.environment,
-                "PYTHONPATH": str(HERE.parent / "src"),
+                "PYTHONPATH": "" if name == STOCK else str(HERE.parent / "src"),
                 "PYTHONUNBUFFERED": "1",
                 # Where Baton has its journal.
                 "STATE_DIRECTORY": str(self.out / "state"),
-                "AGENT_HZ": str(TONES.get(name, 0)),
+                "AGENT_HZ": str(STOCK_HZ if name == STOCK else TONES.get(name, 0)),
                 "AGENT_EAR": "1",
                 "AGENT_SENTENCES": json.dumps(LENGTHS),
             }
+            if name == STOCK:
+                environment["AGENT_CLIPS"] = json.dumps(STOCK_LENGTHS)
             self.programs[name] = program = Program(name, command, log, environment)
             await program.start()
             stack.push_async_callback(program.stop)
-        await until("all are registered", lambda: self.livekit.log().count("worker registered") == 4, 90.0)
-        self.say("baton, triage (LiveKit Agents), payments (Pipecat) and accounts (Rust) are registered")
+        await until("all are registered", lambda: self.livekit.log().count("worker registered") == 5, 90.0)
+        self.say("baton, triage (LiveKit Agents), payments (Pipecat), accounts (Rust) and a stock concierge are registered")
 
     async def converse(self, phone: Phone) -> None:
         await self.comes("triage", 1)
@@ -151,6 +170,10 @@ class Mixed:
         finally:
             speaking.cancel()
         await asyncio.sleep(1.0)
+        self.judge.last = STOCK
+        self.stocked = await self.stock.comes_last(phone)
+        self.judge.failures += self.stock.failures
+        self.say(f"{STOCK} came last: {self.stocked}")
 
     async def handoff(self, phone: Phone, to: str, opening: str) -> None:
         holder = self.judge.holder
@@ -247,7 +270,7 @@ async def main() -> int:
             await mixed.run(stack)
         except (AssertionError, TimeoutError) as error:
             mixed.judge.failures.append(str(error) or "it took too long")
-        report = mixed.judge.judged()
+        report = mixed.judge.judged() | {"stock": mixed.stocked}
         if arguments.turns and report["ok"]:
             report["turns"] = turns = await mixed.turn(arguments.turns)
             report["failures"] += turns["failures"]
@@ -267,6 +290,8 @@ def show(report: dict[str, Any], out: Path) -> None:
     print(f"answers without the baton: {report['without_baton']}; the model was asked {report['asked']} times")
     print(f"words of the caller: {report['words']}, unheard {report['unheard']}, heard by two {report['heard_by_two']}")
     print(f"state: {json.dumps(report['state'])}")
+    if stock := report["stock"]:
+        print(f"said by the stock agent, which came last: {stock['said']}, unknown to Baton {stock['unknown']}")
     if turns := report.get("turns"):
         print(
             f"sentences of the caller: {turns['sentences']}, answered once {turns['answered_once']}, across a change "

@@ -26,6 +26,7 @@ from scripted import ClipSTT, ScriptedLLM, ToneTTS
 from telling import tell
 
 NAME = "concierge"
+HZ = int(os.environ.get("AGENT_HZ", "440"))
 LENGTHS = json.loads(os.environ["AGENT_CLIPS"])
 
 server = AgentServer(
@@ -69,7 +70,7 @@ def script(context: llm.ChatContext) -> Any:
 @server.rtc_session(agent_name=NAME)
 async def entrypoint(ctx: JobContext) -> None:
     session = AgentSession[None](
-        llm=ScriptedLLM(script), tts=ToneTTS(440), stt=ClipSTT(LENGTHS), vad=silero.VAD.load()
+        llm=ScriptedLLM(script), tts=ToneTTS(HZ), stt=ClipSTT(LENGTHS), vad=silero.VAD.load()
     )
 
     @session.on("conversation_item_added")
