@@ -312,7 +312,11 @@ async fn simulate(
     let mut commands = Vec::new();
     let id = CallId::from(format!("{number:032x}"));
     let call = Call::new(plan, id, Instant::now(), &mut commands);
-    let post = desk.open(&format!("call-_+1555{number:07}_x"), call.snapshot());
+    let post = desk.open(
+        &format!("call-_+1555{number:07}_x"),
+        call.snapshot(),
+        Arc::default(),
+    );
     let (answer, mut answers) = mpsc::unbounded_channel();
     let mut simulated = Simulated {
         call,

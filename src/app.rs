@@ -625,19 +625,21 @@ fn call_deps(
     let scopes = notes
         .iter()
         .map(|(name, notes)| (name.clone(), notes.scopes.clone()));
+    let context = ContextRules {
+        limits: ConversationLimits {
+            state: state.limits,
+            ..ConversationLimits::default()
+        },
+        schema: state.schema()?,
+        routes: contexts.iter().map(route_context).collect(),
+        scopes: scopes.collect(),
+    };
     Ok(CallDeps {
         plan: Arc::new(Plan::new(call.clone())?),
         metadata: metadata.collect(),
         humans,
-        context: ContextRules {
-            limits: ConversationLimits {
-                state: state.limits,
-                ..ConversationLimits::default()
-            },
-            schema: state.schema()?,
-            routes: contexts.iter().map(route_context).collect(),
-            scopes: scopes.collect(),
-        },
+        views: Arc::new(context.views(call)),
+        context,
         webhooks: Webhooks::new()?,
         server: ServerApi::new(
             &connection.url,

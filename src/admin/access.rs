@@ -1,10 +1,14 @@
 //! What a visitor of the operator's side may see and change.
 
+use call::SpecialistName;
+
 /// What somebody may do. It is made by whoever has checked a credential, and asked by every use case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     list: bool,
     reach: Reach,
+    /// As whom it sees what is said and known in a call.
+    view: Option<SpecialistName>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,7 @@ impl Access {
         Self {
             list: true,
             reach: Reach::Everything,
+            view: None,
         }
     }
 
@@ -33,7 +38,22 @@ impl Access {
             } else {
                 Reach::Nothing
             },
+            view: None,
         }
+    }
+
+    /// The same, but of what is said and known in a call no more than this specialist may see and write.
+    #[must_use]
+    pub fn seeing_as(self, specialist: &str) -> Self {
+        Self {
+            view: Some(SpecialistName::from(specialist)),
+            ..self
+        }
+    }
+
+    /// The specialist as which it sees calls, if it does not see all of them.
+    pub(super) fn view(&self) -> Option<&SpecialistName> {
+        self.view.as_ref()
     }
 
     /// Whether it may do anything at all.

@@ -16,6 +16,7 @@ use super::{Access, Admin, AdminError, LIST, PAGE_MAX, STEER, TimelineEntry, Tim
 use crate::clock;
 use crate::room::{Happened, Told, happened};
 
+const WHOLE: &str = "a token that does not see calls as one specialist (`baton.view_as`)";
 /// Ended calls that are looked through for those that a visitor may see, the newest first.
 const SOUGHT_MAX: usize = 10_000;
 /// The most entries of a timeline in one answer.
@@ -225,9 +226,13 @@ impl Admin {
         id: &str,
     ) -> Result<CallSummary, AdminError> {
         let call = self.ended(access, id).await?;
-        match access.steers(&call.room) {
-            true => Ok(call),
-            false => Err(AdminError::NotAllowed { needs: STEER }),
+        if !access.steers(&call.room) {
+            return Err(AdminError::NotAllowed { needs: STEER });
+        }
+        match access.view() {
+            // The journal does not know what a specialist was kept from.
+            Some(_) => Err(AdminError::NotAllowed { needs: WHOLE }),
+            None => Ok(call),
         }
     }
 }

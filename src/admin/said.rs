@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call::CallId;
-use context::{LivekitItem, Packet, PacketState, PatchOutcome, StateVersion};
+use context::{LivekitItem, Packet, PacketState, PatchOutcome, Scopes, StateVersion, masked};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use super::{Access, Admin, AdminError};
-use crate::room::Ask;
+use crate::room::{Ask, View};
 
+const VIEW: &str = "a token whose `baton.view_as` names a specialist of the call";
 /// The most items in one answer.
 const ITEMS_MAX: usize = 500;
 /// How long a call may take to answer a patch.
@@ -85,16 +86,27 @@ impl Admin {
         limit: Option<usize>,
     ) -> Result<ContextPage, AdminError> {
         let id = self.steered(access, id)?;
+        let view = self.view(access, &id)?;
         let limit = limit.unwrap_or(ITEMS_MAX).clamp(1, ITEMS_MAX);
         let start = usize::try_from(after).unwrap_or(usize::MAX);
         let found = self.desk.said(&id, |said| {
             let page = said.items.get(start..).unwrap_or_default();
-            let items: Vec<_> = page.iter().take(limit).cloned().collect();
-            (items, said.head)
+            let page = &page[..page.len().min(limit)];
+            let seen = match &view {
+                // A result may be in the page, and its call before it.
+                Some(view) => masked(&said.items, &view.masks)
+                    .into_iter()
+                    .skip(start)
+                    .take(limit)
+                    .collect(),
+                None => page.iter().cloned().map(Some).collect::<Vec<_>>(),
+            };
+            (page.len() as u64, seen, said.head)
         });
-        let (items, head) = found.ok_or_else(|| no_call(&id))?;
-        let last = after.saturating_add(items.len() as u64);
+        let (length, items, head) = found.ok_or_else(|| no_call(&id))?;
+        let last = after.saturating_add(length);
         let items = items.iter().zip(after.saturating_add(1)..);
+        let items = items.filter_map(|(item, position)| Some((item.as_ref()?, position)));
         Ok(ContextPage {
             items: items
                 .map(|(item, position)| ItemView {
@@ -117,13 +129,17 @@ impl Admin {
     /// When the visitor may not see what is known in the call, or there is none.
     pub fn state(&self, access: &Access, id: &str) -> Result<StateView, AdminError> {
         let id = self.steered(access, id)?;
+        let view = self.view(access, &id)?;
         let found = self
             .desk
             .said(&id, |said| (said.version, Arc::clone(&said.state)));
         let (version, document) = found.ok_or_else(|| no_call(&id))?;
         Ok(StateView {
             version: version.0,
-            document: Arc::unwrap_or_clone(document),
+            document: match view {
+                Some(view) => view.scopes.view(&document),
+                None => Arc::unwrap_or_clone(document),
+            },
         })
     }
 
@@ -138,12 +154,14 @@ impl Admin {
         wish: PatchWish,
     ) -> Result<PatchAnswer, AdminError> {
         let id = self.steered(access, id)?;
+        let view = self.view(access, &id)?;
         let PatchWish {
             base_version: base,
             patch,
         } = wish;
         let (answer, outcome) = oneshot::channel();
         let ask = Ask::Patch {
+            scopes: view.map_or_else(Scopes::all, |view| view.scopes),
             base: StateVersion(base),
             json: Value::Object(patch).to_string().into_bytes(),
             answer,
@@ -190,13 +208,25 @@ impl Admin {
     /// When the visitor may not see what is said in the call, or there is none.
     pub fn packet(&self, access: &Access, id: &str) -> Result<Packet, AdminError> {
         let id = self.steered(access, id)?;
+        let view = self.view(access, &id)?;
         let found = self.desk.said(&id, |said| {
+            let document = match &view {
+                Some(view) => view.scopes.view(&said.state),
+                None => said.state.as_ref().clone(),
+            };
             let state = PacketState {
                 version: said.version.0,
-                document: said.state.as_ref().clone(),
+                document,
                 ..PacketState::default()
             };
-            (said.items.clone(), state)
+            let items = match &view {
+                Some(view) => masked(&said.items, &view.masks)
+                    .into_iter()
+                    .flatten()
+                    .collect(),
+                None => said.items.clone(),
+            };
+            (items, state)
         });
         let (items, state) = found.ok_or_else(|| no_call(&id))?;
         // An item that replaces another stands at the other's place.
@@ -218,6 +248,19 @@ impl Admin {
             state,
             ..Packet::new(items)
         })
+    }
+}
+
+impl Admin {
+    /// What the visitor may see of what is said and known in a call, if that is not all.
+    fn view(&self, access: &Access, id: &CallId) -> Result<Option<View>, AdminError> {
+        let Some(specialist) = access.view() else {
+            return Ok(None);
+        };
+        match self.desk.view(id, specialist) {
+            Some(view) => Ok(Some(view)),
+            None => Err(AdminError::NotAllowed { needs: VIEW }),
+        }
     }
 }
 

@@ -482,14 +482,15 @@ impl Conversation {
         self.answer(author, answer, out);
     }
 
-    /// Takes a patch of somebody outside of the call, who sees and may write all of the state, by compare-and-set.
+    /// Takes a patch of somebody outside of the call, who sees and may write what `scopes` say, by compare-and-set.
     pub fn patch_from_outside(
         &mut self,
+        scopes: &Scopes,
         base: StateVersion,
         json: &[u8],
         out: &mut Vec<Effect>,
     ) -> PatchOutcome {
-        self.apply(&Scopes::all(), false, base, json, out)
+        self.apply(scopes, false, base, json, out)
     }
 
     /// The next thing to send to a reader; items of about `bytes_max` bytes at once, and always at least one.

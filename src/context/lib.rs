@@ -70,7 +70,7 @@ pub use log::{
     AppendError, Appended, Author, ContextLog, Diverged, Entry, Head, LogHash, LogLimits, Position,
 };
 pub use made::{UnixMillis, handoff, summary};
-pub use mask::{CARD_NUMBER, Mask, MaskAction, Masked, REDACTED, SPOKEN_NUMBER};
+pub use mask::{CARD_NUMBER, Mask, MaskAction, Masked, REDACTED, SPOKEN_NUMBER, masked};
 pub use merge::{ParseError, Patch, PatchLimits};
 pub use mirror::{Mirror, MirrorError};
 pub use packet::{

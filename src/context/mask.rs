@@ -3,6 +3,8 @@
 //! A mask fails closed: what looks like data but cannot be read is redacted whole, and a framework's own form that we
 //! cannot redact with certainty is left out. Sound is left out with the words that are redacted.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use livekit_protocol::agent::{
     AgentConfigUpdate, ChatMessage, FunctionCall, FunctionCallOutput, chat_context::chat_item,
     chat_message::chat_content,
@@ -88,6 +90,35 @@ pub(crate) fn apply(masks: &[Mask], item: &Item, tool: Option<&str>) -> Option<I
         }
     }
     edit.finish(item)
+}
+
+/// The items as who is to be kept from something may see them: nothing stands for one that is dropped. A result belongs to the tool
+/// of its call, and neither is seen without the other, wherever they stand.
+pub fn masked(items: &[Item], masks: &[Mask]) -> Vec<Option<Item>> {
+    let calls = items.iter().filter_map(|item| match item.kind() {
+        Kind::Call { call, tool } => Some((call, tool.as_str())),
+        Kind::Message { .. } | Kind::Output { .. } | Kind::Handoff | Kind::ConfigUpdate => None,
+    });
+    let tools: BTreeMap<_, _> = calls.collect();
+    let call_of = |item: &Item| match item.kind() {
+        Kind::Call { call, .. } | Kind::Output { call } => Some(call.clone()),
+        Kind::Message { .. } | Kind::Handoff | Kind::ConfigUpdate => None,
+    };
+    let mut dropped = BTreeSet::new();
+    let mut seen = Vec::with_capacity(items.len());
+    for item in items {
+        let call = call_of(item);
+        let tool = call.as_ref().and_then(|call| tools.get(call).copied());
+        let kept = apply(masks, item, tool);
+        if kept.is_none() {
+            dropped.extend(call);
+        }
+        seen.push(kept);
+    }
+    for kept in &mut seen {
+        kept.take_if(|item| call_of(item).is_some_and(|call| dropped.contains(&call)));
+    }
+    seen
 }
 
 /// What is left of an item that must not be known any more, but is known by its id.

@@ -10,6 +10,9 @@ use super::App;
 use super::problem::Problem;
 use crate::admin::Access;
 
+/// The attribute of a LiveKit access token that names the specialist as which its bearer sees what is said and known in a call.
+const VIEW_AS: &str = "baton.view_as";
+
 /// Tells what a credential allows.
 #[derive(Clone, Debug)]
 pub struct Guard {
@@ -52,11 +55,11 @@ impl Guard {
         match self.livekit.verify(token) {
             Ok(claims) => {
                 let video = claims.video;
-                Ok(Access::grants(
-                    video.room_list,
-                    video.room_admin,
-                    &video.room,
-                ))
+                let access = Access::grants(video.room_list, video.room_admin, &video.room);
+                Ok(match claims.attributes.get(VIEW_AS) {
+                    Some(specialist) => access.seeing_as(specialist),
+                    None => access,
+                })
             }
             Err(_) => Err(Problem::unauthorized(
                 "the token is not signed with this server's key, or has expired",

@@ -8,7 +8,8 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use call::{AgentName, Call, CallConfig, CallId, Outcome, Plan, RefuseReason, SpecialistConfig};
 use context::{
-    Author, Conversation, ConversationLimits, Granting, Packet, Scopes, ToolPolicies, UnixMillis,
+    Author, Conversation, ConversationLimits, Granting, Item, LivekitItem, Mask, MaskAction,
+    Masked, Packet, Position, Record, Scopes, ToolPolicies, UnixMillis,
 };
 use futures_util::StreamExt as _;
 use livekit_api::access_token::{AccessToken, VideoGrants};
@@ -21,7 +22,7 @@ use worker::{Secret, WorkerConfig};
 use super::{ApiServer, Guard, HEAD_MAX, router};
 use crate::admin::Admin;
 use crate::clock;
-use crate::room::{Ask, Desk, Post};
+use crate::room::{Ask, Desk, Post, View, Views};
 
 const KEY: &str = "devkey";
 const SECRET: &str = "a-secret-that-is-long-enough-for-hs256";
@@ -69,7 +70,7 @@ fn caller() -> call::Event {
 fn open(desk: &Arc<Desk>, id: &str, room: &str) -> (Call, Post) {
     let mut call = call(id);
     call.handle_event(clock::now(), caller(), &mut Vec::new());
-    let post = desk.open(room, call.snapshot());
+    let post = desk.open(room, call.snapshot(), views());
     (call, post)
 }
 
@@ -94,6 +95,36 @@ fn admin_of(room: &str) -> String {
         room: room.to_owned(),
         ..VideoGrants::default()
     })
+}
+
+/// What billing may see: of the state whether the caller is verified, of the conversation no card number.
+fn views() -> Arc<Views> {
+    let verified = ("verified".parse().expect("a path"), context::Access::Read);
+    let billing = View {
+        scopes: Scopes::new(context::Access::None, [verified]).expect("one rule"),
+        masks: vec![Mask {
+            what: Masked::Field {
+                tool: None,
+                path: "number".parse().expect("a path"),
+            },
+            action: MaskAction::Redact,
+        }],
+    };
+    Arc::new(Views::from([("billing".into(), billing)]))
+}
+
+/// A token for a room whose bearer sees as much as a specialist does.
+fn seeing_as(specialist: &str) -> String {
+    AccessToken::with_api_key(KEY, SECRET)
+        .with_identity("agent")
+        .with_grants(VideoGrants {
+            room_admin: true,
+            room: ROOM.to_owned(),
+            ..VideoGrants::default()
+        })
+        .with_attributes([("baton.view_as", specialist)])
+        .to_jwt()
+        .expect("the key is good")
 }
 
 async fn send(
@@ -663,16 +694,88 @@ async fn what_was_said_is_shown_to_who_administers_the_room_alone() {
 }
 
 #[tokio::test]
+async fn who_sees_a_call_as_a_specialist_sees_and_writes_no_more_than_it_may() {
+    let process = process();
+    let (_call, mut post) = open(&process.desk, "c1", ROOM);
+    let mut conversation = begun();
+    let said = json!({
+        "id": "c1", "type": "function_call", "call_id": "k1", "name": "pay",
+        "arguments": "{\"number\":\"4111 1111\",\"cents\":100}",
+    });
+    let said = LivekitItem::new(said).expect("an item");
+    let record = Record::Item {
+        position: Position(2),
+        author: None,
+        item: Item::try_from(&said).expect("an item"),
+    };
+    conversation.replay(record).expect("it is the next");
+    let known = json!({"verified": true, "card": {"number": "4111"}}).to_string();
+    let patch = |conversation: &mut Conversation, scopes: &Scopes, json: &str| {
+        let base = conversation.state().version();
+        conversation.patch_from_outside(scopes, base, json.as_bytes(), &mut Vec::new())
+    };
+    patch(&mut conversation, &Scopes::all(), &known);
+    post.follow(&conversation);
+
+    let billing = seeing_as("billing");
+    let (_, state) = get(&process.router, "/calls/c1/state", Some(&billing)).await;
+    assert_eq!(state["document"], json!({"verified": true}));
+    for path in ["/calls/c1/context", "/calls/c1/packet"] {
+        let (status, all) = get(&process.router, path, Some(OPERATOR)).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(all.to_string().contains("4111 1111"), "{all}");
+        let (status, seen) = get(&process.router, path, Some(&billing)).await;
+        assert_eq!(status, StatusCode::OK);
+        let seen = seen.to_string();
+        assert!(
+            seen.contains("[redacted]") && !seen.contains("4111"),
+            "{seen}"
+        );
+    }
+    let task = tokio::spawn(async move {
+        let Some(Ask::Patch {
+            scopes,
+            base,
+            json,
+            answer,
+        }) = post.ask().await
+        else {
+            panic!("a patch is asked for");
+        };
+        let outcome = conversation.patch_from_outside(&scopes, base, &json, &mut Vec::new());
+        answer.send(outcome).expect("it is waited for");
+        post
+    });
+    let wish = json!({"base_version": 1, "patch": {"card": {"number": "0"}}});
+    let path = "/calls/c1/state";
+    let (status, problem) = send(&process.router, "PATCH", path, Some(&billing), Some(wish)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    assert!(!problem.to_string().contains("4111"), "{problem}");
+    let _post = task.await.expect("the call goes on");
+
+    let (status, problem) = get(&process.router, path, Some(&seeing_as("nobody"))).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let detail = problem["detail"].as_str().expect("a sentence");
+    assert!(detail.contains("baton.view_as"), "{detail}");
+}
+
+#[tokio::test]
 async fn a_state_is_changed_by_compare_and_set() {
     let process = process();
     let (_call, mut post) = open(&process.desk, "c1", ROOM);
     let task = tokio::spawn(async move {
         let mut conversation = begun();
         for _ in 0..3 {
-            let Some(Ask::Patch { base, json, answer }) = post.ask().await else {
+            let Some(Ask::Patch {
+                scopes,
+                base,
+                json,
+                answer,
+            }) = post.ask().await
+            else {
                 panic!("a patch is asked for");
             };
-            let outcome = conversation.patch_from_outside(base, &json, &mut Vec::new());
+            let outcome = conversation.patch_from_outside(&scopes, base, &json, &mut Vec::new());
             post.follow(&conversation);
             answer.send(outcome).expect("it is waited for");
         }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use call::{
-    DelegationFailure, DispatchId, Epoch, Event, HandoffId, Identity, Payload, RouteNumber,
-    SpecialistName,
+    CallConfig, DelegationFailure, DispatchId, Epoch, Event, HandoffId, Identity, Payload,
+    RouteNumber, SpecialistName,
 };
 use context::{
     Answer, Applied, Author, Conversation, ConversationLimits, Effect, FilterPlan, Granting,
@@ -22,6 +22,7 @@ use wire::{
     StateResult, Terms,
 };
 
+use super::desk::{View, Views};
 use super::peers::chunk_limits;
 use super::stored::{Said, Stored};
 use super::summary::{Summarizer, Summing};
@@ -83,6 +84,22 @@ impl Default for RouteContext {
 }
 
 impl ContextRules {
+    /// What each specialist may see of a call: the state by its scopes, the conversation behind the masks of every route of
+    /// `config` that leads to it.
+    pub fn views(&self, config: &CallConfig) -> Views {
+        let view = |name: &SpecialistName| {
+            let leading = config.routes.iter().zip(&self.routes);
+            let leading = leading.filter(|(route, _)| route.to.contains(name));
+            let masks = leading.flat_map(|(_, context)| context.filter.masks.iter().cloned());
+            View {
+                masks: masks.collect(),
+                scopes: self.scopes.get(name).cloned().unwrap_or_else(Scopes::all),
+            }
+        };
+        let names = config.specialists.keys();
+        names.map(|name| (name.clone(), view(name))).collect()
+    }
+
     pub(super) fn route(&self, number: Option<RouteNumber>) -> RouteContext {
         number
             .and_then(|number| self.routes.get(number.0))
@@ -392,12 +409,17 @@ impl Task {
     }
 
     /// Takes a change of the state from outside of the call.
-    pub(super) fn talk_patched(&mut self, base: StateVersion, json: &[u8]) -> PatchOutcome {
+    pub(super) fn talk_patched(
+        &mut self,
+        scopes: &Scopes,
+        base: StateVersion,
+        json: &[u8],
+    ) -> PatchOutcome {
         let mut effects = Vec::new();
         let outcome = self
             .talk
             .conversation
-            .patch_from_outside(base, json, &mut effects);
+            .patch_from_outside(scopes, base, json, &mut effects);
         self.talk_carry_out(effects);
         outcome
     }

@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use call::{CallId, Fact, Identity, Outcome, RequestId, Snapshot, Splice, SteerRefusal, Target};
-use context::{Conversation, Head, Item, PatchOutcome, StateVersion};
+use call::{
+    CallId, Fact, Identity, Outcome, RequestId, Snapshot, SpecialistName, Splice, SteerRefusal,
+    Target,
+};
+use context::{Conversation, Head, Item, Mask, PatchOutcome, Scopes, StateVersion};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -96,6 +99,18 @@ pub struct Reached {
     /// The number of the newest happening.
     pub happening: u64,
 }
+
+/// What a specialist may see and write of a call.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Of the state.
+    pub scopes: Scopes,
+    /// What it is kept from of the conversation.
+    pub masks: Vec<Mask>,
+}
+
+/// The views of a call's specialists.
+pub type Views = BTreeMap<SpecialistName, View>;
 
 /// How loud who is in a call. It is measured while somebody asks.
 #[derive(Clone, Debug, Default)]
@@ -190,6 +205,8 @@ pub enum Ask {
     },
     /// Change the shared state.
     Patch {
+        /// What the visitor may see and write.
+        scopes: Scopes,
         /// The version that the patch was made against.
         base: StateVersion,
         /// A JSON merge patch.
@@ -245,6 +262,7 @@ struct Open {
     published: Arc<Published>,
     said: Arc<Mutex<Said>>,
     gauge: Arc<Mutex<Gauge>>,
+    views: Arc<Views>,
     reached: watch::Receiver<Reached>,
     asks: mpsc::Sender<Ask>,
 }
@@ -260,7 +278,7 @@ impl Default for Desk {
 
 impl Desk {
     /// Puts a call on the desk; it is taken off when the post is dropped.
-    pub fn open(self: &Arc<Self>, room: &str, snapshot: Snapshot) -> Post {
+    pub fn open(self: &Arc<Self>, room: &str, snapshot: Snapshot, views: Arc<Views>) -> Post {
         let (asks, receiver) = mpsc::channel(ASKS_MAX);
         let unix_ms = clock::unix_ms();
         let published = Arc::new(Published {
@@ -278,6 +296,7 @@ impl Desk {
                 published: published.clone(),
                 said: said.clone(),
                 gauge: gauge.clone(),
+                views,
                 reached: reached.subscribe(),
                 asks,
             };
@@ -314,6 +333,12 @@ impl Desk {
         let said = self.inner.lock().calls.get(id)?.said.clone();
         let said = said.lock();
         Some(read(&said))
+    }
+
+    /// What a specialist of a call may see of it; nothing if the call has none of that name.
+    pub fn view(&self, id: &CallId, specialist: &SpecialistName) -> Option<View> {
+        let views = self.inner.lock().calls.get(id)?.views.clone();
+        views.get(specialist).cloned()
     }
 
     /// How loud who is in a call. It is measured from now on for as long as a visitor may take to ask again.

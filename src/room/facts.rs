@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use audio::SourceId;
 use call::{CallerFacts, Event, Identity, LocalTime};
-use context::PatchOutcome;
+use context::{PatchOutcome, Scopes};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 use tracing::{debug, info, warn};
@@ -74,7 +74,7 @@ impl Task {
     pub(super) fn looked_up(&mut self, known: Option<Vec<u8>>) {
         if let Some(known) = known {
             let base = self.talk.state().version();
-            match self.talk_patched(base, &known) {
+            match self.talk_patched(&Scopes::all(), base, &known) {
                 PatchOutcome::Accepted(version) => {
                     info!(version = version.0, "caller looked up");
                 }

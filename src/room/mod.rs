@@ -60,7 +60,7 @@ use crate::telemetry::{Hash, Metrics, Traces};
 pub use self::conversation::{ContextRules, RouteContext};
 pub use self::desk::{
     Ask, AskError, Change, ChangeKind, Changes, Desk, Happened, Happening, Levels, Post, Published,
-    Reached, Said, Steered, Written,
+    Reached, Said, Steered, View, Views, Written,
 };
 pub use self::journal::Journals;
 pub use self::loudness::VoiceLoudness;
@@ -89,6 +89,8 @@ pub struct CallDeps {
     pub humans: BTreeMap<SpecialistName, Human>,
     /// What specialists get and may write of conversation and state.
     pub context: ContextRules,
+    /// What a visitor sees that sees a call as one of the specialists.
+    pub views: Arc<Views>,
     /// What asks webhooks.
     pub webhooks: Webhooks,
     /// The server API.

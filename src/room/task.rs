@@ -236,7 +236,7 @@ impl Task {
     ) -> Self {
         let room = connection.room_name();
         let (done, done_in) = mpsc::channel(DONE_MAX);
-        let post = deps.desk.open(&room, call.snapshot());
+        let post = deps.desk.open(&room, call.snapshot(), deps.views.clone());
         let trace = deps.traces.of_call(call.id().as_str());
         let span = Span::current();
         span.record("call", call.id().as_str());
@@ -445,8 +445,13 @@ impl Task {
                     splice,
                 });
             }
-            Ask::Patch { base, json, answer } => {
-                let outcome = self.talk_patched(base, &json);
+            Ask::Patch {
+                scopes,
+                base,
+                json,
+                answer,
+            } => {
+                let outcome = self.talk_patched(&scopes, base, &json);
                 // Whoever asked may have stopped waiting.
                 let _ = answer.send(outcome);
             }

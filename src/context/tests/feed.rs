@@ -3,8 +3,8 @@
 mod items;
 
 use context::{
-    Author, CARD_NUMBER, ContextLog, Feed, FilterPlan, Item, LogLimits, Mask, MaskAction, Masked,
-    REDACTED, SPOKEN_NUMBER, UnixMillis, Window,
+    Author, CARD_NUMBER, ContextLog, Feed, FilterPlan, Item, LivekitItem, LogLimits, Mask,
+    MaskAction, Masked, REDACTED, SPOKEN_NUMBER, UnixMillis, Window,
 };
 use items::{
     assert_paired, assistant, beside, call, config_update, handoff, ids, message, native, output,
@@ -67,6 +67,55 @@ fn conversation() -> ContextLog {
         call("c3", "k3", "pay", "{}"),
         output("o2", "k2", "search", "found"),
     ])
+}
+
+#[test]
+fn what_is_masked_for_a_reader_leaves_neither_a_call_without_its_result_nor_the_other_way_round() {
+    let items = [
+        user("u1", "my card is 4111 1111 1111 1111"),
+        call("c1", "k1", "read_card", "{}"),
+        call("c2", "k2", "look_up", "{\"number\":\"7\",\"pin\":\"9876\"}"),
+        output("o1", "k1", "read_card", "done"),
+        output("o2", "k2", "look_up", "AB123456"),
+        assistant("a1", "thank you"),
+    ];
+    let mask = |what, action| Mask { what, action };
+    let pattern = |text| Masked::Pattern(Regex::new(text).expect("a pattern"));
+    let masks = [
+        mask(pattern(CARD_NUMBER), MaskAction::Redact),
+        mask(Masked::Tool("read_card".to_owned()), MaskAction::Drop),
+        mask(
+            Masked::Field {
+                tool: Some("look_up".to_owned()),
+                path: "pin".parse().expect("a path"),
+            },
+            MaskAction::Redact,
+        ),
+    ];
+    let seen = context::masked(&items, &masks);
+    let ids: Vec<_> = seen
+        .iter()
+        .map(|item| item.as_ref().map(|item| item.id().as_str()))
+        .collect();
+    let kept = [Some("u1"), None, Some("c2"), None, Some("o2"), Some("a1")];
+    assert_eq!(ids, kept);
+    let text: Vec<_> = seen
+        .iter()
+        .flatten()
+        .map(|item| LivekitItem::try_from(item).expect("an item").into_value())
+        .collect();
+    let text = json!(text).to_string();
+    assert!(
+        text.contains(REDACTED) && !text.contains("4111") && !text.contains("9876"),
+        "{text}"
+    );
+
+    // A result alone gives its call away.
+    let result = mask(pattern("AB[0-9]{6}"), MaskAction::Drop);
+    let seen = context::masked(&items, &[result]);
+    let kept: Vec<_> = seen.iter().map(Option::is_some).collect();
+    assert_eq!(kept, [true, true, false, true, false, true]);
+    assert_eq!(context::masked(&items, &[]), items.map(Some));
 }
 
 #[test]
