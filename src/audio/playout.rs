@@ -172,6 +172,7 @@ pub struct Playout {
     mode: Mode,
     /// Samples that have been sent, on the clock that the caller of [`Playout::poll`] has.
     sent: i64,
+    running: bool,
     number: u64,
     /// Level of the last mixed slot.
     last_dbfs: f32,
@@ -220,6 +221,7 @@ impl Playout {
             levels: Vec::with_capacity(LEVELS_MAX),
             mode: Mode::Mix,
             sent: 0,
+            running: false,
             number: 0,
             last_dbfs: SILENCE_DBFS,
             attended: None,
@@ -478,7 +480,9 @@ impl Playout {
     /// [`Playout::poll_timeout`] and whenever packets have come.
     pub fn poll(&mut self, now_48k: u64) -> Option<Slot> {
         let now = i64::try_from(now_48k).unwrap_or(i64::MAX);
-        if self.number == 0 {
+        // Its clock runs from the first call on, also while the first slot is waited for.
+        if !self.running {
+            self.running = true;
             self.sent = now;
         }
         let behind = now - self.sent;

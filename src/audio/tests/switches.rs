@@ -7,7 +7,8 @@ use simulator::{Faults, Tally, run};
 #[test]
 fn no_switch_breaks_the_track_whatever_arrives() {
     let mut all = Tally::default();
-    for seed in 0..4 {
+    // The last one: the first voice of all was waited for, and the track with it.
+    for seed in [0, 1, 2, 3, 252] {
         let tally = run(seed, 100, Faults::default());
         assert!(tally.is_clean(), "seed {seed}: {tally:?}");
         all.add(&tally);
