@@ -383,8 +383,15 @@ impl Link {
         match body {
             Body::Hello(hello) => self.handle_hello(now, stream, epoch, hello, events),
             Body::Welcome(welcome) => self.handle_welcome(now, stream, epoch, welcome, events),
-            Body::Heartbeat(_) | Body::Reject(_) => {
+            Body::Heartbeat(_) => {
                 if self.follows(stream) {
+                    events.push(LinkEvent::Received { epoch, body });
+                }
+            }
+            Body::Reject(_) => {
+                // It may be all that answers a Hello: a stream is announced by a Welcome.
+                let unanswered = self.inbound.is_none() && self.handshake.saying_since().is_some();
+                if self.follows(stream) || unanswered {
                     events.push(LinkEvent::Received { epoch, body });
                 }
             }

@@ -44,10 +44,10 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    specialists: list[str], fallback: str | None = None, beside: list[str] | None = None, more: str = "", route: str = ""
+    specialists: list[str], fallback: str | None = None, beside: list[str] | None = None, more: str = "", route: str = "", each: str = ""
 ) -> AsyncIterator[Stage]:
     """Starts a server and Baton, which is registered then. The first specialist is the entry; `fallback` goes on when
-    another one fails; those in `beside` know nothing of Baton; `route` is what every route has more, `more` is the rest of the configuration."""
+    another one fails; those in `beside` know nothing of Baton; `route` is what every route has more, `each` what every specialist has more, `more` is the rest of the configuration."""
     async with server() as livekit:
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder) / "baton.yaml"
@@ -56,7 +56,7 @@ async def staged(
             patience = "" if fallback is not None else ", holder_answer_ms: 4000"
             kinds = {name: "livekit_agent" if name in (beside or []) else "baton" for name in specialists}
             names = "".join(
-                f"  {name}: {{kind: {kind}, after_handoff: stay, description: Knows {name}}}\n"
+                f"  {name}: {{kind: {kind}, after_handoff: stay, description: Knows {name}{each}}}\n"
                 for name, kind in kinds.items()
             )
             config.write_text(

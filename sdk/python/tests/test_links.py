@@ -380,6 +380,18 @@ def test_a_peer_of_a_newer_minor_version_is_spoken_to_in_ours() -> None:
     assert baton.version == VERSION
 
 
+def test_who_speaks_another_version_learns_it_though_it_is_not_welcomed() -> None:
+    baton = link(Side.ORCHESTRATOR, BATON)
+    specialist = link(Side.SPECIALIST, SPECIALIST)
+    specialist.hello(0, replace(HELLO, versions=(Version(9, 0),)))
+    give(baton, 0, transmits(specialist, 0))
+    refusal = transmits(baton, 0)
+    (body,) = bodies(give(specialist, 0, refusal))
+    assert isinstance(body, Reject) and body.reason is RejectReason.UNSUPPORTED_VERSION
+    # Who has said no Hello is not spoken to.
+    assert bodies(give(link(Side.SPECIALIST, SPECIALIST), 0, refusal)) == []
+
+
 def test_after_a_reconnect_both_streams_go_on_where_they_stopped() -> None:
     baton, specialist = pair(0)
     baton.send(0, Epoch(1), grant(1))

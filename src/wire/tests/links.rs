@@ -512,6 +512,31 @@ fn a_peer_of_a_newer_minor_version_is_spoken_to_in_ours() {
 }
 
 #[test]
+fn who_speaks_another_version_learns_it_though_it_is_not_welcomed() {
+    let now = Instant::now();
+    let mut baton = link(Side::Orchestrator, BATON);
+    let mut specialist = link(Side::Specialist, SPECIALIST);
+    let versions = vec![Version { major: 9, minor: 0 }];
+    specialist.hello(
+        now,
+        Hello {
+            versions,
+            ..crate::samples::hello()
+        },
+    );
+    give(&mut baton, now, &transmits(&mut specialist, now));
+    let refusal = transmits(&mut baton, now);
+    let events = give(&mut specialist, now, &refusal);
+    let [Body::Reject(reject)] = &bodies(&events)[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(reject.reason, RejectReason::UnsupportedVersion);
+    // Who has said no Hello is not spoken to.
+    let mut silent = link(Side::Specialist, SPECIALIST);
+    assert_eq!(bodies(&give(&mut silent, now, &refusal)).len(), 0);
+}
+
+#[test]
 fn after_a_reconnect_both_streams_go_on_where_they_stopped() {
     let start = Instant::now();
     let (mut baton, mut specialist) = pair(start);

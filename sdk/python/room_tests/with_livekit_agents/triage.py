@@ -27,6 +27,7 @@ from livekit.plugins import silero
 from scripted import ClipSTT, EarSTT, ScriptedLLM, ToneTTS
 from telling import ALOUD, described, tell, tell_context
 
+from baton import BatonError
 from baton import livekit_agents as baton  # Baton
 from baton.livekit_agents.items import encode
 from baton.metadata import DispatchMetadata
@@ -153,6 +154,13 @@ async def entrypoint(ctx: JobContext) -> None:
             return
         if words == "stop":
             session.interrupt()
+        elif words.startswith("share "):
+            # What no colleague may have, or can.
+            setattr(caller, words.split()[1], [object()] if words.endswith(" badly") else ["x"])
+            try:
+                await part.share()
+            except BatonError as error:
+                tell("error", type=type(error).__name__, text=str(error), notes=str(caller.notes))
         else:
             session.generate_reply(user_input=words)
 

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 # The folder above has what all agents of the tests share.
@@ -24,6 +24,7 @@ from pipecat.transports.livekit.transport import LiveKitParams
 from scripted import Hearing, ScriptedLLM, SentenceSTT, ToneTTS
 from telling import ALOUD, tell, tell_context
 
+from baton import BatonError
 from baton import pipecat as baton
 
 NAME = os.environ.get("AGENT_NAME", "payments")
@@ -37,6 +38,7 @@ class Caller:
     name: str = ""
     verified: bool = False
     paid_cents: int | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def script(messages: list[Any]) -> Any:
@@ -97,7 +99,14 @@ async def bot(call: baton.Call) -> None:
         words = await reader.read_all()
         if not call.hears:
             return
-        if words == "stop":
+        if words.startswith("share "):
+            # What no colleague may have, or can.
+            setattr(caller, words.split()[1], [object()] if words.endswith(" badly") else ["x"])
+            try:
+                await baton.share(call)
+            except BatonError as error:
+                tell("error", type=type(error).__name__, text=str(error), notes=str(caller.notes))
+        elif words == "stop":
             await worker.queue_frame(InterruptionWorkerFrame())
         else:
             message = {"role": "user", "content": words}

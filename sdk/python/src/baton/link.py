@@ -403,8 +403,13 @@ class Link:
             self._handle_hello(now, stream, epoch, body, events)
         elif isinstance(body, Welcome):
             self._handle_welcome(now, stream, epoch, body, events)
-        elif isinstance(body, Heartbeat | Reject):
+        elif isinstance(body, Heartbeat):
             if self._follows(stream):
+                events.append(Received(epoch, body))
+        elif isinstance(body, Reject):
+            # It may be all that answers a Hello: a stream is announced by a Welcome.
+            unanswered = self._inbound is None and isinstance(self._handshake, _Saying)
+            if self._follows(stream) or unanswered:
                 events.append(Received(epoch, body))
         else:
             self._refuse(now, RejectReason.MALFORMED, f"{body.NAME} without a seq", None, events)

@@ -46,7 +46,7 @@ class IncompleteMetadataError(MetadataError):
     def __init__(self) -> None:
         super().__init__(
             '"baton" in the dispatch\'s metadata must have call, ticket, orchestrator and specialist, '
-            "each a string that is not empty"
+            "each a string that is not empty: let Baton dispatch this agent, or write what it writes"
         )
 
 

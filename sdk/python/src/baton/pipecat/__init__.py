@@ -13,7 +13,7 @@ The transport is LiveKit's, on a client of its own: closed to everybody but Bato
 but the caller.
 """
 
-from baton.pipecat.session import Bot, Participation, run, take_part
+from baton.pipecat.session import Bot, NoPartError, Participation, run, share, take_part
 from baton.pipecat.transport import SampleRateError, Transport
 from baton.shared import Local, NotMirrorableError, StateFieldError
 from baton.specialist import Call
@@ -22,11 +22,13 @@ __all__ = [
     "Bot",
     "Call",
     "Local",
+    "NoPartError",
     "NotMirrorableError",
     "Participation",
     "SampleRateError",
     "StateFieldError",
     "Transport",
     "run",
+    "share",
     "take_part",
 ]

@@ -97,6 +97,18 @@ async def take_part(
     await bot.runs(part, runner)
 
 
+async def share(call: Call) -> None:
+    """Shares now what the object that mirrors the state has of new. It happens by itself a few times a second while the baton is here.
+
+    Raises `StateConflictError`, `StateForbiddenError` or `UnserialisableError`; after a conflict the object is as the state is.
+    `NoPartError` before `take_part`.
+    """
+    bot = _bots.get(id(call))
+    if bot is None or bot.part is None:
+        raise NoPartError("nothing of it is mirrored yet")
+    await bot.part.share()
+
+
 class Participation:
     """A pipeline's part in a call."""
 
@@ -145,7 +157,7 @@ class Participation:
             llm.add_event_handler("on_function_calls_started", self._called)
 
     async def share(self) -> None:
-        """Shares now what the mirrored object has of new; see `baton.livekit_agents.Participation.share`."""
+        """As `baton.pipecat.share`."""
         if self._mirror is None:
             return
         changes = self._mirror.changes()
@@ -305,7 +317,8 @@ class _Bot(Agent):
     def __init__(self, call: Call, bot: Bot) -> None:
         self._call = call
         self._bot = bot
-        self._part: Participation | None = None
+        self.part: Participation | None = None
+        """What `take_part` has made."""
         self._made = asyncio.Event()
         self._runner = WorkerRunner(handle_sigint=False, handle_sigterm=False)
         self._task: asyncio.Task[None] | None = None
@@ -314,7 +327,7 @@ class _Bot(Agent):
 
     async def runs(self, part: Participation, runner: WorkerRunner | None) -> None:
         """Runs the pipeline until the call is over."""
-        self._part = part
+        self.part = part
         self._runner = runner or self._runner
         self._made.set()
         if self._runner.get_worker(part.worker.name) is None:
@@ -338,32 +351,32 @@ class _Bot(Agent):
         await (await self._there()).granted(grant.opening)
 
     async def summarize(self, call: Call) -> str | None:
-        return None if self._part is None else await self._part.summarize()
+        return None if self.part is None else await self.part.summarize()
 
     def finishing(self, call: Call) -> None:
-        if self._part is not None:
-            self._tasks.start(self._part.finishing(), "baton: finishing")
+        if self.part is not None:
+            self._tasks.start(self.part.finishing(), "baton: finishing")
 
     async def revoked(self, call: Call) -> None:
-        if self._part is not None:
-            await self._part.revoked()
+        if self.part is not None:
+            await self.part.revoked()
 
     def items(self, call: Call, items: tuple[ContextItem, ...]) -> None:
-        if self._part is not None:
-            self._part.arrived(items)
+        if self.part is not None:
+            self.part.arrived(items)
 
     def state_changed(self, call: Call, patch: dict[str, Any]) -> None:
-        if self._part is not None:
-            self._part.state_changed()
+        if self.part is not None:
+            self.part.state_changed()
 
     def digit(self, call: Call, digit: str) -> None:
-        if self._part is not None:
-            self._tasks.start(self._part.digit(digit), "baton: digit")
+        if self.part is not None:
+            self._tasks.start(self.part.digit(digit), "baton: digit")
 
     async def left(self, call: Call) -> None:
         _bots.pop(id(call), None)
-        if self._part is not None:
-            await self._part.stop()
+        if self.part is not None:
+            await self.part.stop()
         await self._tasks.stop()
         await self._runner.cancel(reason="baton: the specialist's part is over")
         if self._task is not None:
@@ -371,8 +384,8 @@ class _Bot(Agent):
 
     async def _there(self) -> Participation:
         await self._made.wait()
-        assert self._part is not None
-        return self._part
+        assert self.part is not None
+        return self.part
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -116,7 +116,7 @@ class NotHolderError(HandoffError):
     """Only who has the baton can hand it off."""
 
     def __init__(self) -> None:
-        super().__init__("the specialist does not have the baton, and only who has it can hand it off")
+        super().__init__("the specialist does not have the baton, and only who has it can hand it off: wait for `granted`")
 
 
 class HandoffRefusedError(HandoffError):

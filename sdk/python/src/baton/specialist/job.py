@@ -486,7 +486,10 @@ class Job:
         finally:
             waiting.cancel()
         if not self._welcomed.is_set() and not self._ended.done():
-            raise NotWelcomedError(f"no answer within {WELCOME_MAX_SECS:g} s, see Baton's log for this call")
+            raise NotWelcomedError(
+                f"no answer within {WELCOME_MAX_SECS:g} s; the ticket may be that of another job (give it the metadata of its own), or "
+                "Baton is gone: see Baton's log for this call"
+            )
 
     def _said(self, event: LinkEvent) -> None:
         match event:
@@ -869,7 +872,7 @@ class Job:
         if reject.reason is RejectReason.UNSUPPORTED_VERSION:
             self._end(VersionMismatchError(reject.detail))
         elif reject.reason in (RejectReason.UNBOUND, RejectReason.IDENTITY_TAKEN):
-            self._end(NotWelcomedError(f"{reject.detail}; the ticket is good for one job of one dispatch"))
+            self._end(NotWelcomedError(f"{reject.detail}; the ticket is good for one job of one dispatch: give it the metadata of its own job"))
 
     def _send_ready(self, handoff: HandoffId) -> None:
         self._send(Ready(handoff, context_items=self.memory.position, context_hash=self.memory.hash))
