@@ -9,6 +9,7 @@ pub mod bridge;
 pub mod figures;
 pub mod probe;
 pub mod report;
+pub mod spoken;
 pub mod survey;
 pub mod sweep;
 pub mod timeline;

@@ -27,8 +27,8 @@ const NEAR_MS: u64 = 1_000;
 const FADE_SLACK_WINDOWS: usize = 2;
 /// Who is heard alone for this many windows holds, where nobody says who does.
 const HOLDER_WINDOWS: u32 = 10;
-/// Tones that one recording may have; a window's tones are bits of a byte.
-const TONES_MAX: usize = 8;
+/// Voices that one recording may have; a window's voices are bits of a byte.
+pub(crate) const TONES_MAX: usize = 8;
 
 /// Somebody's tone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,9 @@ pub enum ProbeError {
         "{0} Hz is no tone of its own: tones are multiples of 100 Hz, 200 Hz apart, below half the sample rate"
     )]
     Tone(u32),
+    /// Nothing by which a voice could be known.
+    #[error("what {0:?} says is shorter than 200 ms, or silent")]
+    Clip(String),
     /// More tones than can be told apart.
     #[error("{0} voices are more than {TONES_MAX}")]
     TooMany(usize),
@@ -146,40 +149,52 @@ pub fn judge(
     sample_rate_hz: u32,
     expected: &Expected,
 ) -> Result<Verdict, ProbeError> {
-    let unknown = expected
-        .holders
-        .iter()
-        .any(|&holder| holder >= expected.voices.len());
-    if unknown || expected.holders.is_empty() {
+    let Expected {
+        voices,
+        holders,
+        fade_ms,
+        full_dbfs,
+    } = expected;
+    let windows = hear(samples, sample_rate_hz, voices, *full_dbfs)?;
+    judge_windows(&windows, voices.len(), holders, *fade_ms)
+}
+
+/// Judges windows of 10 ms, of each of which is known who is heard in it, a bit per voice: which of so many `holders` followed
+/// one another, with fades of so many milliseconds.
+///
+/// # Errors
+/// [`ProbeError::Holders`] and [`ProbeError::TooShort`].
+pub fn judge_windows(
+    windows: &[u8],
+    voices: usize,
+    holders: &[usize],
+    fade_ms: u64,
+) -> Result<Verdict, ProbeError> {
+    if holders.is_empty() || holders.iter().any(|&holder| holder >= voices) {
         return Err(ProbeError::Holders);
     }
-    let windows = hear(
-        samples,
-        sample_rate_hz,
-        &expected.voices,
-        expected.full_dbfs,
-    )?;
     let first = windows.iter().position(|&mask| mask != 0).unwrap_or(0);
     let last = windows
         .iter()
         .rposition(|&mask| mask != 0)
         .map_or(0, |last| last + 1);
     let body = &windows[first..last];
-    if body.len() < expected.holders.len() {
-        let holders = expected.holders.len();
+    if body.len() < holders.len() {
         return Err(ProbeError::TooShort {
             windows: body.len(),
-            holders,
+            holders: holders.len(),
         });
     }
-    let starts = segment(body, &expected.holders);
-    Ok(Judge {
+    let starts = segment(body, holders);
+    let judge = Judge {
         body,
         first,
         starts: &starts,
-        expected,
-    }
-    .verdict(&windows))
+        voices,
+        holders,
+        fade_ms,
+    };
+    Ok(judge.verdict(windows))
 }
 
 /// For every window of 10 ms the tones heard in it, a bit per voice; `full_dbfs` is the peak level at which they sound.
@@ -334,7 +349,9 @@ struct Judge<'a> {
     first: usize,
     /// First window of each holder, within the body.
     starts: &'a [usize],
-    expected: &'a Expected,
+    voices: usize,
+    holders: &'a [usize],
+    fade_ms: u64,
 }
 
 impl Judge<'_> {
@@ -362,7 +379,7 @@ impl Judge<'_> {
             missing: (0..self.starts.len())
                 .filter(|&part| self.is_missing(part))
                 .collect(),
-            heard: heard(windows, self.expected.voices.len()),
+            heard: heard(windows, self.voices),
         }
     }
 
@@ -377,8 +394,8 @@ impl Judge<'_> {
             .find(|&at| self.body[at] & to_bit != 0)
             .unwrap_or(start);
         Change {
-            from: self.expected.holders[to - 1],
-            to: self.expected.holders[to],
+            from: self.holders[to - 1],
+            to: self.holders[to],
             at_ms: self.ms(start),
             audible_at_ms: self.ms(audible),
             silence_ms: 0,
@@ -391,7 +408,7 @@ impl Judge<'_> {
     /// fade, and placed where it covers most of the overlap.
     fn fade(&self, to: usize) -> (usize, usize) {
         let bits = self.bit(to - 1) | self.bit(to);
-        let length = self.expected.fade_ms.div_ceil(WINDOW_MS) as usize + FADE_SLACK_WINDOWS;
+        let length = self.fade_ms.div_ceil(WINDOW_MS) as usize + FADE_SLACK_WINDOWS;
         let start = self.starts[to];
         let covered = |from: usize| {
             let until = (from + length).min(self.body.len());
@@ -425,7 +442,7 @@ impl Judge<'_> {
             .zip(&allowed)
             .map(|(mask, allowed)| mask & !allowed)
             .collect();
-        let mut leaks: Vec<Leak> = heard(&stray, self.expected.voices.len())
+        let mut leaks: Vec<Leak> = heard(&stray, self.voices)
             .into_iter()
             .map(|run| Leak {
                 voice: run.voice,
@@ -454,7 +471,7 @@ impl Judge<'_> {
     }
 
     fn bit(&self, part: usize) -> u8 {
-        1 << self.expected.holders[part]
+        1 << self.holders[part]
     }
 
     fn end(&self, part: usize) -> usize {

@@ -130,6 +130,58 @@ fn a_click_is_found_and_can_be_judged() -> Result<()> {
     Ok(())
 }
 
+fn clip(name: &str) -> String {
+    format!("{}/../clips/{name}.wav", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn voices_are_told_apart_by_what_they_say() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = file(&folder);
+    let samples = |name: &str| kit::wav::Wav::read(Path::new(&clip(name)));
+    let mut call = samples("triage-welcome")?.samples;
+    call.extend(samples("billing-hello")?.samples);
+    write(&path, &call, 16_000, 1)?;
+    let triage = [
+        format!("triage={}", clip("triage-welcome")),
+        format!("triage={}", clip("triage-back")),
+    ];
+    let billing = format!("billing={}", clip("billing-hello"));
+    let voices: [&str; 6] = [
+        "--voice", &triage[0], "--voice", &triage[1], "--voice", &billing,
+    ];
+    let mut arguments = voices.to_vec();
+    arguments.extend(["--silence-max-ms", "500", "--json"]);
+    let (code, said, _) = probe(&arguments, &path)?;
+    assert_eq!(code, Some(0), "{said}");
+    let report: Value = serde_json::from_str(&said)?;
+    let heard = &report[0]["heard"];
+    assert_eq!(
+        heard["holders"],
+        serde_json::json!(["triage", "billing"]),
+        "{said}"
+    );
+    assert_eq!(heard["stretches"][0]["who"], "triage", "{said}");
+    assert_eq!(heard["stretches"][1]["who"], "billing", "{said}");
+    let at_ms = heard["changes"][0]["at_ms"].as_u64();
+    assert!(
+        at_ms.is_some_and(|ms| (2_000..2_700).contains(&ms)),
+        "{said}"
+    );
+    assert_eq!(
+        (&heard["leaked_ms"], &heard["together_ms"]),
+        (&0.into(), &0.into())
+    );
+
+    // Who is heard out of its turn leaks.
+    let mut arguments = voices.to_vec();
+    arguments.extend(["--holders", "triage", "--silence-max-ms", "500"]);
+    let (code, said, _) = probe(&arguments, &path)?;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("LEAK     billing at "), "{said}");
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_judged_is_said_clearly() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -143,7 +195,8 @@ fn what_cannot_be_judged_is_said_clearly() -> Result<()> {
     );
 
     write(&path, &flawed(8_000)?, 8_000, 1)?;
-    let cases: [(&[&str], &str); 6] = [
+    let hello = format!("billing={}", clip("billing-hello"));
+    let cases: [(&[&str], &str); 9] = [
         (&["--tone", "anna=650"], "650 Hz is no tone of its own"),
         (&["--tone", "anna=4100"], "4100 Hz is no tone of its own"),
         (&["--tone", "anna"], "a tone is given as NAME=HZ"),
@@ -151,7 +204,13 @@ fn what_cannot_be_judged_is_said_clearly() -> Result<()> {
             &["--tone", "anna=600", "--holders", "anna,carl"],
             "--holders names \"carl\", which has no --tone",
         ),
-        (&["--tone", "dora=1100"], "none of the tones is ever heard"),
+        (&["--tone", "dora=1100"], "none of them is ever heard"),
+        (&["--voice", &hello], "none of them is ever heard"),
+        (&["--voice", "billing"], "a voice is given as NAME=CLIP.wav"),
+        (
+            &["--voice", &hello, "--tone", "anna=600"],
+            "cannot be used with",
+        ),
         (&["--channel", "2"], "has no channel 2, it has 1"),
     ];
     for (arguments, expected) in cases {
