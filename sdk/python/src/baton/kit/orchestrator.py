@@ -41,6 +41,7 @@ from baton.bodies import (
 from baton.chunks import ChunkLimits
 from baton.frame import TOPIC
 from baton.ids import CallId, Epoch, HandoffId, Identity, SpecialistName, StreamId, Ticket
+from baton.kit.ear import heard
 from baton.link import Link, LinkConfig, Received
 from baton.memory import Memory
 from baton.metadata import DispatchBinding, DispatchMetadata
@@ -311,8 +312,7 @@ class Orchestrator:
                 continue
 
     async def _listen(self, track: rtc.Track) -> None:
-        stream = rtc.AudioStream.from_track(track=track, sample_rate=16_000, num_channels=1, frame_size_ms=10)
-        async for event in stream:
-            peak = max(max(event.frame.data, default=0), -min(event.frame.data, default=0))
+        async for came, frame in heard(track, 16_000):
+            peak = max(max(frame.data, default=0), -min(frame.data, default=0))
             if peak >= 200:
-                self.sounded.append((time.monotonic(), peak))
+                self.sounded.append((came, peak))

@@ -10,6 +10,7 @@ from livekit import api, rtc
 from livekit.protocol import agent_dispatch
 from livekit.protocol import room as room_proto
 
+from baton.kit.ear import heard
 from baton.specialist.tasks import Tasks
 
 SAMPLE_RATE = 48_000
@@ -102,15 +103,13 @@ class Phone:
             ear.cancel()
 
     async def _listen(self, track: rtc.Track, identity: str) -> None:
-        stream = rtc.AudioStream.from_track(track=track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=10)
-        loop = asyncio.get_running_loop()
         kept = self.samples.setdefault(identity, array("h"))
-        async for event in stream:
-            samples = array("h", bytes(event.frame.data))
+        async for came, frame in heard(track, SAMPLE_RATE):
+            samples = array("h", bytes(frame.data))
             kept.extend(samples)
             peak = max(max(samples, default=0), -min(samples, default=0))
             if peak >= AUDIBLE_PEAK:
-                self.heard.append((loop.time(), identity, peak))
+                self.heard.append((came, identity, peak))
 
     async def _speak(self) -> None:
         silence = bytes(2 * FRAME_SAMPLES)
