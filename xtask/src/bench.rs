@@ -8,10 +8,11 @@ use anyhow::{Context as _, Result, bail};
 use crate::demo::{self, Profile};
 use crate::paths;
 use crate::process::{Progress, shown_whole};
+use crate::python;
 use crate::setup::Setup;
 use crate::tools::{self, Need};
 
-const NAMES: &str = "`admin`, `audio`, `context`, `engine`, `failopen` and `handoff`";
+const NAMES: &str = "`admin`, `audio`, `context`, `engine`, `failopen`, `handoff` and `python`";
 
 /// `cargo xtask bench NAME [ARGUMENTS]`; returns only if the bench could not be started.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -25,6 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         "engine" => engine(rest),
         "failopen" => failopen(rest),
         "handoff" => handoff(rest),
+        "python" => python(rest),
         _ => bail!("no bench {name:?}; there are {NAMES}"),
     }
 }
@@ -148,6 +150,19 @@ fn handoff(arguments: &[String]) -> Result<ExitCode> {
     built.and(ready)?;
     let mut bench = demo::command(Profile::Release, &environment);
     let error = bench.arg("bench-handoff").args(arguments).exec();
+    Err(error).context("the bench cannot be started")
+}
+
+/// What the Python adapters cost beside their frameworks alone.
+fn python(arguments: &[String]) -> Result<ExitCode> {
+    let found = tools::check(&[Need::Python])?;
+    let (environment, ready) = Setup::start(found.python, Progress::Silent).finish();
+    ready?;
+    let error = python::with_sdk(&environment)?
+        .arg(paths::root().join("sdk/python/room_tests/bench.py"))
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .args(arguments)
+        .exec();
     Err(error).context("the bench cannot be started")
 }
 

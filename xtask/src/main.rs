@@ -62,6 +62,9 @@ cargo xtask COMMAND
   bench context [--items N] [--out FILE]
                      what conversation and state cost: from grant to context applied on a simulated line, processor time
                      and memory of appends, 5,000 patches; a table, and target/bench/context.json
+  bench python [--items N] [--frames N] [--out FILE]
+                     what the adapters for LiveKit Agents and Pipecat cost beside these alone, for each item of a conversation
+                     and each frame of sound; target/bench/python.json
   packages [--record] [GROUP ...]
                      check the converters and the vCon with the real packages of livekit, pipecat, crewai, vcon; each
                      group is installed when it is asked for; `--record` records their conversations anew

@@ -58,6 +58,20 @@ def test_an_item_is_replaced_as_often_as_it_changes_and_stays_away_when_it_was_t
     assert mirror.take((message("item_1", "assistant", "Good", interrupted=True),), messages) == messages
 
 
+def test_a_result_that_comes_late_is_sent_however_much_was_said_since() -> None:
+    mirror = Mirror()
+    called: dict[str, Any] = {
+        "role": "assistant",
+        "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}],
+    }
+    waiting = {"role": "tool", "tool_call_id": "call_1", "content": "IN_PROGRESS"}
+    messages: list[Any] = [called, waiting, *({"role": "user", "content": str(each)} for each in range(100))]
+    assert len(mirror.news(messages)) == 101
+    waiting["content"] = "Ada"
+    assert [described(item)[0] for item in mirror.news(messages)] == ["function_call_output"]
+    assert mirror.news(messages) == []
+
+
 def test_own_items_come_back_from_baton_as_they_were() -> None:
     theirs: list[Any] = [
         {"role": "user", "content": "é漢🙂"},

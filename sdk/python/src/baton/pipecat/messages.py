@@ -21,6 +21,9 @@ FRAMEWORK = "pipecat"
 IN_PROGRESS = "IN_PROGRESS"
 """What Pipecat has in place of a result that is not there yet."""
 
+_OPEN = (IN_PROGRESS, json.dumps(IN_PROGRESS))
+_CHANGING_MAX = 16
+"""How many of the last messages may still change, beside results that are not there yet."""
 _ROLES = {"developer": pb.DEVELOPER, "system": pb.SYSTEM, "user": pb.USER, "assistant": pb.ASSISTANT}
 _NAMES = {number: name for name, number in _ROLES.items()}
 
@@ -35,6 +38,7 @@ class Mirror:
         self._created: dict[str, float] = {}
         self._calls: dict[str, str] = {}
         self._begun: set[str] = set()
+        self._open: set[int] = set()
         self._last: Any = None
 
     def mark(self, messages: list[Any]) -> None:
@@ -54,16 +58,24 @@ class Mirror:
     def news(self, messages: list[Any]) -> list[ContextItem]:
         """What Baton has not, or has in another form."""
         news: list[ContextItem] = []
-        for message in messages:
+        settled = len(messages) - _CHANGING_MAX
+        for at, message in enumerate(messages):
             known = self._messages.get(id(message))
-            form = json.dumps(message, sort_keys=True, default=str)
-            if known is not None and known[0] is message and known[2] == form:
+            is_known = known is not None and known[0] is message
+            if is_known and at < settled and id(message) not in self._open:
                 continue
-            item = known[1] if known is not None and known[0] is message else f"item_{uuid.uuid4().hex[:12]}"
+            form = json.dumps(message, sort_keys=True, default=str)
+            if known is not None and is_known and known[2] == form:
+                continue
+            item = known[1] if known is not None and is_known else f"item_{uuid.uuid4().hex[:12]}"
             # The message itself is kept, so that no other one gets its identity.
             self._messages[id(message)] = (message, item, form)
             self._of_items[item] = message
             if isinstance(message, dict):
+                if _is_result(message) and _text(message.get("content")) in _OPEN:
+                    self._open.add(id(message))
+                else:
+                    self._open.discard(id(message))
                 news += self._encode(item, message)
         return news
 
@@ -144,7 +156,7 @@ class Mirror:
 
     def _encode_result(self, item: str, message: dict[str, Any], created: float) -> list[ContextItem]:
         output = _text(message.get("content"))
-        if output in (IN_PROGRESS, json.dumps(IN_PROGRESS)):
+        if output in _OPEN:
             return []
         call = str(message.get("tool_call_id", ""))
         chat = pb.ChatContext.ChatItem()
