@@ -214,9 +214,24 @@ impl Call {
                     delegation: topmost.handoff,
                     result: result.map_err(bad)?,
                 })),
-                Some(_) | None => Err(RefuseReason::NoDelegation),
+                Some(_) | None => Err(self.still_coming(holder.dispatch)),
             },
         }
+    }
+
+    /// Why there is nothing to finish: the handoff that brings the task is not done yet, or there is none.
+    fn still_coming(&self, holder: DispatchId) -> RefuseReason {
+        let handoff = self.phase.handoff();
+        let coming = handoff.filter(|one| match one.errand.as_deref() {
+            Some(Errand::Task { by, .. }) => *by != holder,
+            Some(Errand::Result { .. }) | None => false,
+        });
+        coming.map_or(RefuseReason::NoDelegation, |handoff| {
+            RefuseReason::InProgress {
+                handoff: handoff.id,
+                target: handoff.to.clone(),
+            }
+        })
     }
 
     /// To whom a result goes.

@@ -1,7 +1,8 @@
 //! What one specialist gets of the conversation: first what its filter leaves of the past, then what comes.
 //!
 //! A feed is a log of its own, with its own positions and hashes, so that its reader can tell what it has applied
-//! without knowing what was left out. A tool call goes into it only together with its result.
+//! without knowing what was left out. A tool call goes into it only together with its result. The result that somebody else
+//! gives to the reader's own call goes into it alone, whatever the window: the reader has the call already.
 
 use std::collections::BTreeSet;
 
@@ -175,8 +176,8 @@ impl Feed {
         };
         let wanted: Vec<(&Entry, Item)> = all[start..]
             .iter()
-            .filter(|entry| entry.author().is_none() || entry.author() != self.reader)
-            .filter(|entry| self.wants(entry.item().kind()))
+            .filter(|entry| !self.is_own(entry))
+            .filter(|entry| self.wants(entry.item().kind()) || self.answers_own(log, entry))
             .filter(|entry| !self.running.contains(&entry.place()))
             .filter_map(|entry| Some((*entry, self.masked_past(log, entry)?)))
             .collect();
@@ -198,7 +199,7 @@ impl Feed {
                     .is_some_and(|output| places.contains(&output.place())),
                 Kind::Output { .. } => log
                     .call_of(entry.place())
-                    .is_some_and(|call| places.contains(&call.place())),
+                    .is_some_and(|call| self.has_made(log, call) || places.contains(&call.place())),
                 Kind::Message { .. } | Kind::Handoff | Kind::ConfigUpdate => true,
             })
             .map(|(_, item)| item.clone())
@@ -221,8 +222,10 @@ impl Feed {
 
     /// Passes on what a new entry of the log brings.
     fn take(&mut self, log: &ContextLog, entry: &Entry) {
-        let own = entry.author().is_some() && entry.author() == self.reader;
-        if own || !self.wants(entry.item().kind()) {
+        if self.is_own(entry) {
+            return;
+        }
+        if !self.wants(entry.item().kind()) && !self.answers_own(log, entry) {
             return;
         }
         let sent = self.out.current(entry.item().id()).is_some();
@@ -249,6 +252,10 @@ impl Feed {
                 let tool = mask::tool_of(call.item());
                 if sent {
                     self.send_again(entry, tool);
+                } else if self.has_made(log, call) {
+                    if let Some(output) = self.masked(entry.item(), tool) {
+                        self.send(output);
+                    }
                 } else if self.may_start(call)
                     && let Some(call) = self.masked(call.item(), tool)
                     && let Some(output) = self.masked(entry.item(), tool)
@@ -262,9 +269,27 @@ impl Feed {
 
     /// Whether a call, whose result is here, belongs to the reader.
     fn may_start(&self, call: &Entry) -> bool {
-        let foreign = call.author().is_none() || call.author() != self.reader;
         let after = call.place() > self.start || self.running.contains(&call.place());
-        foreign && after && self.out.current(call.item().id()).is_none()
+        after && self.out.current(call.item().id()).is_none()
+    }
+
+    /// Whether it is the result of a call of the reader's own.
+    fn answers_own(&self, log: &ContextLog, entry: &Entry) -> bool {
+        let call = match entry.item().kind() {
+            Kind::Output { .. } => log.call_of(entry.place()),
+            Kind::Message { .. } | Kind::Call { .. } | Kind::Handoff | Kind::ConfigUpdate => None,
+        };
+        call.is_some_and(|call| self.has_made(log, call))
+    }
+
+    /// Whether the reader has made this call, whoever has replaced it since.
+    fn has_made(&self, log: &ContextLog, call: &Entry) -> bool {
+        let first = log.entry(call.place());
+        first.is_some_and(|first| self.is_own(first))
+    }
+
+    fn is_own(&self, entry: &Entry) -> bool {
+        entry.author().is_some() && entry.author() == self.reader
     }
 
     fn masked(&self, item: &Item, tool: Option<&str>) -> Option<Item> {

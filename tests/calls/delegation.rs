@@ -36,6 +36,10 @@ async fn a_result_comes_back_with_the_baton_and_into_the_conversation() {
     assert_eq!((back.holder.as_str(), back.epoch.0), ("triage", 3));
     assert_eq!(delegating.await.unwrap(), Ok(result));
     caller.hears(TRIAGE_HZ).await;
+    until("triage has the output", || {
+        of_triage.conversation().item("c1/answered").is_some()
+    })
+    .await;
 
     // Whoever comes next has call and output, and the call was not cancelled in between.
     triage.hand_off("billing").await.unwrap();

@@ -804,4 +804,10 @@ fn a_call_that_delegates_outlives_grants_and_is_answered_for() {
     let native = output.and_then(Item::native).expect("one of ours");
     let json: serde_json::Value = serde_json::from_slice(&native.json).expect("it is json");
     assert_eq!(json["output"], "known");
+    stage.drain(TRIAGE);
+    let ids = stage.ids(TRIAGE);
+    assert!(
+        ids.ends_with(&["baton/2".to_owned(), "c1/answered".to_owned()]),
+        "who asked has it as well: {ids:?}"
+    );
 }

@@ -277,6 +277,27 @@ fn the_result_for_a_delegator_that_is_gone_goes_to_another_instance() {
 }
 
 #[test]
+fn a_delegate_that_finishes_before_it_has_been_heard_is_told_that_its_task_is_still_coming() {
+    let mut bench = Bench::active(config());
+    asks_for(&mut bench, "triage", "billing", TOOL_CALL);
+    bench.comes("billing");
+    bench.gets_ready("billing");
+    bench.splices();
+    bench.takes("billing");
+    let refusal = refused(&finishes(&mut bench, "billing", "1"));
+    let RefuseReason::InProgress { target, .. } = refusal else {
+        panic!("{refusal:?}");
+    };
+    assert_eq!(target.as_str(), "billing");
+    bench.sounds("billing");
+    bench.faded();
+    bench.released("triage");
+    finishes(&mut bench, "billing", "1");
+    arrives(&mut bench, "billing", "triage");
+    assert_eq!(open(&bench), 0);
+}
+
+#[test]
 fn nothing_to_finish_is_refused() {
     let mut bench = Bench::active(config());
     assert_eq!(
