@@ -87,6 +87,8 @@ class Turning:
             await self._asks_for(phone, name)
             await self._changed(name, asked)
             await asyncio.sleep(SETTLED_SECS)
+        # The first one included a dispatch.
+        self._change_secs = {name: min(secs, LEAD_SECS) for name, secs in self._change_secs.items()}
         for _ in range(changes):
             await self._speaks(phone, ASIDE, holder)
             await self._speaks(phone, ACROSS, other, holder)

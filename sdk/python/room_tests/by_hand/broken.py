@@ -61,6 +61,8 @@ def broken(call: Call, fault: str) -> Agent:
             return Gullible()
         case "lets-go":
             job.orchestrator_joined = nothing
+        case "stays-away":
+            job.reconnected = nothing
         case "stays":
             job._end = nothing
     return Speaker()

@@ -24,6 +24,7 @@ FAULTS = {
     "cut-at-once": "deaf",
     "ignores-stale": "gullible",
     "state-refused": "touchy",
+    "reconnects": "stays-away",
     "survives-baton": "lets-go",
     "leaves": "stays",
 }
@@ -35,14 +36,13 @@ def test_a_good_specialist_passes_and_each_broken_duty_is_found_out() -> None:
     async def scenario() -> None:
         async with server() as livekit:
             with tempfile.TemporaryDirectory() as folder:
-                environment = {**livekit.environment, "PYTHONPATH": str(HERE.parents[1] / "src")}
+                environment = {**await livekit.agents_environment(), "PYTHONPATH": str(HERE.parents[1] / "src")}
                 agent = Program("said", [sys.executable, str(HERE / "said.py")], Path(folder) / "log", environment)
                 await agent.start()
                 try:
                     await until("it is registered", lambda: "registered as said" in agent.log())
-                    target = Target(
-                        url=livekit.url, api_key=livekit.api_key, api_secret=livekit.api_secret, agent_name="said"
-                    )
+                    keys = {"api_key": livekit.api_key, "api_secret": livekit.api_secret}
+                    target = Target(url=livekit.url, **keys, agent_name="said", line=livekit.line)
                     good = await check_all(target, CHECKS, 4)
                     assert all(outcome.passed for outcome in good), table(good)
                     broken = await asyncio.gather(*(found_out(target, name, slots) for name in CHECKS))
@@ -63,5 +63,6 @@ async def found_out(target: Target, name: str, slots: asyncio.Semaphore) -> Outc
             api_secret=target.api_secret,
             agent_name=target.agent_name,
             metadata={"fault": FAULTS[name]},
+            line=target.line,
         )
         return await check(faulty, name)

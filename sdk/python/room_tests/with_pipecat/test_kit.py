@@ -18,15 +18,14 @@ def test_a_bot_does_its_duties() -> None:
     async def scenario() -> None:
         async with server() as livekit:
             with tempfile.TemporaryDirectory() as folder:
-                environment = {**livekit.environment, "PYTHONPATH": str(HERE.parents[1] / "src")}
+                environment = {**await livekit.agents_environment(), "PYTHONPATH": str(HERE.parents[1] / "src")}
                 command = [sys.executable, str(HERE / "payments.py")]
                 agent = Program("payments", command, Path(folder) / "log", environment)
                 await agent.start()
                 try:
                     await until("it is registered", lambda: "worker registered" in livekit.log(), 60.0)
-                    target = Target(
-                        url=livekit.url, api_key=livekit.api_key, api_secret=livekit.api_secret, agent_name="payments"
-                    )
+                    keys = {"api_key": livekit.api_key, "api_secret": livekit.api_secret}
+                    target = Target(url=livekit.url, **keys, agent_name="payments", line=livekit.line)
                     outcomes = await check_all(target, CHECKS, 3)
                     assert all(outcome.passed for outcome in outcomes), table(outcomes)
                 finally:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from baton.errors import BatonError
-from baton.kit.checks import CHECKS, Target
+from baton.kit.checks import CHECKS, NEED_A_LINE, Target
 from baton.kit.report import check_all, document, table
 from baton.kit.server import LocalServer, Program, ProgramError
 
@@ -59,11 +59,12 @@ async def _run(arguments: argparse.Namespace, command: list[str]) -> int:
             key, secret = os.environ.get("LIVEKIT_API_KEY", ""), os.environ.get("LIVEKIT_API_SECRET", "")
             if not key or not secret:
                 raise ProgramError("LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not set: they are the server's keys")
-            environment = {"LIVEKIT_URL": url}
+            environment, line = {"LIVEKIT_URL": url}, None
         else:
             server = await stack.enter_async_context(LocalServer())
             url, key, secret = server.url, server.api_key, server.api_secret
-            environment = server.environment
+            environment = await server.agents_environment()
+            line = server.line
             if not command:
                 raise ProgramError("the kit's own server has no agent yet: give the agent's command after --")
         if command:
@@ -74,8 +75,11 @@ async def _run(arguments: argparse.Namespace, command: list[str]) -> int:
             if not arguments.url:
                 await _registered(server, agent, arguments.agent)
         metadata = json.loads(arguments.metadata) if arguments.metadata else None
-        target = Target(url=url, api_key=key, api_secret=secret, agent_name=arguments.agent, metadata=metadata)
-        outcomes = await check_all(target, arguments.only or list(CHECKS), arguments.at_once)
+        target = Target(url=url, api_key=key, api_secret=secret, agent_name=arguments.agent, metadata=metadata, line=line)
+        names = [name for name in arguments.only or CHECKS if line is not None or name not in NEED_A_LINE]
+        outcomes = await check_all(target, names, arguments.at_once)
+    for name in NEED_A_LINE.intersection(arguments.only or CHECKS) - set(names):
+        print(f"left out: {name}, which cuts the line to the server: leave --url away", file=sys.stderr)
     print(table(outcomes))
     if arguments.json:
         Path(arguments.json).write_text(document(outcomes))

@@ -27,6 +27,7 @@ from baton.bodies import (
 )
 from baton.frame import VERSION
 from baton.ids import Epoch
+from baton.kit.line import Line
 from baton.kit.orchestrator import NoAnswerError, Orchestrator
 from baton.kit.phone import Phone
 
@@ -34,14 +35,18 @@ JOIN_MAX_SECS = 30.0
 """From the dispatch to the Hello."""
 DISPATCH_AGAIN_SECS = 8.0
 """How long nobody comes until the agent is dispatched again."""
+RECONNECT_MAX_SECS = 20.0
+"""From a cut to the next Hello."""
 READY_MAX_SECS = 30.0
 """From a Prepare to its Ready."""
 SPEAK_MAX_SECS = 10.0
 """From a grant to the first word that it was told to say."""
-QUIET_SECS = 1.2
+QUIET_SECS = 1.5
 """How long silence is listened to."""
-TAIL_SECS = 0.6
-"""What may still sound after a word of the kit's: buffers on the way."""
+TAIL_MAX_SECS = 2.5
+"""How long what was said before may still sound: on a busy machine the buffers on the way grow by as much as somebody stood still."""
+PAUSE_SECS = 0.3
+"""How long nothing sounds until it has fallen silent."""
 WORDS = "This is a sentence that the kit has the specialist say, long enough to be cut."
 """What a specialist is told to say."""
 
@@ -60,12 +65,16 @@ class Target:
     agent_name: str
     metadata: Any = None
     """The operator's metadata for the specialist."""
+    line: Line | None = None
+    """The agent's line to the server, if the kit can cut it."""
 
 
 class Trial:
     """One call."""
 
-    def __init__(self, orchestrator: Orchestrator, phone: Phone) -> None:
+    def __init__(self, orchestrator: Orchestrator, phone: Phone, cut: Callable[[], int]) -> None:
+        self.cut = cut
+        """Cuts the specialist's signalling, and returns how many connections that were."""
         self.baton = orchestrator
         """What says what Baton says."""
         self.phone = phone
@@ -114,9 +123,17 @@ class Trial:
                 raise Failed(f"nothing is heard {SPEAK_MAX_SECS:g} s after the grant, though it was told what to say")
             await asyncio.sleep(0.02)
 
+    async def falls_silent(self, why: str) -> None:
+        """Waits until what it has said is heard out, and fails if it goes on."""
+        deadline = time.monotonic() + TAIL_MAX_SECS
+        while self.baton.sounded_since(time.monotonic() - PAUSE_SECS):
+            if time.monotonic() > deadline:
+                raise Failed(f"it still sounds {TAIL_MAX_SECS:g} s {why}")
+            await asyncio.sleep(0.05)
+        await self.quiet(why)
+
     async def quiet(self, why: str) -> None:
         """Fails if it sounds from now on."""
-        await asyncio.sleep(TAIL_SECS)
         since = time.monotonic()
         await asyncio.sleep(QUIET_SECS)
         sounded = self.baton.sounded_since(since)
@@ -143,7 +160,7 @@ async def trial(target: Target, room: str) -> AsyncIterator[Trial]:
                 said = "a Hello came, with another ticket" if orchestrator.hellos else "no Hello came"
                 raise Failed(f"{said} within {JOIN_MAX_SECS:g} s of the dispatch of {target.agent_name!r}")
             await asyncio.sleep(0.02)
-        yield Trial(orchestrator, phone)
+        yield Trial(orchestrator, phone, lambda: target.line.cut(room) if target.line is not None else 0)
     except NoAnswerError as error:
         raise Failed(str(error)) from None
     finally:
@@ -230,7 +247,7 @@ async def finishes(trial: Trial) -> None:
     mode = Finish(20_000)
     epoch = trial.baton.revoke(mode)
     await trial.baton.released(epoch, mode)
-    await trial.quiet("after its Released")
+    await trial.falls_silent("after its Released")
 
 
 async def cut_at_once(trial: Trial) -> None:
@@ -242,7 +259,7 @@ async def cut_at_once(trial: Trial) -> None:
     took = time.monotonic() - at
     if took > 1.5:
         raise Failed(f"its Released came after {took:.1f} s")
-    await trial.quiet("after it was cut")
+    await trial.falls_silent("after it was cut")
 
 
 async def ignores_stale(trial: Trial) -> None:
@@ -250,6 +267,7 @@ async def ignores_stale(trial: Trial) -> None:
     await trial.speaks()
     epoch = trial.baton.revoke(Cut())
     await trial.baton.released(epoch, Cut())
+    await trial.falls_silent("after it was cut")
     heard = len(trial.baton.bodies)
     trial.baton.epoch = Epoch(epoch - 2)
     stale = trial.baton.grant(Say(WORDS))
@@ -266,6 +284,23 @@ async def state_refused(trial: Trial) -> None:
     await asyncio.sleep(1.0)
     epoch = trial.baton.revoke(Cut())
     await trial.baton.released(epoch, Cut())
+
+
+async def reconnects(trial: Trial) -> None:
+    """Says Hello anew when its connection has been restored, and goes on as before"""
+    await trial.speaks()
+    hellos = len(trial.baton.hellos)
+    if not trial.cut():
+        raise Failed("its connection could not be cut: the kit has to start the agent, on a server of its own")
+    deadline = time.monotonic() + RECONNECT_MAX_SECS
+    while len(trial.baton.hellos) == hellos:
+        if time.monotonic() > deadline:
+            raise Failed(f"it says no Hello within {RECONNECT_MAX_SECS:g} s after its connection was cut")
+        await asyncio.sleep(0.02)
+    epoch = trial.baton.revoke(Cut())
+    await trial.baton.released(epoch, Cut())
+    await trial.falls_silent("after it was cut")
+    await trial.granted(Say(WORDS))
 
 
 async def survives_baton(trial: Trial) -> None:
@@ -310,10 +345,13 @@ CHECKS: dict[str, Check] = {
     "cut-at-once": cut_at_once,
     "ignores-stale": ignores_stale,
     "state-refused": state_refused,
+    "reconnects": reconnects,
     "survives-baton": survives_baton,
     "leaves": leaves,
 }
 """All checks, by name."""
+NEED_A_LINE = frozenset({"reconnects"})
+"""Those that cut the agent's line, and need one that they can cut."""
 
 
 def message(id: str, role: str, words: str, interrupted: bool = False) -> ContextItem:

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from baton.errors import BatonError
+from baton.kit.line import Line
 
 START_MAX_SECS = 20.0
 """How long the server may take to be healthy."""
@@ -98,6 +99,8 @@ class LocalServer:
         self._program = program
         self._folder = tempfile.TemporaryDirectory(prefix="baton-kit-")
         self._child: Program | None = None
+        self._line: Line | None = None
+        self._line_url = ""
         self.url = ""
         """Where participants and workers connect."""
         self.api_key = API_KEY
@@ -111,6 +114,18 @@ class LocalServer:
             "LIVEKIT_API_KEY": self.api_key,
             "LIVEKIT_API_SECRET": self.api_secret,
         }
+
+    async def agents_environment(self) -> dict[str, str]:
+        """The same for an agent whose line can be cut: see `line`."""
+        if self._line is None:
+            self._line = Line(int(self.url.rpartition(":")[2]))
+            self._line_url = f"ws://127.0.0.1:{await self._line.start()}"
+        return {**self.environment, "LIVEKIT_URL": self._line_url}
+
+    @property
+    def line(self) -> Line | None:
+        """The line of agents that were started with `agents_environment`."""
+        return self._line
 
     async def __aenter__(self) -> "LocalServer":
         program = self._program or os.environ.get("LIVEKIT_SERVER") or shutil.which("livekit-server")
@@ -138,6 +153,8 @@ class LocalServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._line is not None:
+            await self._line.stop()
         if self._child is not None:
             await self._child.stop()
         self._folder.cleanup()
