@@ -34,6 +34,7 @@ from baton.metadata import DispatchMetadata
 from baton.summary import INSTRUCTIONS
 
 NAME = os.environ.get("AGENT_NAME", "triage")
+DELEGATES = json.loads(os.environ.get("AGENT_DELEGATES", "null"))
 HZ = int(os.environ.get("AGENT_HZ", "440"))
 LENGTHS = json.loads(os.environ.get("AGENT_CLIPS", "{}"))
 EAR = "AGENT_EAR" in os.environ
@@ -82,6 +83,12 @@ def script(context: llm.ChatContext) -> Any:
         return f"the sum of {len((context.items[1].text_content or '').splitlines())} lines"  # type: ignore[union-attr]
     items = [item for item in context.items if not (item.type == "message" and item.role == "system")]
     last = items[-1] if items else None
+    task = next((item.text_content for item in context.items if item.id == "baton/task" and item.type == "message"), None)
+    if task is not None and (last is None or last.type != "message" or last.role != "user"):
+        return f"I was told: {task}"
+    outputs = [item for item in items if item.type == "function_call_output" and item.name == "delegate"]
+    if outputs and last is not None and last.type == "agent_handoff" and "takes it up" not in outputs[-1].output:
+        return f"the tool said {len(outputs[-1].output)} characters"
     if last is not None and last.type == "function_call_output":
         if "takes over" in last.output:
             return f"hello, this is {NAME}"
@@ -92,6 +99,10 @@ def script(context: llm.ChatContext) -> Any:
             return ("look_up", {"number": "+15550123"})
         if words == "good bye":
             return ["good bye", ("end_call", {})]
+        if words.startswith("delegate "):
+            return ["one moment", ("delegate", {"to": words.split()[1], "task": "find out who it is"})]
+        if words.startswith("complete "):
+            return ("complete_task", {"result": words.split()[1]})
         if words.startswith("handoff "):
             said = ALOUD["triage"] if words.endswith(" aloud") else "one moment"
             return [said, ("handoff", {"to": words.split()[1], "reason": "the caller asks for it"})]
@@ -116,7 +127,7 @@ async def entrypoint(ctx: JobContext) -> None:
         caller.client = object()
         tell("hydrated", state=state)
 
-    part = await baton.start(session, agent=Triage(), ctx=ctx, share=caller, hydrate=hydrate)  # Baton
+    part = await baton.start(session, agent=Triage(), ctx=ctx, delegates=DELEGATES, share=caller, hydrate=hydrate)  # Baton
     assert part is not None
     holds.append(lambda: part.call.holds)
     tell("started", tools=[tool.info.name for tool in session.current_agent.tools if hasattr(tool, "info")])

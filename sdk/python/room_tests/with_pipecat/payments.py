@@ -28,6 +28,7 @@ from baton import BatonError
 from baton import pipecat as baton
 
 NAME = os.environ.get("AGENT_NAME", "payments")
+DELEGATES = json.loads(os.environ.get("AGENT_DELEGATES", "null"))
 HZ = int(os.environ.get("AGENT_HZ", "880"))
 SENTENCES = json.loads(os.environ.get("AGENT_SENTENCES", "{}"))
 """What it understands under the name of one who has a real ear."""
@@ -43,6 +44,8 @@ class Caller:
 
 def script(messages: list[Any]) -> Any:
     last = messages[-1] if messages else None
+    if isinstance(last, dict) and last.get("role") == "system":
+        return f"I was told: {str(last['content']).splitlines()[0].rpartition(': ')[2]}"
     if isinstance(last, dict) and last.get("role") == "tool":
         if "takes over" in str(last["content"]):
             return f"hello, this is {NAME}"
@@ -52,6 +55,10 @@ def script(messages: list[Any]) -> Any:
         if words.startswith("handoff payments"):
             # The last thing that was said to who had the baton before.
             return f"hello, this is {NAME}"
+        if words.startswith("delegate "):
+            return ["one moment", ("delegate", {"to": words.split()[1], "task": "find out who it is"})]
+        if words.startswith("complete "):
+            return ("complete_task", {"result": words.split()[1]})
         if words.startswith("handoff "):
             said = ALOUD["payments"] if words.endswith(" aloud") else "one moment"
             return [said, ("handoff", {"to": words.split()[1], "reason": "it is paid"})]
@@ -124,7 +131,7 @@ async def bot(call: baton.Call) -> None:
         return [f"more: {each}" for each in has - wanted] + [f"less: {each}" for each in wanted - has]
 
     context_told = asyncio.create_task(tell_context(call, own))
-    await baton.take_part(call, worker, context, llm=llm, share=caller, hydrate=hydrate)
+    await baton.take_part(call, worker, context, llm=llm, delegates=DELEGATES, share=caller, hydrate=hydrate)
     context_told.cancel()
     tell("ended", messages=context.messages)
 

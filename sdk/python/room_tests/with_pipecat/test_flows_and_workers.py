@@ -110,7 +110,7 @@ def test_a_context_keeps_its_own_tools_beside_ours() -> None:
     ours = FunctionSchema("handoff", "", {}, [])
     theirs = FunctionSchema("pay", "", {}, [])
     context = LLMContext(tools=ToolsSchema([look_up, theirs], custom_tools={AdapterType.OPENAI: [{"type": "search"}]}))
-    keep(context, [ours])
+    keep(context, {ours.name: ours})
 
     def tools() -> ToolsSchema:
         assert isinstance(context.tools, ToolsSchema)

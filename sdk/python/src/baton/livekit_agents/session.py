@@ -28,7 +28,7 @@ from baton.bodies import ContextItem, Continue, Greet, HandoffFailed, HandoffOut
 from baton.errors import BatonError
 from baton.livekit_agents.audio import GatedInput, GatedOutput
 from baton.livekit_agents.items import Outgoing, decode
-from baton.livekit_agents.tool import handoff_tool
+from baton.livekit_agents.tool import complete_tool, delegate_tool, handoff_tool
 from baton.metadata import DispatchMetadata, NotFromBatonError
 from baton.shared import Mirror
 from baton.specialist import (
@@ -40,14 +40,18 @@ from baton.specialist import (
     Hearing,
     Job,
     Preparation,
+    Request,
 )
 from baton.specialist.tasks import Tasks
 from baton.summary import INSTRUCTIONS, Summarize, transcript
+from baton.targets import COMPLETE, task_text
 
 SYNC_SECS = 0.2
 """How often what no event tells of is looked for: items that have changed, and the mirrored state."""
 HAND_BACK_MAX_SECS = 10.0
 """How long an agent that ends the call waits for somebody to take over."""
+_TASK = "baton/task"
+"""The id of the message that tells the model its task. It does not travel."""
 
 logger = logging.getLogger("baton")
 
@@ -64,6 +68,7 @@ async def start(
     ctx: JobContext | None = None,
     room_options: room_io.RoomOptions | None = None,
     targets: Mapping[str, str] | None = None,
+    delegates: Mapping[str, str] | None = None,
     share: Any = None,
     hydrate: Hydrate | None = None,
     summarize: Summarize | None = None,
@@ -73,6 +78,7 @@ async def start(
     """Has the agent take part in the call of its job, and returns when its session runs.
 
     `targets` are the specialists that the model may hand off to, with what each is for; by default those of the routes.
+    `delegates` are those that it may have do something and come back with the result; by default none.
     `share` is a dataclass or a pydantic model, usually the session's userdata, that mirrors the shared state. `hydrate` is
     called with the state before the specialist is ready. `summarize` makes the summary that a route with `context: summary` asks for;
     by default the session's model does, if it is no realtime model. With `without_baton` an agent that was not dispatched by Baton
@@ -91,7 +97,7 @@ async def start(
         return None
     await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
     room_options = copy.copy(room_options) if room_options is not None else room_io.RoomOptions()
-    part = Participation(session, agent, ctx, metadata, room_options, targets, share, hydrate, summarize, options)
+    part = Participation(session, agent, ctx, metadata, room_options, targets, delegates, share, hydrate, summarize, options)
     await part._join()
     return part
 
@@ -107,6 +113,7 @@ class Participation(Agent):
         metadata: DispatchMetadata,
         room_options: room_io.RoomOptions,
         targets: Mapping[str, str] | None,
+        delegates: Mapping[str, str] | None,
         share: Any,
         hydrate: Hydrate | None,
         summarize: Summarize | None,
@@ -118,6 +125,9 @@ class Participation(Agent):
         self._ctx = ctx
         self._room_options = room_options
         self._targets = targets
+        self._delegates = delegates
+        self._delegated: set[str] = set()
+        self._has_task = False
         self._mirror = Mirror(share) if share is not None else None
         self._hydrate = hydrate
         self._summarize = summarize
@@ -242,6 +252,8 @@ class Participation(Agent):
         if not self._running.done():
             await self._begin(call)
         await self._take_in()
+        if preparation.task is not None or self._has_task:
+            await self._take_task(call, preparation)
 
     async def granted(self, call: Call, grant: Granting) -> None:
         await self._take_in()
@@ -313,9 +325,12 @@ class Participation(Agent):
 
     async def _begin(self, call: Call) -> None:
         targets = call.targets if self._targets is None else self._targets
+        tools = list(self._agent.tools)
         if targets:
-            tool = handoff_tool(call, targets, call.may_hand_back)
-            await self._agent.update_tools([*self._agent.tools, tool])
+            tools.append(handoff_tool(call, targets, call.may_hand_back))
+        if self._delegates:
+            tools.append(delegate_tool(call, self._delegates, self._on_delegated))
+        await self._agent.update_tools(tools)
         options = self._room_options
         caller = self._job.connection.find_caller()
         if caller is not None:
@@ -390,13 +405,44 @@ class Participation(Agent):
                 instructions=f"The handoff failed: {outcome.detail}. Tell the caller, and go on helping yourself."
             )
 
+    # Delegation.
+
+    async def _take_task(self, call: Call, preparation: Preparation) -> None:
+        """Tells the model its task, and offers what ends it; or takes both away."""
+        self._has_task = preparation.task is not None
+        agent = self.session.current_agent
+        tools = [tool for tool in agent.tools if getattr(getattr(tool, "info", None), "name", None) != COMPLETE]
+        context = agent.chat_ctx.copy()
+        context.items[:] = [item for item in context.items if item.id != _TASK]
+        if self._has_task:
+            tools.append(complete_tool(call))
+            text = task_text(preparation.task, preparation.source)
+            context.items.append(llm.ChatMessage(id=_TASK, role="system", content=[text]))
+        await agent.update_tools(tools)
+        await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
+
+    def _on_delegated(self, call_id: str, request: Request) -> None:
+        """What the tool gives now does not travel: Baton gives the call its output."""
+        self._delegated.add(call_id)
+        self._tasks.start(self._until_delegated(call_id, request), "baton: delegation")
+
+    async def _until_delegated(self, call_id: str, request: Request) -> None:
+        try:
+            await request.done()
+        except HandoffError as error:
+            self._delegated.discard(call_id)
+            for item in (*self.session.history.items, *self.session.current_agent.chat_ctx.items):
+                if isinstance(item, llm.FunctionCallOutput) and item.call_id == call_id:
+                    item.output, item.is_error = str(error), True
+            self._sync()
+
     # The conversation.
 
     def _sync(self) -> None:
         """Gives Baton what the session has of new."""
         if not self._running.done():
             return
-        news = self._outgoing.news(self.session.history.items)
+        news = self._outgoing.news([item for item in self.session.history.items if not self._stands_in(item)])
         if news:
             self.call.append(*news)
 
@@ -416,6 +462,10 @@ class Participation(Agent):
             self._outgoing.known(item)
         return items
 
+    def _stands_in(self, item: llm.ChatItem) -> bool:
+        """Whether it is what a tool has given in place of a result that only Baton has."""
+        return isinstance(item, llm.FunctionCallOutput) and item.call_id in self._delegated
+
     async def _take_in_before_start(self) -> None:
         items = self._decoded()
         await self._give(self._agent, items)
@@ -429,16 +479,23 @@ class Participation(Agent):
         context = agent.chat_ctx.copy()
         _put(context, items)
         _put(self.session.history, items)
+        self._delegated -= {item.call_id for item in items if isinstance(item, llm.FunctionCallOutput)}
         # The calls of other specialists' tools are a part of what happened.
         await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
 
 
 def _put(context: llm.ChatContext, items: list[llm.ChatItem]) -> None:
     """Takes items in, in their order, and before what was said after them; one with a known id takes the place of the one that
-    is there."""
+    is there, and a result that of another one of its call: Baton has one for each."""
     for item in items:
-        place = next((place for place, each in enumerate(context.items) if each.id == item.id), None)
+        place = next((place for place, each in enumerate(context.items) if _replaces(item, each)), None)
         if place is not None:
             context.items[place] = item
         else:
             context.insert(item)
+
+
+def _replaces(item: llm.ChatItem, known: llm.ChatItem) -> bool:
+    if isinstance(item, llm.FunctionCallOutput) and isinstance(known, llm.FunctionCallOutput):
+        return known.id == item.id or known.call_id == item.call_id
+    return known.id == item.id

@@ -39,6 +39,7 @@ class Mirror:
         self._calls: dict[str, str] = {}
         self._begun: set[str] = set()
         self._open: set[int] = set()
+        self._delegated: set[str] = set()
         self._last: Any = None
 
     def mark(self, messages: list[Any]) -> None:
@@ -54,6 +55,22 @@ class Mirror:
         function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
         native = {"id": call, "function": function, "type": "function"}
         return _called(f"item_{uuid.uuid4().hex[:12]}/{call}", native, time.time())
+
+    def delegated(self, call: str) -> None:
+        """What the context has as the result of this call stands in for one that comes from Baton."""
+        self._delegated.add(call)
+
+    def failed(self, call: str, error: str, messages: list[Any]) -> None:
+        """Baton gives this call no result."""
+        self._delegated.discard(call)
+        for message in messages:
+            if _is_result(message) and message["tool_call_id"] == call:
+                message["content"] = json.dumps({"error": error})
+                self._messages.pop(id(message), None)
+
+    def own(self, message: dict[str, Any]) -> None:
+        """This message does not travel."""
+        self._messages[id(message)] = (message, f"item_{uuid.uuid4().hex[:12]}", json.dumps(message, sort_keys=True))
 
     def news(self, messages: list[Any]) -> list[ContextItem]:
         """What Baton has not, or has in another form."""
@@ -93,6 +110,12 @@ class Mirror:
                 continue
             end = self._end(result)
             last = result[end - 1] if end else None
+            if place is None and _is_result(message):
+                # Baton has one result for each call: it stands for what a function has given meanwhile.
+                call = message["tool_call_id"]
+                self._delegated.discard(call)
+                stands = (at for at, each in enumerate(result) if _is_result(each) and each["tool_call_id"] == call)
+                place = next(stands, None)
             if place is not None:
                 result[place] = message
             elif isinstance(last, dict) and self._together(last, message, item):
@@ -159,6 +182,8 @@ class Mirror:
         if output in _OPEN:
             return []
         call = str(message.get("tool_call_id", ""))
+        if call in self._delegated:
+            return []
         chat = pb.ChatContext.ChatItem()
         chat.function_call_output.id = item
         chat.function_call_output.call_id = call

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pipecat.adapters.llm.schemas.direct_function import tool_options
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
@@ -28,10 +28,22 @@ from baton.pipecat.messages import Mirror as Messages
 from baton.pipecat.tools import keep
 from baton.pipecat.turns import Turns, ask_only_while
 from baton.shared import Mirror
-from baton.specialist import Agent, Call, Granting, HandoffError, Hearing, Preparation, Specialist
+from baton.specialist import Agent, Call, Granting, HandoffError, Hearing, Preparation, Request, Specialist
 from baton.specialist.tasks import Tasks
 from baton.summary import INSTRUCTIONS, Summarize, transcript
-from baton.targets import NAME, description, parameters
+from baton.targets import (
+    COMPLETE,
+    DELEGATE,
+    NAME,
+    complete_description,
+    complete_parameters,
+    delegate_description,
+    delegate_parameters,
+    description,
+    parameters,
+    task_text,
+    taken_up,
+)
 
 SYNC_SECS = 0.2
 """How often what has changed is looked for."""
@@ -68,6 +80,7 @@ async def take_part(
     *,
     llm: LLMService[Any] | Sequence[LLMService[Any]] | None = None,
     targets: Mapping[str, str] | None = None,
+    delegates: Mapping[str, str] | None = None,
     share: Any = None,
     hydrate: Hydrate | None = None,
     summarize: Summarize | None = None,
@@ -78,7 +91,8 @@ async def take_part(
     """Runs the pipeline while the call lasts, in place of a runner.
 
     `context` mirrors the conversation. With `llm`, the model may hand off to `targets`: specialists, and what each is for; by
-    default those of the routes. Where several workers have a model each, `llm` is all of them.
+    default those of the routes. Where several workers have a model each, `llm` is all of them. `delegates` are those that it
+    may have do something and come back with the result; by default none.
     `share` is a dataclass or a pydantic model that mirrors the shared state; `hydrate` is called with the state before the
     specialist is ready.
     `summarize` makes the summary that a route with `context: summary` asks for; by default the first `llm` does.
@@ -93,7 +107,7 @@ async def take_part(
     if flow is not None and node is None:
         raise NoPartError("its flow has no node to begin with, and `take_part` needs that, too")
     llms = [] if llm is None else [llm] if isinstance(llm, LLMService) else list(llm)
-    part = Participation(call, worker, context, llms, targets, share, hydrate, summarize, flow, node)
+    part = Participation(call, worker, context, llms, targets, delegates, share, hydrate, summarize, flow, node)
     await bot.runs(part, runner)
 
 
@@ -119,6 +133,7 @@ class Participation:
         context: LLMContext,
         llms: list[LLMService[Any]],
         targets: Mapping[str, str] | None,
+        delegates: Mapping[str, str] | None,
         share: Any,
         hydrate: Hydrate | None,
         summarize: Summarize | None,
@@ -142,8 +157,11 @@ class Participation:
         """Set when the pipeline runs."""
         self._llms = llms
         self._summarize = summarize
-        self._offers = bool(llms)
+        self._kept = False
         self._targets = targets
+        self._delegates = delegates
+        self._functions: dict[str, FunctionSchema | None] = {}
+        self._task_message: dict[str, Any] | None = None
         self._flow = flow
         self._node = node
 
@@ -170,7 +188,7 @@ class Participation:
             raise
         self._mirror.shared(changes)
 
-    async def prepare(self) -> None:
+    async def prepare(self, preparation: Preparation) -> None:
         """Takes over what there is."""
         state = self.call.memory.state
         if self._mirror is not None:
@@ -181,10 +199,29 @@ class Participation:
                 await hydrated
         self.take_in()
         # Baton's Welcome, which has the routes, may have come after the bot was made.
-        offers, self._offers = self._offers, False
-        targets = self.call.targets if self._targets is None else self._targets
-        if offers and targets:
-            self._offer_handoff(targets)
+        if self._llms and not self._kept:
+            targets = self.call.targets if self._targets is None else self._targets
+            if targets:
+                self._functions[NAME] = self._handoff(targets)
+            if self._delegates:
+                self._functions[DELEGATE] = self._delegate(self._delegates)
+            keep(self._context, self._functions)
+            self._kept = True
+        if self._llms and (preparation.task is not None or self._task_message is not None):
+            self._take_task(preparation)
+
+    def _take_task(self, preparation: Preparation) -> None:
+        """Tells the model its task, and offers what ends it; or takes both away."""
+        messages = [each for each in self._context.messages if each is not self._task_message]
+        self._task_message = None
+        if preparation.task is not None:
+            text = task_text(preparation.task, preparation.source)
+            self._task_message = {"role": "system", "content": text}
+            self._messages.own(self._task_message)
+            messages.append(cast(Any, self._task_message))
+        self._context.set_messages(messages)
+        self._functions[COMPLETE] = None if preparation.task is None else self._complete()
+        self._context.set_tools(self._context.tools)
 
     async def granted(self, opening: Opening) -> None:
         """Opens, and shares what happens until it is cancelled."""
@@ -282,33 +319,64 @@ class Participation:
             self.sync()
             self.call.append(begun)
 
-    def _offer_handoff(self, targets: Mapping[str, str]) -> None:
+    def _handoff(self, targets: Mapping[str, str]) -> FunctionSchema:
         previous = self.call.may_hand_back
 
         async def handoff(params: FunctionCallParams) -> None:
             to = str(params.arguments.get("to", ""))
             reason = str(params.arguments.get("reason", ""))
-            self._begin(params.tool_call_id, params.function_name, params.arguments)
-            try:
-                request = self.call.request(
-                    None if previous and to == "previous" else to, reason, tool_call=params.tool_call_id
-                )
-                await request.under_way()
-            except HandoffError as error:
-                await params.result_callback({"error": str(error)})
-                return
-            quiet = FunctionCallResultProperties(run_llm=False)
-            await params.result_callback({"result": f"{to} takes over"}, properties=quiet)
+            target = None if previous and to == "previous" else to
+            await self._ask(params, f"{to} takes over", lambda call: self.call.request(target, reason, tool_call=call))
 
-        schema = parameters(targets, previous)
-        function = FunctionSchema(
-            name=NAME,
-            description=description(targets, previous),
-            properties=schema["properties"],
-            required=schema["required"],
-            handler=tool_options(cancel_on_interruption=True)(handoff),
-        )
-        keep(self._context, [function])
+        return _function(NAME, description(targets, previous), parameters(targets, previous), handoff)
+
+    def _delegate(self, delegates: Mapping[str, str]) -> FunctionSchema:
+        async def delegate(params: FunctionCallParams) -> None:
+            to, task = str(params.arguments.get("to", "")), str(params.arguments.get("task", ""))
+            call = params.tool_call_id
+            self._messages.delegated(call)
+            request = await self._ask(
+                params, taken_up(to), lambda call: self.call.request(to, task, tool_call=call, task=task)
+            )
+            if request is not None:
+                self._tasks.start(self._until_delegated(call, request), "baton: delegation")
+
+        return _function(DELEGATE, delegate_description(delegates), delegate_parameters(delegates), delegate)
+
+    async def _until_delegated(self, call: str, request: Request) -> None:
+        try:
+            await request.done()
+        except HandoffError as error:
+            self._messages.failed(call, str(error), self._context.messages)
+            self.sync()
+
+    def _complete(self) -> FunctionSchema:
+        async def complete_task(params: FunctionCallParams) -> None:
+            result = str(params.arguments.get("result", ""))
+            await self._ask(
+                params,
+                "the task is done",
+                lambda call: self.call.request(None, "the task is done", tool_call=call, result=result),
+            )
+
+        return _function(COMPLETE, complete_description(), complete_parameters(), complete_task)
+
+    async def _ask(
+        self, params: FunctionCallParams, result: str, request: Callable[[str], Request]
+    ) -> Request | None:
+        """Asks for the baton to go, and gives the function its result: why it does not, or that it is under way, and then the
+        model says nothing more."""
+        self._begin(params.tool_call_id, params.function_name, params.arguments)
+        try:
+            asked = request(params.tool_call_id)
+            await asked.under_way()
+        except HandoffError as error:
+            self._messages.failed(params.tool_call_id, str(error), [])
+            await params.result_callback({"error": str(error)})
+            return None
+        quiet = FunctionCallResultProperties(run_llm=False)
+        await params.result_callback({"result": result}, properties=quiet)
+        return asked
 
 
 class _Bot(Agent):
@@ -345,7 +413,7 @@ class _Bot(Agent):
                 await part.started.wait()
         except TimeoutError:
             raise NoPartError(f"its pipeline did not start within {BUILD_MAX_SECS:g} s") from None
-        await part.prepare()
+        await part.prepare(preparation)
 
     async def granted(self, call: Call, grant: Granting) -> None:
         await (await self._there()).granted(grant.opening)
@@ -392,6 +460,18 @@ class _Bot(Agent):
             logger.error("the bot failed", exc_info=error)
         # Whoever has no pipeline any more has nothing to say.
         self._call.leave()
+
+
+def _function(
+    name: str, description: str, schema: dict[str, Any], handler: Callable[[FunctionCallParams], Awaitable[None]]
+) -> FunctionSchema:
+    return FunctionSchema(
+        name=name,
+        description=description,
+        properties=schema["properties"],
+        required=schema["required"],
+        handler=tool_options(cancel_on_interruption=True)(handler),
+    )
 
 
 def _opened(node: NodeConfig, opening: Opening) -> NodeConfig:

@@ -294,6 +294,8 @@ class Call:
         """To whom routes lead from here, each with what it is for; a condition may still refuse a handoff."""
         self.may_hand_back = False
         """Whether it may hand back to whoever had the baton before."""
+        self.task: Any = None
+        """What is delegated to this specialist, from when it prepares on; `complete` ends it. `None` if nothing is."""
         self._listen = listen
         self._wishes = wishes
         self._holds = holds
@@ -331,12 +333,15 @@ class Call:
         """Asks for the baton to be handed back to whoever had it before; as `handoff`."""
         return await self.request(None, reason).done()
 
-    def request(self, to: str | None, reason: str = "", *, tool_call: str | None = None) -> Request:
+    def request(
+        self, to: str | None, reason: str = "", *, tool_call: str | None = None, task: Any = None, result: Any = None
+    ) -> Request:
         """Asks for a handoff, to whoever had the baton before if `to` is `None`, and waits for nothing. `tool_call` is the id
-        of the model's call by which it asks: Baton does not wait for its result. Raises `HandoffError` if it cannot be asked
-        for."""
+        of the model's call by which it asks: Baton does not wait for its result. With `task`, the target is delegated to, and
+        Baton gives that call its output; with `result`, this specialist's own task ends. Raises `HandoffError` if it cannot be
+        asked for, and `UnserialisableError`."""
         target: Target = ToPrevious() if to is None else ToSpecialist(SpecialistName(to))
-        return self._wishes.request(target, reason, tool_call)
+        return self._wishes.request(target, reason, tool_call, task, result)
 
     async def delegate(self, to: str, task: Any, reason: str = "", *, tool_call: str | None = None) -> Any:
         """Hands the baton to another specialist for a task, and returns its result when it has come back. Task and result are

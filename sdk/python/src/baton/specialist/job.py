@@ -590,7 +590,7 @@ class Job:
         if prepare.caller is not None:
             self.connection.pin_caller(prepare.caller)
         self._apply_gate()
-        task = _json(prepare.delegation_input)
+        self.call.task = task = _json(prepare.delegation_input)
         preparation = Preparation(
             step.handoff, step.source, step.reason, step.opening, task, prepare.traceparent
         )
