@@ -18,9 +18,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use audio::{Clip, Fade, FillerConfig, Recording, Sound};
+use audio::{Announcement, Fade, FillerConfig, Recording, Sound};
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
-use call::{CallConfig, Plan, RouteNumber, SpecialistKind, SpecialistName};
+use call::{CallConfig, Clip, Plan, RouteNumber, SpecialistKind, SpecialistName};
 use context::{ConversationLimits, UnixMillis};
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -52,8 +52,8 @@ use crate::{
     reload,
     resume::Resumer,
     room::{
-        self, CallDeps, ContextRules, Desk, Dial, Faults, Human, Journals, RouteContext, ServerApi,
-        Summarizer, VoiceLoudness, Webhooks,
+        self, CallDeps, ContextRules, Desk, Dial, Faults, Human, Journals, RouteContext, Seats,
+        ServerApi, Summarizer, VoiceLoudness, Webhooks,
     },
     side::{Beside, Keys},
     telemetry::{
@@ -351,6 +351,7 @@ async fn serve(
         metrics.clone(),
         traces.clone(),
         journals.clone(),
+        Seats::default(),
     )?;
     let (renew, deps) = watch::channel(Arc::new(first));
     let (worker, assignments) = worker::start(worker_config(&config, &connection))?;
@@ -442,12 +443,27 @@ fn take_configuration(
     renew: watch::Sender<Arc<CallDeps>>,
 ) -> impl FnMut(Loaded) -> anyhow::Result<Vec<&'static str>> {
     move |loaded| {
-        let (desk, metrics, traces, journals) = {
+        let (desk, metrics, traces, journals, seats) = {
             let old = renew.borrow();
             let (desk, metrics) = (old.desk.clone(), old.metrics.clone());
-            (desk, metrics, old.traces.clone(), old.journals.clone())
+            let seats = old.seats.clone();
+            (
+                desk,
+                metrics,
+                old.traces.clone(),
+                old.journals.clone(),
+                seats,
+            )
         };
-        let deps = call_deps(&loaded.config, &connection, desk, metrics, traces, journals)?;
+        let deps = call_deps(
+            &loaded.config,
+            &connection,
+            desk,
+            metrics,
+            traces,
+            journals,
+            seats,
+        )?;
         renew.send_replace(Arc::new(deps));
         let server = loaded.config.server != current.server;
         let api = loaded.config.api != current.api;
@@ -489,6 +505,7 @@ fn worker_config(config: &Config, connection: &Connection) -> WorkerConfig {
     WorkerConfig {
         agent_name: agent_name.clone(),
         max_jobs: config.server.max_calls,
+        overflow_jobs: config.server.busy_calls,
         ..WorkerConfig::new(url, api_key, api_secret.clone())
     }
 }
@@ -580,15 +597,18 @@ fn call_deps(
     metrics: Metrics,
     traces: Traces,
     journals: Option<Journals>,
+    seats: Seats,
 ) -> anyhow::Result<CallDeps> {
     let Config {
-        server: _,
+        server,
         api: _,
         call,
         notes,
         lookup,
         contexts,
         loudness,
+        announcements,
+        opening,
         state,
         audio,
         store: _,
@@ -622,6 +642,25 @@ fn call_deps(
             ))
         })
         .collect::<anyhow::Result<_>>()?;
+    let announced = announcements
+        .iter()
+        .enumerate()
+        .filter_map(|(number, path)| {
+            let option = format!("routes[{number}].announcement");
+            Some((Clip::Route(RouteNumber(number)), option, path.as_ref()?))
+        });
+    let opening = opening
+        .iter()
+        .map(|path| (Clip::Opening, "answer.opening".to_owned(), path));
+    let busy = server
+        .busy_clip
+        .iter()
+        .map(|path| (Clip::Busy, "server.busy_clip".to_owned(), path));
+    let clips = announced
+        .chain(opening)
+        .chain(busy)
+        .map(|(clip, option, path)| Ok((clip, announcement(&option, path)?)))
+        .collect::<anyhow::Result<_>>()?;
     let scopes = notes
         .iter()
         .map(|(name, notes)| (name.clone(), notes.scopes.clone()));
@@ -654,6 +693,8 @@ fn call_deps(
         program_bitrate_bps: *program_bitrate_bps,
         dead_air_ms: *dead_air_ms,
         filler: filler_config(filler)?,
+        clips,
+        seats,
         journals,
         terms: Terms {
             preroll_ms: Some(*preroll_ms),
@@ -749,6 +790,12 @@ fn sound_file(option: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("{option}: {shown}"))
 }
 
+/// A sound that is heard once; it is read here, so that one that cannot be used keeps Baton from starting.
+fn announcement(option: &str, path: &Path) -> anyhow::Result<Announcement> {
+    let bytes = sound_file(option, path)?;
+    Announcement::read(&bytes).with_context(|| format!("{option}: {}", path.display()))
+}
+
 /// The filler as it is played; a file is read here, so that one that cannot be used keeps Baton from starting.
 fn filler_config(filler: &Filler) -> anyhow::Result<Option<FillerConfig>> {
     let Filler {
@@ -764,7 +811,8 @@ fn filler_config(filler: &Filler) -> anyhow::Result<Option<FillerConfig>> {
         FillerSound::File(path) => {
             let bytes = sound_file("audio.filler.file", path)?;
             let shown = path.display();
-            Sound::Clip(Clip::read(&bytes).with_context(|| format!("audio.filler.file: {shown}"))?)
+            let clip = audio::Clip::read(&bytes);
+            Sound::Clip(clip.with_context(|| format!("audio.filler.file: {shown}"))?)
         }
     };
     Ok(Some(FillerConfig {

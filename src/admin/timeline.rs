@@ -191,6 +191,7 @@ mod tests {
                 route: None,
                 tools_wait_ms: 0,
                 tool_call: None,
+                announces: false,
                 fallback: Vec::new(),
                 errand: Some(Box::new(Errand::Task {
                     by: call::DispatchId(1),

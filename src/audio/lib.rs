@@ -8,6 +8,7 @@
 //! Nothing here reads a clock, does I/O or locks, and between input and output nothing allocates: time is counted in samples, and
 //! every queue is bounded. What was not admitted is never heard.
 
+mod announcement;
 mod clip_file;
 mod codec;
 mod ear;
@@ -28,6 +29,7 @@ mod splice;
 mod utterance;
 mod watchdog;
 
+pub use announcement::{ANNOUNCEMENT_SECS_MAX, Announcement, AnnouncementError};
 pub use clip_file::ClipFileError;
 pub use codec::CodecError;
 pub use ear::Ear;

@@ -9,6 +9,7 @@
 
 use bytes::Bytes;
 
+use crate::announcement::{Announcement, Player};
 use crate::codec::{CodecError, ENCODER_DELAY, Encoder};
 use crate::filler::Filler;
 use crate::lane::{Filed, Lane};
@@ -126,6 +127,8 @@ pub struct Slot {
     pub levels: [Option<f32>; 2],
     /// What the mixer did in the two halves.
     pub mixed: [Option<PullReport>; 2],
+    /// What was announced is over with this slot.
+    pub announced: bool,
     /// Silence has lasted for too long with this slot, or has ended. The filler begins with the next one.
     pub dead_air: Option<DeadAir>,
 }
@@ -180,6 +183,7 @@ pub struct Playout {
     attended: Option<SourceId>,
     filler: Option<Filler>,
     watchdog: Option<Watchdog>,
+    announcing: Option<Player>,
     /// The dying away of a track that was taken out while its packets passed.
     tail: Option<[f32; FRAME_SAMPLES]>,
     heard: Box<[i16; HEARD_SAMPLES]>,
@@ -227,6 +231,7 @@ impl Playout {
             attended: None,
             filler: None,
             watchdog: None,
+            announcing: None,
             tail: None,
             heard: Box::new([0; HEARD_SAMPLES]),
             counters: PlayoutCounters::default(),
@@ -354,6 +359,11 @@ impl Playout {
         if let Some(watchdog) = &mut self.watchdog {
             watchdog.expect(expected);
         }
+    }
+
+    /// Plays this once, from the next slot on, in the place of one that may still be heard. The slot with its end says so.
+    pub fn announce(&mut self, announcement: Announcement) {
+        self.announcing = Some(Player::new(announcement));
     }
 
     /// Whether the filler is heard, be it in its fades.
@@ -571,7 +581,7 @@ impl Playout {
     /// The track that is all that is to be heard, and whose packets can go out as they are.
     fn alone(&self) -> Option<usize> {
         let input = self.mixer.alone()?;
-        if self.tail.is_some() || self.is_filling() {
+        if self.tail.is_some() || self.is_filling() || self.announcing.is_some() {
             return None;
         }
         let mut places = self.places_of(input);
@@ -662,6 +672,7 @@ impl Playout {
             first_heard,
             levels,
             mixed,
+            announced: false,
             dead_air,
         })
     }
@@ -732,6 +743,9 @@ impl Playout {
             if let Some(filler) = self.filler.as_mut().filter(|filler| !filler.is_closed()) {
                 self.mixer.add(&filler.next());
             }
+            if let Some(player) = &mut self.announcing {
+                self.mixer.add(&player.next());
+            }
             self.leak();
             let report = self.mixer.pull(&mut frame);
             levels[half] = Some(report.program_dbfs);
@@ -746,7 +760,10 @@ impl Playout {
         let loudest = voices
             .map(|voice| voice.heard_dbfs)
             .fold(SILENCE_DBFS, f32::max);
-        let dead_air = self.watch(loudest >= VOICE_DBFS);
+        // It is for the caller to hear, pauses and all.
+        let announces = self.announcing.is_some();
+        let announced = self.announcing.take_if(|player| player.is_over()).is_some();
+        let dead_air = self.watch(announces || loudest >= VOICE_DBFS);
         Some(Slot {
             payload: Some(self.encoder.encode(&pcm)),
             number: self.number,
@@ -756,6 +773,7 @@ impl Playout {
             first_heard: false,
             levels,
             mixed,
+            announced,
             dead_air,
         })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::TEXT_CHARS_MAX;
+use crate::announce::{Announcing, Clip};
 use crate::caller::Caller;
 use crate::command::{Command, Fact};
 use crate::config::Opening;
@@ -58,6 +59,12 @@ pub struct Call {
     pub(crate) newest_handoff: HandoffId,
     /// Who has the baton again, should the handoff under way fail.
     pub(crate) kept: Option<Kept>,
+    /// What the caller is to hear first.
+    pub(crate) opening: Option<Clip>,
+    /// What it hears from us; nobody has the baton then.
+    pub(crate) announcing: Option<Announcing>,
+    /// There is no place for it.
+    pub(crate) turned_away: bool,
     /// The epoch whose grant was recorded ahead last.
     pub(crate) announced: Epoch,
     /// Whether dead air has begun and not ended.
@@ -70,8 +77,37 @@ impl Call {
     /// awaited. The program track has been published before.
     pub fn new(plan: Arc<Plan>, id: CallId, now: Instant, out: &mut Vec<Command>) -> Self {
         let mut turn = Turn { now, out };
-        let entry = plan.config().entry.clone();
+        let mut call = Self::fresh(plan, id, &turn);
+        call.start(&mut turn);
+        call.reconcile(&mut turn);
+        call
+    }
+
+    /// A call for which there is no place: nobody is dispatched, and the caller hears [`Clip::Busy`] if `busy_clip` says that
+    /// there is one; then the call ends. Without, it ends as soon as there is a caller, whose phone still rings.
+    pub fn turn_away(
+        plan: Arc<Plan>,
+        id: CallId,
+        busy_clip: bool,
+        now: Instant,
+        out: &mut Vec<Command>,
+    ) -> Self {
+        let mut turn = Turn { now, out };
         let mut call = Self {
+            entry: Entry::Fixed,
+            ring: Ring::Answered,
+            opening: busy_clip.then_some(Clip::Busy),
+            turned_away: true,
+            ..Self::fresh(plan, id, &turn)
+        };
+        call.reconcile(&mut turn);
+        call
+    }
+
+    fn fresh(plan: Arc<Plan>, id: CallId, turn: &Turn<'_>) -> Self {
+        let entry = plan.config().entry.clone();
+        let opening = plan.config().opening_clip.then_some(Clip::Opening);
+        Self {
             caller: Caller::Awaited {
                 until: turn.after(plan.timers().caller_join_timeout_ms),
             },
@@ -89,8 +125,8 @@ impl Call {
                 ..Gates::default()
             },
             recovery: Recovery::new(entry),
-            known: Known::new(now),
-            watch: Watch::new(now),
+            known: Known::new(turn.now),
+            watch: Watch::new(turn.now),
             last: None,
             previous: None,
             visits: BTreeMap::new(),
@@ -101,13 +137,13 @@ impl Call {
             newest_dispatch: DispatchId(0),
             newest_handoff: HandoffId(0),
             kept: None,
+            opening,
+            announcing: None,
+            turned_away: false,
             announced: Epoch(0),
             dead_air: false,
             ended: None,
-        };
-        call.start(&mut turn);
-        call.reconcile(&mut turn);
-        call
+        }
     }
 
     /// Takes an event; pushes what is to be done.
@@ -153,6 +189,8 @@ impl Call {
             self.ring.poll_timeout(),
             self.roster.poll_timeout(),
             self.rules_timeout(),
+            self.announcing
+                .map(|announcing| (announcing.until, Timer::Announcement)),
             self.delegations
                 .poll_timeout()
                 .map(|until| (until, Timer::Delegation)),
@@ -252,6 +290,7 @@ impl Call {
             Event::SpecialistJoined { dispatch, identity } => {
                 self.specialist_joined(turn, dispatch, identity)
             }
+            Event::DispatchFull { dispatch, max } => self.dispatch_full(turn, dispatch, max),
             Event::Hello { identity } => self.hello(turn, identity),
             Event::Ready {
                 identity,
@@ -282,6 +321,7 @@ impl Call {
             Event::JournalSettled { handoff } => self.has_come(turn, handoff, Awaited::Journal),
             Event::SpliceReached { handoff } => self.has_come(turn, handoff, Awaited::Splice),
             Event::FirstFrame { identity, epoch } => self.first_frame(turn, &identity, epoch),
+            Event::Announced { clip } => self.announced(turn, clip),
             Event::FadeDone { epoch } => self.fade_done(turn, epoch),
             // A caller on hold is to hear the filler.
             Event::DeadAirBegan if self.held().is_some() || self.kept.is_some() => {}
@@ -326,6 +366,7 @@ impl Call {
             Timer::CallerJoin => self.end(turn, EndReason::NoCaller),
             Timer::Entry => self.choose_entry(turn),
             Timer::Ring => self.answer_phone(turn),
+            Timer::Announcement => self.announcement_over(turn),
             Timer::CallerListen => self.caller_listens(turn),
             Timer::CallerReturn => self.end(turn, EndReason::CallerGone),
             Timer::Summary => self.summary_timed_out(turn),

@@ -154,6 +154,7 @@ impl Call {
                 turn.record(Fact::CallerListening);
             }
             *hears = Hears::Yes;
+            self.open_call(turn);
             self.caller_may_hear(turn);
         }
     }
@@ -193,5 +194,8 @@ impl Call {
             hears: Hears::NotYet { until },
         };
         self.entry_caller_pinned(turn, kind);
+        if self.turned_away && self.opening.is_none() && self.announcing.is_none() {
+            self.end(turn, EndReason::Full);
+        }
     }
 }

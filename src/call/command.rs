@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::announce::Clip;
 use crate::config::{Opening, RouteNumber, Splice};
 use crate::delegation::{Delegation, Payload};
 use crate::event::{Asker, Misbehaviour, ParticipantKind};
@@ -136,6 +137,14 @@ pub enum Command {
     AskEntryState,
     /// Answer the phone: open the program track to the caller. Said once, and only where it does not open at once.
     Answer,
+    /// Have the caller hear this once, and report [`Event::Announced`](crate::Event::Announced) when it is over. The call bounds
+    /// the wait itself. Nobody is admitted before that.
+    Announce {
+        /// What.
+        clip: Clip,
+        /// The call's epoch.
+        epoch: Epoch,
+    },
     /// Give the baton: from here this one alone may answer, write and hand off.
     Grant {
         /// Whom.
@@ -326,6 +335,11 @@ pub enum Fact {
     },
     /// The phone is answered.
     Answered,
+    /// The caller hears a prepared sound.
+    Announced {
+        /// Which.
+        clip: Clip,
+    },
     /// The caller hears the program track, or is taken to.
     CallerListening,
     /// The caller is away and may come back.

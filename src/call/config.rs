@@ -23,6 +23,8 @@ pub const ROUTE_FALLBACKS_MAX: usize = 16;
 pub const ENTRY_RULES_MAX: usize = 1_024;
 /// The longest crossfade, in milliseconds.
 pub const FADE_MS_MAX: u32 = 2_000;
+/// The longest that a prepared sound may be, in milliseconds; one that is not over by then is waited for no longer.
+pub const CLIP_MS_MAX: u64 = 60_000;
 /// The longest any timer may be set to, in milliseconds: a day.
 pub const TIMER_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
@@ -38,6 +40,8 @@ pub struct CallConfig {
     pub entry_state_ms: Option<u64>,
     /// When the phone is answered.
     pub answer: Answer,
+    /// Whether there is a prepared sound for a caller that hears before anybody can speak; see [`Clip`](crate::Clip).
+    pub opening_clip: bool,
     /// Who can hold the baton. At most [`SPECIALISTS_MAX`].
     pub specialists: BTreeMap<SpecialistName, SpecialistConfig>,
     /// Who may follow whom: the first route that matches decides. At most [`ROUTES_MAX`].
@@ -67,6 +71,7 @@ impl CallConfig {
             entry_rules: Vec::new(),
             entry_state_ms: None,
             answer: Answer::AtOnce,
+            opening_clip: false,
             specialists: specialists.into_iter().collect(),
             routes: vec![Route::default()],
             rules: Vec::new(),
@@ -134,6 +139,9 @@ pub struct SpecialistConfig {
     ///
     /// [`RefuseReason`]: crate::RefuseReason::TooManyTo
     pub handoffs_max: Option<u32>,
+    /// In how many calls at a time it may be, of those that the shell knows of; `None` for any number. The shell counts, see
+    /// [`Event::DispatchFull`](crate::Event::DispatchFull).
+    pub calls_max: Option<u32>,
     /// What it is for, in a line, for operators and for specialists that may hand off to it.
     pub description: Option<String>,
 }
@@ -149,6 +157,7 @@ impl SpecialistConfig {
             prewarm_when: None,
             after: After::Park { park_ms: 60_000 },
             handoffs_max: None,
+            calls_max: None,
             description: None,
         }
     }
@@ -226,6 +235,9 @@ pub struct Route {
     /// How long a summary of the conversation may take to be made, in milliseconds from the start of the handoff; 0 has none
     /// made. See [`Command::AwaitSummary`](crate::Command::AwaitSummary).
     pub summary_wait_ms: u64,
+    /// Whether there is a prepared sound that the caller hears on the way: the holder is put aside for it at a splice point,
+    /// and the target is granted the baton when it is over.
+    pub announces: bool,
     /// Whom to try, in this order, when the target does not take the baton, and before [`CallConfig::fallbacks`] when it is lost
     /// while it has it. At most [`ROUTE_FALLBACKS_MAX`].
     pub fallback: Vec<Fallback>,
@@ -249,6 +261,7 @@ impl Default for Route {
             opening: Opening::Continue,
             tools_wait_ms: 5_000,
             summary_wait_ms: 0,
+            announces: false,
             fallback: Vec::new(),
             description: None,
         }

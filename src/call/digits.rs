@@ -3,7 +3,7 @@
 //! Digits are broadcast in the room and anybody can send one: only the pinned caller's count. Each goes to the holder,
 //! and again to whoever is granted the baton before a holder has taken its grant: a digit that is pressed through a
 //! switch reaches the one that the caller then hears, and one that is pressed while nobody holds waits for the next. A
-//! digit that sets off a rule is given to nobody.
+//! digit that sets off a rule is given to nobody. Rules wait for the end of a switch, and so does a digit for which there is one.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::call::{Call, Turn};
 use crate::command::Command;
 use crate::ids::{Digit, Epoch, Identity};
 use crate::outcome::RejectReason;
-use crate::phase::Holder;
+use crate::phase::{Holder, Phase};
 use crate::snapshot::Stage;
 
 /// Digits that wait for a holder at most; beyond them the oldest are forgotten.
@@ -27,6 +27,8 @@ pub(crate) struct Digits {
     pressed: u64,
     /// Those that no holder has for certain, with their numbers.
     waiting: VecDeque<(u64, Digit)>,
+    /// Those that were pressed in a switch and may set off a rule when it is over, at most as many.
+    held: VecDeque<Digit>,
 }
 
 impl Digits {
@@ -36,6 +38,7 @@ impl Digits {
         Self {
             pressed: epoch.0 << EPOCH_SHIFT,
             waiting: VecDeque::new(),
+            held: VecDeque::new(),
         }
     }
 }
@@ -48,6 +51,28 @@ impl Call {
             self.reject(turn, None, RejectReason::NotCaller);
             return;
         }
+        if let Phase::Switching { to, .. } = &self.phase
+            && (!self.digits.held.is_empty() || self.has_digit_rule(turn.now, to, digit))
+        {
+            if self.digits.held.len() == DIGITS_MAX {
+                self.digits.held.pop_front();
+            }
+            return self.digits.held.push_back(digit);
+        }
+        self.take_digit(turn, digit);
+    }
+
+    /// What was pressed in a switch, once it is over.
+    pub(crate) fn take_held_digits(&mut self, turn: &mut Turn<'_>) {
+        if matches!(self.phase, Phase::Switching { .. }) {
+            return;
+        }
+        for digit in std::mem::take(&mut self.digits.held) {
+            self.take_digit(turn, digit);
+        }
+    }
+
+    fn take_digit(&mut self, turn: &mut Turn<'_>, digit: Digit) {
         if self.digit_rule(turn, digit) {
             return;
         }

@@ -10,6 +10,7 @@ use rules::{CallerFacts, LocalTime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::announce::Clip;
 use crate::config::Splice;
 use crate::delegation::Delegating;
 use crate::ids::{Digit, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
@@ -52,6 +53,13 @@ pub enum Event {
         dispatch: DispatchId,
         /// What the server said; at most [`TEXT_CHARS_MAX`](crate::TEXT_CHARS_MAX) characters are kept.
         detail: String,
+    },
+    /// A dispatch was not made: the specialist is in as many calls as it may be.
+    DispatchFull {
+        /// Which.
+        dispatch: DispatchId,
+        /// In how many calls it may be.
+        max: u32,
     },
     /// A participant showed the ticket of this dispatch.
     SpecialistJoined {
@@ -150,6 +158,11 @@ pub enum Event {
     SpliceReached {
         /// For which handoff.
         handoff: HandoffId,
+    },
+    /// The prepared sound is over, or cannot be played; see [`Command::Announce`](crate::Command::Announce).
+    Announced {
+        /// Which.
+        clip: Clip,
     },
     /// The first sounding frame of a source admitted for this epoch has arrived.
     FirstFrame {

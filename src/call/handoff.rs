@@ -49,6 +49,7 @@ impl Call {
             opening,
             tools_wait_ms,
             summary_wait_ms,
+            announces,
             // Who they are has been settled with the request.
             fallback: _,
             description: _,
@@ -71,6 +72,7 @@ impl Call {
             route: asked.route,
             tools_wait_ms,
             tool_call: asked.tool_call,
+            announces,
             fallback: asked.fallback,
             errand: asked.errand.map(Box::new),
         };
@@ -304,6 +306,7 @@ impl Call {
             opening,
             tools_wait_ms: failed.tools_wait_ms,
             summary_wait_ms: route.map_or(0, |route| route.summary_wait_ms),
+            announces: failed.announces,
             ..Route::default()
         };
         let asked = Asked {

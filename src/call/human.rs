@@ -1,4 +1,5 @@
-//! A handoff to a person: the caller waits on hold while somebody is rung, is told what it is about, and accepts, or not.
+//! A handoff to a person: the caller waits on hold while somebody is rung, is told what it is about, and accepts, or not. A
+//! handoff with an announcement begins alike.
 //!
 //! At a splice point the holder is put aside: it is revoked and kept, so that it has the baton again, in a new epoch, if
 //! nobody accepts. That goes before every fallback.
@@ -12,7 +13,7 @@ use crate::event::{Asker, HandoffRequest, Target};
 use crate::handoff::Asked;
 use crate::ids::{DispatchId, Identity, SpecialistName};
 use crate::outcome::{FailReason, NoAnswer, RejectReason};
-use crate::phase::{Cause, Phase};
+use crate::phase::{Cause, Holder, Phase};
 use crate::ready::Awaited;
 use crate::snapshot::Stage;
 
@@ -36,6 +37,7 @@ pub(crate) fn no_answer(reason: FailReason, after_ms: u64) -> FailReason {
         | FailReason::LostWhileSwitching { .. }
         | FailReason::NeverGranted { .. }
         | FailReason::TooManyInstances { .. }
+        | FailReason::TooManyCalls { .. }
         | FailReason::CallEnded => return reason,
     };
     FailReason::NoAnswer { how }
@@ -64,7 +66,7 @@ impl Call {
         Some(instance.accept_by.take().unwrap_or(anew))
     }
 
-    /// A handoff to a person has begun: the holder is put aside at the next splice point.
+    /// A handoff to a person, or with an announcement, has begun: the holder is put aside at the next splice point.
     pub(crate) fn have_caller_wait(&mut self, turn: &mut Turn<'_>) {
         let Phase::Preparing {
             from: Some(holder),
@@ -75,7 +77,7 @@ impl Call {
         else {
             return;
         };
-        if !self.is_human(*target) {
+        if !self.is_human(*target) && !handoff.announces {
             return;
         }
         let wait_ms = handoff.splice.max_wait_ms().min(TIMER_MS_MAX);
@@ -94,15 +96,23 @@ impl Call {
         }
     }
 
-    /// Takes the baton from the holder for as long as a person is awaited.
+    /// Takes the baton from the holder for as long as a person is awaited, and has the announcement heard if there is one.
     pub(crate) fn put_aside(&mut self, turn: &mut Turn<'_>) {
-        let Phase::Preparing { from, hold, .. } = &mut self.phase else {
-            return;
+        let holder = match &mut self.phase {
+            Phase::Preparing { from, hold, .. } => {
+                *hold = None;
+                from.take()
+            }
+            Phase::Ready { from, .. } => from.take(),
+            Phase::Idle { .. } | Phase::Switching { .. } | Phase::Active { .. } => return,
         };
-        *hold = None;
-        let Some(holder) = from.take() else {
-            return;
-        };
+        if let Some(holder) = holder {
+            self.keep_aside(turn, holder);
+        }
+        self.announce_handoff(turn);
+    }
+
+    fn keep_aside(&mut self, turn: &mut Turn<'_>, holder: Holder) {
         self.take_from(turn, &holder);
         self.kept = Some(Kept {
             dispatch: holder.dispatch,
@@ -157,7 +167,7 @@ impl Call {
         true
     }
 
-    /// A person has the baton: who was put aside for it rests.
+    /// Another one has the baton: who was put aside for it rests.
     pub(crate) fn keep_no_longer(&mut self, turn: &mut Turn<'_>) {
         if let Some(kept) = self.kept.take() {
             self.let_rest(turn, kept.dispatch);

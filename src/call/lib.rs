@@ -34,7 +34,7 @@
 //!
 //! # What a ready target waits for
 //!
-//! Three steps, each begun when nothing of the one before is open. Everything in them has a bound of its own, and a wait
+//! Four steps, each begun when nothing of the one before is open. Everything in them has a bound of its own, and a wait
 //! that is over by its bound is over like any other.
 //!
 //! | step | what is awaited | until | bound |
@@ -43,6 +43,7 @@
 //! | | the summary that the route wants for the target, made since the handoff began | `SummarySettled` | `Timer::Summary`, since then |
 //! | | the holder's tools, if the route waits for any | `ToolsSettled`, the holder away or lost | `Timer::Tools` |
 //! | moment | a splice point in the holder's speech, or the caller's | `SpliceReached`, the holder away or lost | `Timer::Splice` |
+//! | announcement | the end of a prepared sound, see below | `Announced` | `Timer::Announcement`, since it began |
 //! | tail | the target has applied all of the conversation | `TailApplied` | `Timer::Tail` |
 //! | | the grant's record, made with the first step, is durable | `JournalSettled` | `Timer::Journal` |
 //!
@@ -66,7 +67,8 @@
 //! baton all the while. Only when all have failed is the request answered as failed.
 //!
 //! A [`Rule`] asks without being asked: for a key, a silence, a change of the state, too long a time, failed handoffs.
-//! It needs no route; where one fits, it says how the baton moves. Rules are looked at only while the call is `Active`.
+//! It needs no route; where one fits, it says how the baton moves. Rules are looked at only while the call is
+//! `Active`; a key that is pressed in a switch waits for its end.
 //!
 //! A request may come with a task, for which the baton is to come back with a result; what becomes of such a delegation is
 //! specified with [`Delegation`], in its module.
@@ -134,6 +136,18 @@
 //! Whoever is put aside is revoked, and kept whatever its configuration says, until the person has the baton or it has it again
 //! itself, to go on where it was.
 //!
+//! # Prepared sounds
+//!
+//! The caller hears each [`Clip`] alone: it begins when nobody has the baton, and nobody is granted the baton while it is heard.
+//!
+//! | which | begins | and then |
+//! |---|---|---|
+//! | that of a route ([`Route::announces`]) | at a splice point, when the holder is put aside as for a person, whether or not the target is ready | the target is granted, or whoever takes its place; if nobody does, the one that was put aside |
+//! | that of the opening ([`CallConfig::opening_clip`]) | with the caller's first moment of hearing, unless its phone rang until somebody was ready | the entry specialist is granted |
+//! | that of a call for which there is no place ([`Call::turn_away`]) | with the same moment | the call ends ([`EndReason::Full`]) |
+//!
+//! A handoff that fails before its splice point is not heard of. A sound is heard once for a request, whoever is tried.
+//!
 //! # The caller
 //!
 //! The first SIP participant, else the first STANDARD one, pinned by identity: see the table.
@@ -184,6 +198,8 @@
 //! | specialists dispatched and not gone | `instances_max` | the handoff fails |
 //! | handoffs on request | `handoffs_max` | refused |
 //! | handoffs to one specialist, but for an operator's | its own `handoffs_max` | refused |
+//! | calls that a specialist is in, of those that the shell counts | its own `calls_max` | the handoff fails |
+//! | a prepared sound | [`CLIP_MS_MAX`] | it is waited for no longer |
 //! | specialists that a route names in its target's place | [`ROUTE_FALLBACKS_MAX`] | cannot be configured |
 //! | lost holders | `losses_max` | the call ends |
 //! | rounds of fallbacks | `hold_rounds_max` | the call ends |
@@ -195,6 +211,7 @@
 //! | delegations in each other | [`DELEGATIONS_MAX`] | refused |
 //! | a task or a result of one | [`PAYLOAD_BYTES_MAX`] bytes | refused |
 
+mod announce;
 mod call;
 mod caller;
 mod command;
@@ -229,12 +246,14 @@ mod targets;
 mod timer;
 mod triggers;
 
+pub use announce::Clip;
 pub use call::Call;
 pub use command::{Command, Fact};
 pub use config::{
-    After, Answer, CallConfig, Canary, ENTRY_RULES_MAX, EntryRule, FADE_MS_MAX, Fallback, Lifetime,
-    Limits, Names, Opening, ROUTE_FALLBACKS_MAX, ROUTES_MAX, RULES_MAX, Rest, Route, RouteNumber,
-    Rule, SPECIALISTS_MAX, SpecialistConfig, SpecialistKind, Splice, TIMER_MS_MAX, Timers, Trigger,
+    After, Answer, CLIP_MS_MAX, CallConfig, Canary, ENTRY_RULES_MAX, EntryRule, FADE_MS_MAX,
+    Fallback, Lifetime, Limits, Names, Opening, ROUTE_FALLBACKS_MAX, ROUTES_MAX, RULES_MAX, Rest,
+    Route, RouteNumber, Rule, SPECIALISTS_MAX, SpecialistConfig, SpecialistKind, Splice,
+    TIMER_MS_MAX, Timers, Trigger,
 };
 pub use delegation::{DELEGATIONS_MAX, Delegating, Delegation, Errand, PAYLOAD_BYTES_MAX, Payload};
 pub use event::{Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, Target};

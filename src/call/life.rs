@@ -75,6 +75,16 @@ impl Call {
         );
     }
 
+    /// A specialist is in as many calls as it may be.
+    pub(crate) fn dispatch_full(&mut self, turn: &mut Turn<'_>, dispatch: DispatchId, max: u32) {
+        let Some(Stage::Dispatched { .. }) = self.roster.stage(dispatch) else {
+            self.reject(turn, None, RejectReason::Unexpected);
+            return;
+        };
+        self.forget(turn, dispatch);
+        self.fail_target(turn, dispatch, FailReason::TooManyCalls { max });
+    }
+
     pub(crate) fn specialist_joined(
         &mut self,
         turn: &mut Turn<'_>,

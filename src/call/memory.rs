@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::announce::Clip;
 use crate::call::Call;
 use crate::caller::{Caller, Hears};
 use crate::command::Fact;
@@ -221,6 +222,14 @@ impl Memory {
                 what: _,
                 count,
             } => self.counts.misbehaved = *count,
+            Fact::Announced { clip } => match clip {
+                Clip::Route(_) => {
+                    if let Some(running) = &mut self.handoff {
+                        running.handoff.announces = false;
+                    }
+                }
+                Clip::Opening | Clip::Busy => {}
+            },
             // Connections, and what the log alone is for.
             Fact::Phase { .. }
             | Fact::Answered

@@ -256,6 +256,12 @@ pub enum FailReason {
         /// The limit.
         max: usize,
     },
+    /// The target is in as many calls as it may be.
+    #[error("the target is in as many calls as it may be: {max}")]
+    TooManyCalls {
+        /// The limit.
+        max: u32,
+    },
     /// The call ended.
     #[error("the call ended")]
     CallEnded,
@@ -397,6 +403,9 @@ pub enum EndReason {
         /// The limit.
         max: u32,
     },
+    /// There was no place for it.
+    #[error("there was no place for the call")]
+    Full,
     /// It was told to.
     #[error("the call was stopped")]
     Stopped,
@@ -417,6 +426,7 @@ impl EndReason {
             | Self::CallerGone
             | Self::NoSpecialist
             | Self::TooManyLosses { .. }
+            | Self::Full
             | Self::Stopped => true,
         }
     }
@@ -481,6 +491,7 @@ impl FailReason {
             Self::LostWhileSwitching { .. } => "lost_while_switching",
             Self::NeverGranted { .. } => "never_granted",
             Self::TooManyInstances { .. } => "too_many_instances",
+            Self::TooManyCalls { .. } => "too_many_calls",
             Self::CallEnded => "call_ended",
             Self::NoAnswer { how } => how.code(),
         }
@@ -507,6 +518,7 @@ impl EndReason {
             Self::CallerGone => "caller_gone",
             Self::NoSpecialist => "no_specialist",
             Self::TooManyLosses { .. } => "too_many_losses",
+            Self::Full => "full",
             Self::Stopped => "stopped",
             Self::RoomClosed => "room_closed",
             Self::TakenOver => "taken_over",

@@ -137,6 +137,9 @@ pub struct Handoff {
     pub tools_wait_ms: u64,
     /// The holder's tool call that asks for the handoff, which therefore is not waited for.
     pub tool_call: Option<String>,
+    /// Whether a prepared sound is still to be heard on the way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub announces: bool,
     /// Whom else to try, in this order; at most [`ROUTE_FALLBACKS_MAX`](crate::ROUTE_FALLBACKS_MAX).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<SpecialistName>,

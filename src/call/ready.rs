@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::call::{Call, Turn};
 use crate::command::{Command, Fact};
 use crate::config::TIMER_MS_MAX;
+use crate::entry::Ring;
 use crate::ids::{DispatchId, HandoffId, Identity};
 use crate::outcome::RejectReason;
 use crate::phase::{Handoff, Holder, Phase};
@@ -31,6 +32,8 @@ pub enum Awaited {
     Tools,
     /// A splice point in the old voice.
     Splice,
+    /// The end of a prepared sound; a timer of the call bounds it.
+    Announcement,
     /// The target has applied all of the conversation.
     Tail,
     /// The record of the grant, and all that it rests on, is durable.
@@ -51,6 +54,8 @@ pub enum ReadyStep {
     Work,
     /// The moment to switch.
     Moment,
+    /// What the caller is to hear before.
+    Announcement,
     /// The end of the conversation.
     Tail,
 }
@@ -59,7 +64,7 @@ impl Awaited {
     /// What bounds it, if it is not bounded elsewhere.
     pub(crate) fn timer(self) -> Option<Timer> {
         match self {
-            Self::Caller => None,
+            Self::Caller | Self::Announcement => None,
             Self::Summary => Some(Timer::Summary),
             Self::Tools => Some(Timer::Tools),
             Self::Splice => Some(Timer::Splice),
@@ -73,7 +78,8 @@ impl ReadyStep {
     fn next(self) -> Option<Self> {
         match self {
             Self::Work => Some(Self::Moment),
-            Self::Moment => Some(Self::Tail),
+            Self::Moment => Some(Self::Announcement),
+            Self::Announcement => Some(Self::Tail),
             Self::Tail => None,
         }
     }
@@ -270,6 +276,10 @@ impl Call {
             ReadyStep::Work => {
                 self.announce(turn, target, handoff.id);
                 if from_nobody && !self.caller.hears() {
+                    if self.ring != Ring::Answered {
+                        // It need not be told to wait.
+                        self.opening = None;
+                    }
                     self.answer_phone(turn);
                     self.open(Awaited::Caller, None);
                 }
@@ -280,6 +290,14 @@ impl Call {
             ReadyStep::Moment => {
                 if let Some(holder) = sounding {
                     self.await_splice(turn, holder, &handoff);
+                }
+            }
+            ReadyStep::Announcement => {
+                if handoff.announces {
+                    self.put_aside(turn);
+                }
+                if self.announcing.is_some() {
+                    self.open(Awaited::Announcement, None);
                 }
             }
             ReadyStep::Tail => {

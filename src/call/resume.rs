@@ -109,6 +109,10 @@ impl Call {
             newest_dispatch,
             newest_handoff,
             kept: None,
+            // It was for the first moment of a call that has begun long ago.
+            opening: None,
+            announcing: None,
+            turned_away: false,
             announced: Epoch(0),
             dead_air: false,
             ended: None,

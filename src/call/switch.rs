@@ -75,6 +75,8 @@ impl Call {
         handoff: Option<&Handoff>,
         opening: Opening,
     ) {
+        self.opening = None;
+        self.watch.granted(turn.now);
         let asking = handoff.or(self.phase.handoff());
         let asking = asking.and_then(|handoff| handoff.tool_call.clone());
         let except = asking.into_iter().chain(self.delegating_calls()).collect();
@@ -251,7 +253,6 @@ impl Call {
             self.drop_source(turn, &from.identity);
             self.revoke(turn, from.dispatch, false);
         }
-        self.keep_no_longer(turn);
         if self.last.as_ref() != Some(&handoff.to) {
             self.previous = self.last.replace(handoff.to.clone());
         }
@@ -266,6 +267,7 @@ impl Call {
             epoch,
         });
         self.open_delegation(turn, &handoff, dispatch);
+        self.keep_no_longer(turn);
         let outcome = Outcome::Done {
             handoff: handoff.id,
             holder: handoff.to,
@@ -371,6 +373,7 @@ impl Call {
             },
         );
         self.grant(turn, &from, None, Opening::Continue);
+        self.watch.retaken();
         self.conclude_failed(turn, Some(from), handoff.clone(), reason);
     }
 }

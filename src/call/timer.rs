@@ -11,6 +11,8 @@ pub enum Timer {
     Entry,
     /// It has rung for long enough: the phone is answered.
     Ring,
+    /// A prepared sound is not over: it is waited for no longer.
+    Announcement,
     /// The caller does not hear the program track: the entry specialist is granted anyway.
     CallerListen,
     /// The caller did not come back: the call ends.

@@ -24,11 +24,9 @@ pub(crate) struct Watch {
     /// Since when.
     pub(crate) since: Instant,
     caller_talks: bool,
-    holder_talks: bool,
-    /// Who has spoken last in this holding.
-    last_talker: Option<Talker>,
-    /// Since when nobody speaks; counts while neither does.
-    quiet_since: Instant,
+    voice: Voice,
+    /// That of the holder before, during a switch: it may have the baton again.
+    outgoing: Option<Voice>,
     /// Handoffs on request that have failed in this holding.
     failed: u32,
     /// Rules that have fired.
@@ -40,6 +38,34 @@ pub(crate) struct Watch {
     pub(crate) newest_request: RequestId,
     /// The call was taken over from another process: what is true of the state by now has fired already.
     resumed: bool,
+}
+
+/// What was heard of a holder and the caller since its grant.
+#[derive(Debug, Clone, Copy)]
+struct Voice {
+    talks: bool,
+    /// Who has spoken last.
+    last_talker: Option<Talker>,
+    /// Since when nobody speaks; counts while neither does.
+    quiet_since: Instant,
+}
+
+impl Voice {
+    fn new(now: Instant) -> Self {
+        Self {
+            talks: false,
+            last_talker: None,
+            quiet_since: now,
+        }
+    }
+
+    fn note(&mut self, now: Instant, talker: Talker, talking: bool, was: bool) {
+        if talking {
+            self.last_talker = Some(talker);
+        } else if was {
+            self.quiet_since = now;
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +80,8 @@ impl Watch {
             holding: 0,
             since: now,
             caller_talks: false,
-            holder_talks: false,
-            last_talker: None,
-            quiet_since: now,
+            voice: Voice::new(now),
+            outgoing: None,
             failed: 0,
             fired: BTreeSet::new(),
             truths: BTreeMap::new(),
@@ -82,11 +107,25 @@ impl Watch {
     fn begin(&mut self, now: Instant, holding: u64) {
         self.holding = holding;
         self.since = now;
-        self.holder_talks = false;
-        self.last_talker = None;
-        self.quiet_since = now;
+        self.outgoing = None;
+        // It has had until now to begin.
+        if self.voice.last_talker.is_none() {
+            self.voice.quiet_since = now;
+        }
         self.failed = 0;
         self.fired.clear();
+    }
+
+    /// The baton is granted: what was heard before says nothing of the new holder, which may speak before its handoff is done.
+    pub(crate) fn granted(&mut self, now: Instant) {
+        self.outgoing = Some(std::mem::replace(&mut self.voice, Voice::new(now)));
+    }
+
+    /// The old one has the baton again, and has sounded all the while.
+    pub(crate) fn retaken(&mut self) {
+        if let Some(voice) = self.outgoing.take() {
+            self.voice = voice;
+        }
     }
 }
 
@@ -102,14 +141,27 @@ impl Call {
         {
             Talker::Holder
         } else {
+            if let Phase::Switching {
+                from: Some(from), ..
+            } = &self.phase
+                && from.identity == *identity
+                && let Some(voice) = &mut self.watch.outgoing
+            {
+                let was = std::mem::replace(&mut voice.talks, talking);
+                voice.note(turn.now, Talker::Holder, talking, was);
+            }
             return;
         };
+        let watch = &mut self.watch;
         let was = match talker {
-            Talker::Caller => std::mem::replace(&mut self.watch.caller_talks, talking),
-            Talker::Holder => std::mem::replace(&mut self.watch.holder_talks, talking),
+            Talker::Caller => std::mem::replace(&mut watch.caller_talks, talking),
+            Talker::Holder => std::mem::replace(&mut watch.voice.talks, talking),
         };
+        watch.voice.note(turn.now, talker, talking, was);
+        if let (Talker::Caller, Some(voice)) = (talker, &mut watch.outgoing) {
+            voice.note(turn.now, talker, talking, was);
+        }
         if talking {
-            self.watch.last_talker = Some(talker);
             let rules = &self.plan.config().rules;
             self.watch.fired.retain(|number| {
                 rules.get(*number).is_some_and(|rule| match rule.on {
@@ -121,9 +173,13 @@ impl Call {
                     | Trigger::State => true,
                 })
             });
-        } else if was {
-            self.watch.quiet_since = turn.now;
         }
+    }
+
+    /// Whether this key would set off a rule, were the switch to it over.
+    pub(crate) fn has_digit_rule(&self, now: Instant, holder: &Holder, digit: Digit) -> bool {
+        let applies = |_: &Self, rule: &Rule| rule.on == Trigger::Digit(digit);
+        self.find_rule(now, holder, applies).is_some()
     }
 
     /// The caller has pressed a key; whether a rule has used it, so that nobody else gets it.
@@ -146,11 +202,13 @@ impl Call {
 
     /// Fires what is due; each rule that fires does so for the last time in this holding, so this ends.
     pub(crate) fn apply_rules(&mut self, turn: &mut Turn<'_>) {
+        let active = matches!(self.phase, Phase::Active { .. });
+        if active && self.watch.holding != self.counts.handoffs_done {
+            self.watch.begin(turn.now, self.counts.handoffs_done);
+        }
+        self.take_held_digits(turn);
         while let Phase::Active { holder } = &self.phase {
             let holder = holder.clone();
-            if self.watch.holding != self.counts.handoffs_done {
-                self.watch.begin(turn.now, self.counts.handoffs_done);
-            }
             self.look_at_state(turn.now, &holder);
             let found = self.find_rule(turn.now, &holder, |call, rule| match rule.on {
                 Trigger::CallerSilent { .. }
@@ -206,14 +264,15 @@ impl Call {
 
     fn due(&self, rule: &Rule) -> Option<Instant> {
         let watch = &self.watch;
-        let quiet = !watch.caller_talks && !watch.holder_talks;
+        let voice = &watch.voice;
+        let quiet = !watch.caller_talks && !voice.talks;
         let since = match rule.on {
             Trigger::HolderFor { .. } => Some(watch.since),
             Trigger::CallerSilent { .. } => {
-                (quiet && watch.last_talker == Some(Talker::Holder)).then_some(watch.quiet_since)
+                (quiet && voice.last_talker == Some(Talker::Holder)).then_some(voice.quiet_since)
             }
             Trigger::HolderSilent { .. } => {
-                (quiet && watch.last_talker != Some(Talker::Holder)).then_some(watch.quiet_since)
+                (quiet && voice.last_talker != Some(Talker::Holder)).then_some(voice.quiet_since)
             }
             Trigger::Digit(_)
             | Trigger::HandoffsFailed { .. }

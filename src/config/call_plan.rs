@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use call::{
     After, AgentName, CallConfig, Canary, Condition, Fallback, Lifetime, Limits, Names, Opening,
@@ -42,6 +43,9 @@ pub(super) struct CallPlan {
     pub(super) contexts: Vec<RouteContext>,
     /// Of each route.
     pub(super) loudness: Vec<Loudness>,
+    /// Of each route.
+    pub(super) announcements: Vec<Option<PathBuf>>,
+    pub(super) opening: Option<PathBuf>,
     pub(super) notes: BTreeMap<SpecialistName, SpecialistNotes>,
 }
 
@@ -67,6 +71,7 @@ pub(super) const RESERVED: &[&str] = &[
 pub(super) const NAME_LENGTH_MAX: usize = 63;
 const DESCRIPTION_CHARS_MAX: usize = 200;
 pub(super) const OPENING_FORM: &str = "one of: continue, greet, wait, say:<text>";
+pub(super) const SOUND_FORM: &str = "the path of a WAV or Ogg Opus file";
 const FALLBACK_WORDS: &[&str] = &["another_instance", "previous", "entry"];
 
 /// Reads them.
@@ -104,21 +109,22 @@ pub(super) fn read(
     }
     let default = CallConfig::new(entry.clone(), []);
     let entry_rules = super::entry::read_rules(section, &known, conditions);
-    let answer = section.part("answer", super::entry::read_answer);
+    let (answer, opening) = section.part("answer", super::entry::read_answer);
     let routes_read = read_routes(section, &known, defaults, conditions);
     let routes_read = routes_read.unwrap_or_else(|| {
         let route = Route {
             fade_ms: defaults.fade_ms,
             ..Route::default()
         };
-        vec![(route, RouteContext::default(), defaults.loudness)]
+        vec![(route, RouteContext::default(), defaults.loudness, None)]
     });
-    let (routes, contexts, loudness) = routes_read.into_iter().collect();
+    let (routes, contexts, loudness, announcements) = routes_read.into_iter().collect();
     let call = CallConfig {
         entry,
         entry_rules,
         entry_state_ms: default.entry_state_ms,
         answer,
+        opening_clip: opening.is_some(),
         specialists,
         routes,
         rules: super::rule::read(section, &known, conditions),
@@ -144,6 +150,8 @@ pub(super) fn read(
         call,
         contexts,
         loudness,
+        announcements,
+        opening,
         notes,
     }
 }
@@ -212,6 +220,7 @@ fn read_specialist(
         prewarm_when: read_prewarm_when(section, lifetime, conditions),
         after: section.choice("after_handoff", &after, "park"),
         handoffs_max: section.optional_integer("handoffs_max", 1..=1_000_000),
+        calls_max: section.optional_integer("calls_max", 1..=100_000),
         description: read_description(section),
     };
     let specialist = match human {
@@ -272,12 +281,15 @@ fn read_description(section: &mut Section<'_, '_>) -> Option<String> {
     })
 }
 
+/// A route, and what stands beside it: the last is the sound of its announcement.
+type RouteRead = (Route, RouteContext, Loudness, Option<PathBuf>);
+
 fn read_routes(
     section: &mut Section<'_, '_>,
     known: &[&str],
     defaults: RouteDefaults,
     conditions: &Conditions,
-) -> Option<Vec<(Route, RouteContext, Loudness)>> {
+) -> Option<Vec<RouteRead>> {
     let mut taken = Taken::new(known.len());
     section.list("routes", ROUTES_MAX, |section| {
         for key in ["from", "to"] {
@@ -297,6 +309,7 @@ fn read_routes(
         let loudness = audio::read_loudness(section, defaults.loudness);
         let context = context::read_route(section);
         let summary = context.summary.as_ref();
+        let announcement = section.text("announcement", SOUND_FORM).map(PathBuf::from);
         let route = Route {
             from: names(from),
             to: names(to),
@@ -317,10 +330,11 @@ fn read_routes(
                 Route::default().tools_wait_ms,
             ),
             summary_wait_ms: summary.map_or(0, |summary| summary.timeout_ms),
+            announces: announcement.is_some(),
             fallback: read_fallbacks(section, "fallback", known, Vec::new(), ROUTE_FALLBACKS_MAX),
             description: read_description(section),
         };
-        (route, context, loudness)
+        (route, context, loudness, announcement)
     })
 }
 

@@ -6,6 +6,7 @@ use call::{Answer, ENTRY_RULES_MAX, EntryRule, SpecialistName, TIMER_MS_MAX};
 use worker::Secret;
 
 use super::{
+    call_plan::SOUND_FORM,
     option::Refusal,
     problem::Problem,
     reader::Section,
@@ -116,13 +117,15 @@ fn warn_if_shadowed(section: &mut Section<'_, '_>, rule: &EntryRule, taken: &mut
 }
 
 /// The part `answer`.
-pub(super) fn read_answer(section: &mut Section<'_, '_>) -> Answer {
+pub(super) fn read_answer(section: &mut Section<'_, '_>) -> (Answer, Option<PathBuf>) {
     let ring_max_ms = section.integer("ring_max_ms", 1..=TIMER_MS_MAX, RING_MS_DEFAULT);
     let words = [
         ("at_once", Answer::AtOnce),
         ("entry_ready", Answer::EntryReady { ring_max_ms }),
     ];
-    section.choice("when", &words, "at_once")
+    let answer = section.choice("when", &words, "at_once");
+    let opening = section.text("opening", SOUND_FORM).map(PathBuf::from);
+    (answer, opening)
 }
 
 /// The part `caller_lookup`.

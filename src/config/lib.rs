@@ -31,7 +31,10 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use call::{CallConfig, SpecialistName};
 use jiff::tz::TimeZone;
@@ -76,6 +79,10 @@ pub struct Config {
     pub lookup: Option<Lookup>,
     /// What of the conversation travels on each route of [`Config::call`], in their order.
     pub contexts: Vec<RouteContext>,
+    /// The sound file of each of these routes' announcements.
+    pub announcements: Vec<Option<PathBuf>>,
+    /// That of the opening.
+    pub opening: Option<PathBuf>,
     /// What becomes of voices that are not as loud as one another, on each of these routes.
     pub loudness: Vec<Loudness>,
     /// The shared state of each call.
@@ -198,6 +205,8 @@ fn read(section: &mut Section<'_, '_>) -> Config {
         mut call,
         contexts,
         loudness,
+        announcements,
+        opening,
         notes,
     } = call_plan::read(section, defaults, &conditions);
     call.entry_state_ms = lookup.as_ref().map(|lookup| lookup.timeout_ms);
@@ -209,6 +218,8 @@ fn read(section: &mut Section<'_, '_>) -> Config {
         lookup,
         contexts,
         loudness,
+        announcements,
+        opening,
         state,
         audio,
         store,

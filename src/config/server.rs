@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use worker::Secret;
 
-use super::{option::Refusal, reader::Section};
+use super::{call_plan::SOUND_FORM, option::Refusal, reader::Section};
 
 /// The part `server`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub struct Server {
     pub agent_name: String,
     /// Calls at the same time; more are refused.
     pub max_calls: u32,
+    /// Calls beyond them that are taken to tell their callers so; 0 leaves them to others.
+    pub busy_calls: u32,
+    /// What these callers hear; without, they are sent away unanswered.
+    pub busy_clip: Option<PathBuf>,
     /// Where `/` (health) and `/worker` answer.
     pub health_bind: SocketAddr,
     /// How long running calls may go on after a request to stop.
@@ -33,6 +37,8 @@ impl Default for Server {
             api_secret_file: None,
             agent_name: "baton".to_owned(),
             max_calls: 100,
+            busy_calls: 0,
+            busy_clip: None,
             health_bind: SocketAddr::from(([0, 0, 0, 0], 8081)),
             drain_grace: Duration::from_secs(1_800),
         }
@@ -155,6 +161,19 @@ impl Server {
     }
 }
 
+/// What callers hear for whom there is no place.
+fn read_busy_clip(section: &mut Section<'_, '_>) -> Option<PathBuf> {
+    let problems = section.problems();
+    let clip = section.text("busy_clip", SOUND_FORM).map(PathBuf::from);
+    if clip.is_some() && section.problems() == problems {
+        section.require(
+            "busy_calls",
+            "say how many callers may hear it at a time, as `busy_calls: 10`",
+        );
+    }
+    clip
+}
+
 pub(super) fn read(section: &mut Section<'_, '_>) -> Server {
     let default = Server::default();
     let in_the_environment = "set it in the environment, or name a file that holds it";
@@ -182,6 +201,8 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Server {
             .parsed("agent_name", "a name", Some(default.agent_name.clone()), |text| Ok(text.to_owned()))
             .unwrap_or(default.agent_name),
         max_calls: section.integer("max_calls", 1..=10_000, default.max_calls),
+        busy_calls: section.integer("busy_calls", 0..=10_000, default.busy_calls),
+        busy_clip: read_busy_clip(section),
         health_bind: section
             .parsed("health_bind", BIND_FORM, Some(default.health_bind.to_string()), |text| {
                 text.parse().map_err(|_| {

@@ -297,6 +297,7 @@ fn node(name: &SpecialistName, specialist: &SpecialistConfig) -> Node {
         prewarm_when: _,
         after,
         handoffs_max: _,
+        calls_max: _,
         description: _,
     } = specialist;
     let kind = match kind {

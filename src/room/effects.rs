@@ -29,11 +29,24 @@ impl Task {
                 dispatch,
                 specialist,
                 agent_name,
-            } => match self.is_beside(&specialist) {
-                true => self.dispatch_beside(dispatch, &specialist, agent_name),
-                false => self.dispatch(dispatch, &specialist, agent_name.as_str()),
-            },
+            } => {
+                let max = self
+                    .deps
+                    .plan
+                    .specialist(&specialist)
+                    .and_then(|one| one.calls_max);
+                if !self.seats.take(dispatch, &specialist, max) {
+                    let max = max.unwrap_or(0);
+                    warn!(%specialist, max, "specialist is in as many calls as it may be");
+                    self.tell(Event::DispatchFull { dispatch, max });
+                } else if self.is_beside(&specialist) {
+                    self.dispatch_beside(dispatch, &specialist, agent_name);
+                } else {
+                    self.dispatch(dispatch, &specialist, agent_name.as_str());
+                }
+            }
             Command::DeleteDispatch { dispatch } => {
+                self.seats.free(dispatch);
                 if !self.close_side(dispatch) {
                     self.withdraw(dispatch);
                 }
@@ -107,6 +120,14 @@ impl Task {
                 splice,
             } => self.watch_splice(&identity, handoff, splice),
             Command::AskEntryState => self.look_up(),
+            Command::Announce { clip, epoch: _ } => match self.deps.clips.get(&clip).cloned() {
+                Some(announcement) => {
+                    self.program
+                        .order(Order::Announce(clip, announcement))
+                        .await
+                }
+                None => self.tell(Event::Announced { clip }),
+            },
             Command::Answer => {
                 self.answered = true;
                 self.open_program().await;
@@ -501,7 +522,7 @@ impl Task {
         });
     }
 
-    fn remove(&mut self, identity: &Identity) {
+    pub(super) fn remove(&mut self, identity: &Identity) {
         let (deps, room, identity) = (self.deps.clone(), self.room.clone(), identity.to_string());
         self.requests.spawn(async move {
             if let Err(error) = deps.server.remove(&room, &identity).await {
@@ -571,6 +592,7 @@ fn record(fact: &Fact) {
             unanswered,
         } => info!(%specialist, rule, unanswered, "entry chosen"),
         Fact::Answered => info!("phone answered"),
+        Fact::Announced { clip } => info!(?clip, "announcement"),
         Fact::CallerListening => info!("caller hears"),
         Fact::CallerAway => info!("caller away"),
         Fact::CallerBack => info!("caller back"),

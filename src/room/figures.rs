@@ -160,6 +160,7 @@ mod tests {
                 route: None,
                 tools_wait_ms: 0,
                 tool_call: None,
+                announces: false,
                 fallback: Vec::new(),
                 errand: None,
             },

@@ -183,6 +183,7 @@ impl Journal {
             | EndReason::CallerGone
             | EndReason::NoSpecialist
             | EndReason::TooManyLosses { .. }
+            | EndReason::Full
             | EndReason::Stopped
             | EndReason::RoomClosed => self.keep(epoch, Stored::Ended(reason)),
         }

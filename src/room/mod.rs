@@ -25,6 +25,7 @@ mod outbox;
 mod past;
 mod peers;
 mod program;
+mod seats;
 mod server_api;
 mod sides;
 mod stored;
@@ -38,9 +39,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audio::{
-    CodecError, Curve, FillerConfig, Playout, PlayoutConfig, SAMPLE_RATE_HZ, WatchdogConfig,
+    Announcement, CodecError, Curve, FillerConfig, Playout, PlayoutConfig, SAMPLE_RATE_HZ,
+    WatchdogConfig,
 };
-use call::{CallId, EndReason, Plan, SpecialistName};
+use call::{CallId, Clip, EndReason, Plan, SpecialistName};
 use jiff::tz::TimeZone;
 use livekit_token::AccessTokenError;
 use store::{CallJournal, Entry};
@@ -66,6 +68,7 @@ pub use self::journal::Journals;
 pub use self::loudness::VoiceLoudness;
 pub use self::past::{Told, happened};
 pub use self::program::Faults;
+pub use self::seats::Seats;
 pub use self::server_api::{Dial, RingError, ServerApi, ServerApiError};
 pub use self::stored::{Opened, Rebuilt};
 pub use self::summary::{Summarizer, Webhooks, WebhooksError};
@@ -111,6 +114,10 @@ pub struct CallDeps {
     pub dead_air_ms: u32,
     /// What is heard then.
     pub filler: Option<FillerConfig>,
+    /// What callers hear once: those of the plan's that there is a sound for.
+    pub clips: BTreeMap<Clip, Announcement>,
+    /// In how many calls each specialist is.
+    pub seats: Seats,
     /// Where calls are journaled, if they are.
     pub journals: Option<Journals>,
     /// What every specialist is told.
@@ -149,7 +156,7 @@ pub enum CallError {
     Token(#[from] AccessTokenError),
 }
 
-/// Runs one call to its end.
+/// Runs one call to its end; one for which there is no place is turned away.
 ///
 /// # Errors
 /// When the room cannot be joined or the program track not published; once it is, the call ends with an [`EndReason`].
@@ -177,7 +184,8 @@ pub async fn run(deps: Arc<CallDeps>, assignment: &Assignment) -> Result<EndReas
     let program = publish(&deps, &connection).await?;
     let signals: JobSignals = assignment.signals.clone();
     let metadata = job.metadata.clone();
-    let task = Task::begin(deps, connection, program, signals, metadata);
+    let place = assignment.place;
+    let task = Task::begin(deps, connection, program, signals, metadata, place);
     Ok(task.run().await)
 }
 

@@ -9,10 +9,11 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use audio::{
-    DeadAir, Ear, Fade, FadeStart, Input, Made, Meter, MixerError, Packet, Playout, PullReport,
-    SAMPLE_RATE_HZ, SILENCE_DBFS, Slot, SourceId, Switch, SwitchSound, Taken, TrackId, Utterance,
-    UtteranceConfig, UtteranceEvent,
+    Announcement, DeadAir, Ear, Fade, FadeStart, Input, Made, Meter, MixerError, Packet, Playout,
+    PullReport, SAMPLE_RATE_HZ, SILENCE_DBFS, Slot, SourceId, Switch, SwitchSound, Taken, TrackId,
+    Utterance, UtteranceConfig, UtteranceEvent,
 };
+use call::Clip;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -57,6 +58,8 @@ pub(super) enum Order {
     Overhear(Option<SourceId>),
     /// Whether the caller should hear somebody now.
     ExpectVoice(bool),
+    /// Have the caller hear this once.
+    Announce(Clip, Announcement),
     /// Tell how loud every voice is, ten times a second, or cease to.
     Meter(bool),
     /// Report this source when nothing has come of it for so long, from now on; `None` to report nobody.
@@ -98,6 +101,8 @@ pub(super) enum Report {
     Overheard(SourceId, bool),
     /// Nobody has spoken for too long who should, or that is over.
     DeadAir(DeadAir),
+    /// What was to be heard once is over.
+    Announced(Clip),
     /// Nothing has come of the watched source for as long as was asked; again after as long as that again.
     Quiet(SourceId),
     /// Something has come of the watched source after it was quiet.
@@ -149,6 +154,7 @@ impl Program {
             awake_at: clock::now(),
             overheard: None,
             levels: None,
+            announcing: None,
             faults,
             reports: reports_out,
         };
@@ -183,6 +189,7 @@ struct Task {
     awake_at: Instant,
     overheard: Option<(SourceId, Ear)>,
     levels: Option<Levels>,
+    announcing: Option<Clip>,
     faults: Faults,
     reports: mpsc::Sender<Report>,
 }
@@ -327,6 +334,10 @@ impl Task {
                 self.overheard = source.map(|source| (source, Ear::new(now)));
             }
             Order::ExpectVoice(expected) => self.playout.expect_voice(expected),
+            Order::Announce(clip, announcement) => {
+                self.announcing = Some(clip);
+                self.playout.announce(announcement);
+            }
             Order::Meter(metered) => self.levels = metered.then(Levels::new),
             Order::Watch(watched) => {
                 self.watched = watched.map(|(source, limit)| Watched {
@@ -536,6 +547,9 @@ impl Task {
         }
         if let Some(dead_air) = slot.dead_air {
             report(&self.reports, Report::DeadAir(dead_air));
+        }
+        if let Some(clip) = self.announcing.take_if(|_| slot.announced) {
+            report(&self.reports, Report::Announced(clip));
         }
         if let Some(input) = slot.voice.filter(|_| slot.first_heard) {
             report(&self.reports, Report::FirstHeard(input));

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use audio::{DeadAir, Input, SourceId};
 use call::{
-    Answer, Asker, Call, CallId, CallerFacts, Command, Departure, Digit, DispatchId, EndReason,
-    Event, HandoffId, HandoffRequest, Identity, LocalTime, Misbehaviour, ParticipantKind,
+    Answer, Asker, Call, CallId, CallerFacts, Clip, Command, Departure, Digit, DispatchId,
+    EndReason, Event, HandoffId, HandoffRequest, Identity, LocalTime, Misbehaviour,
+    ParticipantKind,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{Span, debug, field, info, warn};
 use wire::Ready;
-use worker::JobSignals;
+use worker::{JobSignals, Place};
 
 use super::CallDeps;
 use super::conversation::Talk;
@@ -25,6 +26,7 @@ use super::journal::Journal;
 use super::outbox::Outbox;
 use super::peers::{Peers, Said};
 use super::program::{Order, Program, Report};
+use super::seats::CallSeats;
 use super::sides::Sides;
 use super::stored::{Opened, Rebuilt, Stored};
 use super::summary::NoSummary;
@@ -92,6 +94,7 @@ pub(super) struct Task {
     pub(super) dispatch_ids: BTreeMap<DispatchId, String>,
     /// Dispatches that are to be withdrawn as soon as they are there.
     pub(super) unwanted: BTreeSet<DispatchId>,
+    pub(super) seats: CallSeats,
     pub(super) requests: JoinSet<()>,
     pub(super) done: mpsc::Sender<Done>,
     pub(super) voices: Voices,
@@ -147,6 +150,7 @@ impl Task {
         program: Program,
         signals: JobSignals,
         metadata: String,
+        place: Place,
     ) -> Self {
         let id = CallId::from(super::tickets::fresh_ticket().as_str());
         let opened = Opened {
@@ -156,12 +160,21 @@ impl Task {
         };
         let room = connection.room_name();
         info!(room = %Hash::of(&room), call = %id, "call begun");
-        let journal = Journal::begin(deps.journals.as_ref(), &id, &room, opened);
+        let (plan, now) = (deps.plan.clone(), clock::now());
         let mut commands = Vec::new();
-        let call = Call::new(deps.plan.clone(), id, clock::now(), &mut commands);
-        let answered = match deps.plan.config().answer {
-            Answer::AtOnce => true,
-            Answer::EntryReady { .. } => false,
+        // One that is turned away is nothing to go on with.
+        let journals = deps.journals.as_ref().filter(|_| place == Place::Taken);
+        let journal = Journal::begin(journals, &id, &room, opened);
+        let busy_clip = deps.clips.contains_key(&Clip::Busy);
+        let (call, answered) = match (place, plan.config().answer) {
+            (Place::Taken, Answer::AtOnce) => (Call::new(plan, id, now, &mut commands), true),
+            (Place::Taken, Answer::EntryReady { .. }) => {
+                (Call::new(plan, id, now, &mut commands), false)
+            }
+            (Place::None, _) => {
+                let call = Call::turn_away(plan, id, busy_clip, now, &mut commands);
+                (call, busy_clip)
+            }
         };
         let begun = Self::new(deps, connection, program, signals, journal, call, commands);
         Self {
@@ -207,6 +220,8 @@ impl Task {
             task.peers.expect(dispatch, ticket);
         }
         for (dispatch, remembered) in specialists {
+            // It is there, whether or not it is one too many.
+            task.seats.take(dispatch, &remembered.specialist, None);
             if task.is_beside(&remembered.specialist) {
                 task.close_side_of(&remembered.specialist, dispatch);
             } else if let Some(identity) = remembered.identity {
@@ -238,6 +253,7 @@ impl Task {
         let (done, done_in) = mpsc::channel(DONE_MAX);
         let post = deps.desk.open(&room, call.snapshot(), deps.views.clone());
         let trace = deps.traces.of_call(call.id().as_str());
+        let seats = CallSeats::new(deps.seats.clone());
         let span = Span::current();
         span.record("call", call.id().as_str());
         if let Some(trace) = trace.id() {
@@ -257,6 +273,7 @@ impl Task {
             gates: Gates::default(),
             dispatch_ids: BTreeMap::new(),
             unwanted: BTreeSet::new(),
+            seats,
             requests: JoinSet::new(),
             done,
             voices: Voices::default(),
@@ -766,6 +783,7 @@ impl Task {
                     levels.filter_map(|(source, dbfs)| Some((self.peers.identity(source)?, dbfs)));
                 self.post.show_levels(known.collect());
             }
+            Report::Announced(clip) => self.tell(Event::Announced { clip }),
             Report::Switched(sound) => self.figures.heard(sound),
             Report::Learned(source, lufs) => {
                 let identity = self.peers.identity(source);
@@ -875,6 +893,15 @@ impl Task {
         }
     }
 
+    /// Sends a caller away for whom there was no place; any other is left to whoever else is in its room.
+    fn hang_up(&mut self, reason: EndReason) {
+        if reason == EndReason::Full
+            && let Some(caller) = self.call.snapshot().caller
+        {
+            self.remove(&caller.identity);
+        }
+    }
+
     /// Leaves nothing behind: last frames, withdrawn dispatches, our own participant.
     async fn farewell(mut self) -> EndReason {
         let reason = self.ended.unwrap_or(EndReason::Stopped);
@@ -883,6 +910,7 @@ impl Task {
         if reason != EndReason::TakenOver {
             self.trace.end(reason.code());
         }
+        self.hang_up(reason);
         self.last_frames(reason).await;
         self.close_sides();
         let deadline = tokio::time::Instant::now() + FAREWELL_MAX;

@@ -208,7 +208,9 @@ impl From<&call::RefuseReason> for RefuseKind {
 impl From<&call::FailReason> for FailKind {
     fn from(reason: &call::FailReason) -> Self {
         match reason {
-            call::FailReason::DispatchFailed { .. } => Self::DispatchFailed,
+            call::FailReason::DispatchFailed { .. } | call::FailReason::TooManyCalls { .. } => {
+                Self::DispatchFailed
+            }
             call::FailReason::NeverJoined { .. } => Self::NeverJoined,
             call::FailReason::NeverGreeted { .. } => Self::NeverGreeted,
             call::FailReason::NeverReady { .. } => Self::NeverReady,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Answer, Participant};
 use crate::job::{Adoption, Assignment, Job, JobEnded, JobOutcome, JobSignals, JobSlot};
-use crate::load::reported_load;
+use crate::load::{overflow_load, reported_load};
 use crate::run::Runner;
 use crate::secret::Secret;
 use crate::slots::{NoSlot, RESERVATION_MAX};
@@ -94,8 +94,8 @@ impl Runner {
             tracing::warn!("assignment without a job or a room ignored");
             return;
         };
-        match self.slots.assign(&job_id) {
-            Ok(()) => {}
+        let place = match self.slots.assign(&job_id) {
+            Ok(place) => place,
             Err(NoSlot::Known) => {
                 tracing::warn!(job = job_id, "second assignment of a job ignored");
                 return;
@@ -106,7 +106,7 @@ impl Runner {
                 self.job_status(job_id, proto::JobStatus::JsFailed, error);
                 return;
             }
-        }
+        };
         // The token is what counts in the room; the job's state only repeats what was asked for.
         let identity = livekit_token::Claims::from_unverified(&message.token)
             .map(|claims| claims.sub)
@@ -124,6 +124,7 @@ impl Runner {
                 stopping: self.stopping.clone(),
             },
             slot: JobSlot::new(job_id.clone(), self.ended_sender.clone()),
+            place,
             job,
         };
         tracing::debug!(job = job_id, "job assigned");
@@ -210,11 +211,17 @@ impl Runner {
         } else {
             proto::WorkerStatus::WsAvailable
         };
+        let max = self.config.max_jobs;
+        let load = match self.slots.placed() < max {
+            true => reported_load(self.slots.placed(), max),
+            false if self.slots.is_full() => reported_load(max, max),
+            false => overflow_load(max),
+        };
         self.report_seq += 1;
         self.outbox
             .push(ToServer::UpdateWorker(proto::UpdateWorkerStatus {
                 status: Some(status as i32),
-                load: reported_load(active, self.config.max_jobs),
+                load,
                 job_count: active,
                 draining: self.slots.is_draining(),
                 seq: self.report_seq,

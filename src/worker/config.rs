@@ -11,6 +11,8 @@ use crate::secret::Secret;
 
 /// The largest `max_jobs`.
 pub(crate) const MAX_JOBS_LIMIT: u32 = 100_000;
+/// The largest `overflow_jobs`; more counts as so many.
+pub(crate) const OVERFLOW_JOBS_LIMIT: u32 = 10_000;
 
 /// Answers an offer. It runs on the connection's task and must return at once: the server forgets a
 /// job that is not answered within 3 s, and no other offer is answered meanwhile. Capacity is not its
@@ -32,6 +34,8 @@ pub struct WorkerConfig {
     pub deployment: String,
     /// The number of jobs taken at the same time, from 1 to 100,000.
     pub max_jobs: u32,
+    /// The number of jobs beyond them that are taken to be turned away, up to 10,000; see [`Place`](crate::Place). 0 leaves them to other workers.
+    pub overflow_jobs: u32,
     /// What the participants of this worker's jobs may do.
     pub permissions: Permissions,
     /// The version reported to the server.
@@ -50,6 +54,7 @@ impl WorkerConfig {
             agent_name: "baton".to_owned(),
             deployment: String::new(),
             max_jobs: 20,
+            overflow_jobs: 0,
             permissions: Permissions::default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             policy: Arc::new(|_| Answer::Accept(Participant::default())),
@@ -60,6 +65,11 @@ impl WorkerConfig {
     pub fn with_policy(mut self, policy: impl Fn(&Job) -> Answer + Send + Sync + 'static) -> Self {
         self.policy = Arc::new(policy);
         self
+    }
+
+    /// All jobs that are taken at the same time.
+    pub(crate) fn slots(&self) -> u32 {
+        self.max_jobs + self.overflow_jobs.min(OVERFLOW_JOBS_LIMIT)
     }
 
     pub(crate) fn socket_url(&self) -> Result<Url, ConfigError> {
@@ -112,6 +122,7 @@ impl fmt::Debug for WorkerConfig {
             .field("agent_name", &self.agent_name)
             .field("deployment", &self.deployment)
             .field("max_jobs", &self.max_jobs)
+            .field("overflow_jobs", &self.overflow_jobs)
             .field("permissions", &self.permissions)
             .field("version", &self.version)
             .finish_non_exhaustive()

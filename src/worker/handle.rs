@@ -33,7 +33,7 @@ pub fn start(
     config: WorkerConfig,
 ) -> Result<(WorkerHandle, mpsc::Receiver<Assignment>), ConfigError> {
     config.check()?;
-    let (assignments, receiver) = mpsc::channel(config.max_jobs as usize);
+    let (assignments, receiver) = mpsc::channel(config.slots() as usize);
     let (adoptions, adoptions_in) = mpsc::channel(ADOPTIONS_MAX);
     let (status, watch) = watch::channel(WorkerStatus {
         agent_name: config.agent_name.clone(),

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::secret::Secret;
-use crate::slots::NoSlot;
+use crate::slots::{NoSlot, Place};
 
 /// The facts of a job, as offered and as assigned.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub struct Assignment {
     pub signals: JobSignals,
     /// The slot that the job takes until this is finished or dropped.
     pub slot: JobSlot,
+    /// Whether there is a place for the job, or it is to be turned away.
+    pub place: Place,
 }
 
 /// What a worker tells a running job. Neither signal ends the job: it decides itself.

@@ -15,6 +15,13 @@ pub fn reported_load(active: u32, max_jobs: u32) -> f32 {
     (f64::from(active) / f64::from(max_jobs) * 0.7) as f32
 }
 
+/// The same for a worker that is offered jobs beyond its slots, to turn them away: as close to 0.7 as no slot that is free ever is, so
+/// that any other worker is preferred.
+pub fn overflow_load(max_jobs: u32) -> f32 {
+    let last = (f64::from(max_jobs) - 0.5) / f64::from(max_jobs);
+    (last * 0.7) as f32
+}
+
 /// The share of the slots that is taken, from 0 to 1.
 pub fn unscaled_load(active: u32, max_jobs: u32) -> f32 {
     if active >= max_jobs {

@@ -69,9 +69,9 @@ impl Runner {
             stopping,
             stop,
         } = steering;
-        let (ended_sender, ended) = mpsc::channel(config.max_jobs as usize);
+        let (ended_sender, ended) = mpsc::channel(config.slots() as usize);
         Self {
-            slots: Slots::new(config.max_jobs),
+            slots: Slots::new(config.max_jobs, config.slots() - config.max_jobs),
             config,
             outbox: Vec::new(),
             ended,

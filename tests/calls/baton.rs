@@ -18,6 +18,7 @@ use crate::{PATIENCE, until};
 pub(crate) struct Config {
     specialists: Vec<(&'static str, &'static str)>,
     max_calls: u32,
+    server: String,
     timers: Vec<(&'static str, u32)>,
     store: String,
     sdk: Vec<(&'static str, u32)>,
@@ -44,6 +45,7 @@ impl Config {
                 .map(|name| (*name, "on_demand"))
                 .collect(),
             max_calls: 20,
+            server: String::new(),
             timers: vec![
                 ("caller_join_timeout_ms", 8_000),
                 ("caller_return_ms", 1_500),
@@ -77,6 +79,12 @@ impl Config {
 
     pub(crate) fn max_calls(mut self, max_calls: u32) -> Self {
         self.max_calls = max_calls;
+        self
+    }
+
+    /// Further options of the part `server`.
+    pub(crate) fn server(mut self, options: &str) -> Self {
+        write!(self.server, ", {options}").unwrap();
         self
     }
 
@@ -138,6 +146,7 @@ impl Config {
         let Self {
             specialists,
             max_calls,
+            server,
             timers,
             store,
             sdk,
@@ -150,7 +159,7 @@ impl Config {
             parts,
         } = self;
         let mut yaml = format!(
-            "server: {{health_bind: '127.0.0.1:0', max_calls: {max_calls}, drain_grace_secs: 60}}\n\
+            "server: {{health_bind: '127.0.0.1:0', max_calls: {max_calls}, drain_grace_secs: 60{server}}}\n\
              api: {{bind: '127.0.0.1:0'}}\n\
              store: {store}\n\
              audio: {{{audio}}}\n\

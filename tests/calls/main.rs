@@ -14,6 +14,7 @@ mod redis;
 mod stage;
 
 mod agents;
+mod announce;
 mod api;
 mod caller_side;
 mod delegation;

@@ -113,6 +113,8 @@ impl Specialist {
                         identity: _,
                         signals,
                         slot,
+                        // It takes no jobs beyond its slots.
+                        place: _,
                     } = assignment;
                     let start = job::Start {
                         url,

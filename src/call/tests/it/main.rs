@@ -1,5 +1,6 @@
 //! Scenarios and properties of a call, on a virtual clock, through the public interface.
 
+mod announce;
 mod caller;
 mod chain;
 mod delegation;

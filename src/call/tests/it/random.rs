@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use call::{
-    Asker, Awaited, CallConfig, Command, DELEGATIONS_MAX, Delegating, Departure, DispatchId, Epoch,
-    Event, Fact, HandoffId, HandoffRequest, Identity, LocalTime, Memory, ParticipantKind, Payload,
-    Phase, RequestId, Snapshot, Stage, SwitchStep, Target,
+    Asker, Awaited, CallConfig, Clip, Command, DELEGATIONS_MAX, Delegating, Departure, DispatchId,
+    Epoch, Event, Fact, HandoffId, HandoffRequest, Identity, LocalTime, Memory, ParticipantKind,
+    Payload, Phase, RequestId, Snapshot, Stage, SwitchStep, Target,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -36,6 +36,8 @@ struct Watch {
     open: BTreeSet<HandoffId>,
     results: u64,
     failures: u64,
+    /// The prepared sound that was begun last.
+    announcing: Option<Clip>,
 }
 
 impl Watch {
@@ -57,6 +59,7 @@ impl Watch {
             open: BTreeSet::new(),
             results: 0,
             failures: 0,
+            announcing: None,
         };
         watch.bench.settles = false;
         watch.check();
@@ -69,6 +72,9 @@ impl Watch {
             Event::HoldRequested { request } | Event::ResumeRequested { request } => Some(*request),
             _ => None,
         };
+        if let Event::Announced { clip } = &event {
+            self.announcing.take_if(|announcing| announcing == clip);
+        }
         let over = self.bench.call.ended().is_some();
         let out = self.bench.on(event);
         let rejected = out
@@ -82,8 +88,16 @@ impl Watch {
     }
 
     fn fire(&mut self) {
+        self.sounds_end();
         self.bench.fire();
         self.check();
+    }
+
+    /// When time passes, a sound ends by itself or by its timer: which, is told apart in tests of their own.
+    fn sounds_end(&mut self) {
+        if let Some(clip) = self.announcing {
+            self.on(Event::Announced { clip });
+        }
     }
 
     /// Goes on in another process; nothing of what was known to the mixer or the server's gates is left.
@@ -93,6 +107,7 @@ impl Watch {
         }
         let before = self.bench.memory.clone();
         self.mixer.clear();
+        self.announcing = None;
         self.audience.clear();
         // A deletion may not have reached the server: it is made again.
         let known = &before.specialists;
@@ -175,7 +190,12 @@ impl Watch {
                 "a digit for somebody who was not granted\n{}",
                 self.text()
             ),
+            Command::Announce { clip, .. } => {
+                assert!(self.mixer.is_empty(), "somebody speaks\n{}", self.text());
+                self.announcing = Some(*clip);
+            }
             Command::Admit { identity, epoch } => {
+                assert_eq!(self.announcing, None, "a sound is heard\n{}", self.text());
                 self.mixer.retain(|(admitted, _)| admitted != identity);
                 self.mixer.push((identity.clone(), *epoch));
                 assert!(self.mixer.len() <= 2, "three sources\n{}", self.text());
@@ -402,6 +422,7 @@ impl Watch {
         let event = match step {
             Step::Help => return self.help(),
             Step::Pass(ms) => {
+                self.sounds_end();
                 self.bench.pass_ms(ms);
                 return self.check();
             }
@@ -525,6 +546,13 @@ impl Watch {
                 dispatch: DispatchId(dispatch),
                 detail: "no".to_owned(),
             },
+            Step::DispatchFull { dispatch } => Event::DispatchFull {
+                dispatch: DispatchId(dispatch),
+                max: 1,
+            },
+            Step::Sounded => {
+                return self.sounds_end();
+            }
             Step::Bad { who, what } => Event::Misbehaved {
                 identity: self.who(who),
                 what,
@@ -646,6 +674,7 @@ impl Watch {
                 match wait.awaited().next() {
                     Some(Awaited::Summary) => self.on(Event::SummarySettled { handoff }),
                     Some(Awaited::Tools) => self.on(Event::ToolsSettled { handoff }),
+                    Some(Awaited::Announcement) => self.sounds_end(),
                     Some(Awaited::Splice) => self.on(Event::SpliceReached { handoff }),
                     Some(Awaited::Tail) => self.on(Event::TailApplied { handoff }),
                     Some(Awaited::Journal) => self.on(Event::JournalSettled { handoff }),
@@ -715,6 +744,7 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
         | Command::AwaitTail { epoch, .. }
         | Command::AwaitJournal { epoch, .. }
         | Command::WatchSplice { epoch, .. }
+        | Command::Announce { epoch, .. }
         | Command::Grant { epoch, .. }
         | Command::Dtmf { epoch, .. }
         | Command::Supersede { epoch, .. }

@@ -341,3 +341,74 @@ fn what_was_true_before_a_restart_sets_no_rule_off_again() {
     assert_eq!(fired(&state(&mut bench, 3, json!({}))), None);
     assert_eq!(fired(&state(&mut bench, 4, verified)), Some(0));
 }
+
+#[test]
+fn a_holder_that_speaks_since_its_grant_is_not_missed_when_the_caller_keeps_silent() {
+    let mut bench = Bench::active(ruled(vec![rule(
+        Trigger::CallerSilent { ms: 4_000 },
+        "support",
+    )]));
+    bench.switches_to("triage", "billing");
+    bench.takes("billing");
+    bench.sounds("billing");
+    talks(&mut bench, "billing", true);
+    bench.faded();
+    bench.pass_ms(1_000);
+    talks(&mut bench, "billing", false);
+    bench.fire_until(Timer::Rule(0));
+    assert_eq!(bench.call.phase().target(), Some(bench.dispatch("support")));
+}
+
+#[test]
+fn a_holder_that_has_the_baton_again_is_known_to_speak() {
+    let mut bench = Bench::active(ruled(vec![rule(
+        Trigger::HolderSilent { ms: 4_000 },
+        "support",
+    )]));
+    talks(&mut bench, "triage", true);
+    bench.switches_to("triage", "billing");
+    bench.fire_until(Timer::Switch);
+    assert_eq!(bench.holder().as_deref(), Some("triage"));
+    bench.takes("triage");
+    bench.pass_ms(20_000);
+    assert_eq!(bench.phase(), PhaseName::Active, "it speaks");
+    talks(&mut bench, "triage", false);
+    bench.pass_ms(20_000);
+    assert_eq!(bench.phase(), PhaseName::Active, "it is the caller's turn");
+}
+
+#[test]
+fn a_digit_that_is_pressed_in_a_switch_sets_off_its_rule_when_the_switch_is_over() {
+    let zero = Digit::new('0').expect("a key of a phone");
+    let mut bench = Bench::active(ruled(vec![rule(Trigger::Digit(zero), "support")]));
+    bench.switches_to("triage", "billing");
+    bench.takes("billing");
+    let press = |bench: &mut Bench, digit| {
+        bench.on(Event::DtmfPressed {
+            identity: CALLER.into(),
+            digit,
+        })
+    };
+    let given = |out: &[Command]| {
+        let given = out.iter().filter_map(|command| match command {
+            Command::Dtmf {
+                identity, digit, ..
+            } => Some((identity.to_string(), digit.as_char())),
+            _ => None,
+        });
+        given.collect::<Vec<_>>()
+    };
+    let seven = Digit::new('7').expect("a key of a phone");
+    assert_eq!(
+        given(&press(&mut bench, seven)).len(),
+        1,
+        "no rule is for it"
+    );
+    assert_eq!(given(&press(&mut bench, zero)), []);
+    assert_eq!(given(&press(&mut bench, seven)), [], "it keeps its place");
+    bench.sounds("billing");
+    let out = bench.faded();
+    assert_eq!(given(&out), [("agent-billing-2".to_owned(), '7')]);
+    assert_eq!(bench.call.snapshot().counts.rules_fired, 1);
+    assert_eq!(bench.call.phase().target(), Some(bench.dispatch("support")));
+}

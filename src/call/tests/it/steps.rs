@@ -83,6 +83,11 @@ pub(crate) enum Step {
     DispatchFailed {
         dispatch: u64,
     },
+    DispatchFull {
+        dispatch: u64,
+    },
+    /// A prepared sound is over.
+    Sounded,
     Bad {
         who: usize,
         what: Misbehaviour,
@@ -169,6 +174,8 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => back.clone().prop_map(|epoch| Step::Faded { epoch }),
         2 => back.prop_map(|handoff| Step::Splice { handoff }),
         1 => (0..8_u64).prop_map(|dispatch| Step::DispatchFailed { dispatch }),
+        1 => (0..8_u64).prop_map(|dispatch| Step::DispatchFull { dispatch }),
+        2 => Just(Step::Sounded),
         1 => (who.clone(), what).prop_map(|(who, what)| Step::Bad { who, what }),
         1 => who.clone().prop_map(|who| Step::Silent { who }),
         3 => who.clone().prop_map(|who| Step::Quiet { who }),
@@ -213,7 +220,12 @@ pub(crate) fn configs() -> impl Strategy<Value = CallConfig> {
         prop::option::weighted(0.3, conditions()),
         prop::collection::vec(rules(), 0..6),
         entries(),
-        (chains(), lifetimes(), prop::option::weighted(0.2, 1..4_u32)),
+        (
+            chains(),
+            lifetimes(),
+            prop::option::weighted(0.2, 1..4_u32),
+            0..4_u8,
+        ),
     )
         .prop_map(
             |(
@@ -226,7 +238,7 @@ pub(crate) fn configs() -> impl Strategy<Value = CallConfig> {
                 when,
                 rules,
                 entries,
-                (fallback, lifetimes, handoffs_max),
+                (fallback, lifetimes, handoffs_max, clips),
             )| {
                 let mut config = config();
                 let (entry_rules, entry_state_ms, answer) = entries;
@@ -234,6 +246,7 @@ pub(crate) fn configs() -> impl Strategy<Value = CallConfig> {
                 config.entry_state_ms = entry_state_ms;
                 config.answer = answer;
                 config.rules = rules;
+                config.opening_clip = clips == 1;
                 config.limits.cool_down_ms = if open { 0 } else { 1_000 };
                 for (specialist, after) in config.specialists.values_mut().zip(afters) {
                     specialist.after = after;
@@ -256,6 +269,7 @@ pub(crate) fn configs() -> impl Strategy<Value = CallConfig> {
                     // Half of them: those that do not splice at once.
                     tools_wait_ms: if splice == Splice::Now { 0 } else { 5_000 },
                     summary_wait_ms: if open { 2_000 } else { 0 },
+                    announces: clips > 1,
                     fallback,
                     ..Route::default()
                 }];
