@@ -118,6 +118,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
     if built {
         suite.step("example demos", || example_demos(&environment));
+        suite.step("context bench", || short_context(&environment));
     }
     Ok(suite.end(start))
 }
@@ -206,6 +207,15 @@ fn short_demo(environment: &Environment) -> Result<String> {
     let mut short = demo::command(Profile::Dev, environment);
     short.args(["--handoffs", DEMO_HANDOFFS]);
     call_of("demo", &mut short, &format!("{DEMO_HANDOFFS} handoffs"))
+}
+
+/// The live half of the bench of conversations, for whether it works; what it takes is of no interest here.
+fn short_context(environment: &Environment) -> Result<String> {
+    let mut bench = demo::command(Profile::Dev, environment);
+    bench
+        .args(["bench-context", "--short", "--out"])
+        .arg(paths::target().join("bench-short"));
+    call_of("context bench", &mut bench, "2 handoffs")
 }
 
 /// Calls under each worked example, along all of its routes that are open.
