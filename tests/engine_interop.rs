@@ -2,6 +2,9 @@
 //!
 //! The C++ side is `tests/interop/peer.py` in an environment that `cargo xtask test` makes.
 
+#[path = "interop/stats.rs"]
+mod stats;
+
 use std::{env, f64::consts::TAU, path::Path, process::Stdio, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -25,7 +28,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
     sync::mpsc::UnboundedReceiver,
     task::AbortHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// What names the Python interpreter that has the C++ SDK.
@@ -109,6 +112,12 @@ async fn talk(single_pc: bool) -> Result<()> {
         content == pattern(STREAM_BYTES),
         "our engine got other bytes"
     );
+
+    // Ours counts once a second.
+    sleep(Duration::from_millis(1_500)).await;
+    let ours = caller.stats().await?;
+    let theirs = peer.ask(json!({"do": "stats"})).await?;
+    stats::check(&ours, &theirs["objects"])?;
 
     peer.end().await?;
     caller.leave().await
@@ -253,6 +262,17 @@ impl Caller {
             })
             .await?;
         Ok(timeout(STEP, reader.read_all()).await??.to_vec())
+    }
+
+    /// What the SDK has from the engine, as the C++ side says it.
+    async fn stats(&self) -> Result<Value> {
+        let stats = timeout(STEP, self.room.get_stats()).await??;
+        let objects: Vec<_> = stats
+            .publisher_stats
+            .iter()
+            .chain(&stats.subscriber_stats)
+            .collect();
+        Ok(serde_json::to_value(objects)?)
     }
 
     async fn leave(self) -> Result<()> {

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import sys
 
 import numpy
@@ -133,6 +134,26 @@ class Peer:
         content = await self.streams.get()
         return {"length": len(content), "intact": content == pattern(length)}
 
+    async def stats(self) -> dict:
+        stats = await self.room.get_rtc_stats()
+        objects = [*stats.publisher_stats, *stats.subscriber_stats]
+        kinds = [message.WhichOneof("stats") for message in objects]
+        return {"objects": [{kind: plain(getattr(message, kind))} for kind, message in zip(kinds, objects, strict=True)]}
+
+
+def plain(message) -> dict:
+    """A message of statistics, with its fields under their names."""
+    fields = {}
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        if field.message_type is None:
+            fields[field.name] = value
+        elif field.message_type.GetOptions().map_entry:
+            fields[field.name] = dict(value)
+        else:
+            fields[field.name] = plain(value)
+    return fields
+
 
 async def reverse(call: rtc.RpcInvocationData) -> str:
     return call.payload[::-1]
@@ -171,6 +192,7 @@ async def main() -> None:
         "call": peer.call,
         "send_stream": peer.send_stream,
         "get_stream": peer.get_stream,
+        "stats": peer.stats,
     }
     async for line in stdin_lines():
         command = json.loads(line)
@@ -183,3 +205,6 @@ async def main() -> None:
 
 
 asyncio.run(main())
+sys.stdout.flush()
+# The C++ engine's threads now and then abort the interpreter as it ends.
+os._exit(0)

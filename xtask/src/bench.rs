@@ -12,7 +12,8 @@ use crate::python;
 use crate::setup::Setup;
 use crate::tools::{self, Need};
 
-const NAMES: &str = "`admin`, `audio`, `context`, `engine`, `failopen`, `handoff` and `python`";
+const NAMES: &str =
+    "`admin`, `audio`, `context`, `endurance`, `engine`, `failopen`, `handoff` and `python`";
 
 /// `cargo xtask bench NAME [ARGUMENTS]`; returns only if the bench could not be started.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -23,6 +24,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         "admin" => admin(rest),
         "audio" => audio(rest),
         "context" => context(rest),
+        "endurance" => endurance(rest),
         "engine" => engine(rest),
         "failopen" => failopen(rest),
         "handoff" => handoff(rest),
@@ -83,6 +85,34 @@ fn context(arguments: &[String]) -> Result<ExitCode> {
     let mut live = demo::command(Profile::Release, &environment);
     let error = live.arg("bench-context").exec();
     Err(error).context("the bench cannot be started")
+}
+
+/// What the engine keeps of what is over, and servers that die or stand still: a test in its long form.
+fn endurance(arguments: &[String]) -> Result<ExitCode> {
+    let (mut rounds, mut pauses) = ("1000", "3,10,30");
+    let mut rest = arguments.iter();
+    while let Some(option) = rest.next() {
+        let value = rest
+            .next()
+            .with_context(|| format!("{option} wants a value"))?;
+        match option.as_str() {
+            "--rounds" => rounds = value,
+            "--pauses" => pauses = value,
+            _ => bail!("no option {option:?}; there are `--rounds` and `--pauses`"),
+        }
+    }
+    tools::check(&[Need::Build, Need::Server])?;
+    let (environment, ready) = Setup::start(None, Progress::Silent).finish();
+    ready?;
+    let error = Command::new(paths::cargo())
+        .args(["test", "--quiet", "--package", "baton"])
+        .args(["--test", "engine_endurance", "--", "--nocapture"])
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .env("BATON_ENDURANCE_ROUNDS", rounds)
+        .env("BATON_ENDURANCE_PAUSES", pauses)
+        .current_dir(paths::root())
+        .exec();
+    Err(error).context("cargo cannot be started")
 }
 
 /// Our engine beside LiveKit's.

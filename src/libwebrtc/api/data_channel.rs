@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
@@ -80,7 +81,7 @@ pub enum DataChannelError {
 }
 
 /// The state of a channel.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize)]
 pub enum DataChannelState {
     /// Not usable yet.
     Connecting,

@@ -4,10 +4,13 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 use crate::data_channel::DataChannelState;
 
 /// One object of a report.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RtcStats {
     /// A codec in use.
     Codec(CodecStats),
@@ -47,7 +50,7 @@ pub enum RtcStats {
 macro_rules! names {
     ($($(#[$attribute:meta])* $name:ident { $($(#[$variant_attribute:meta])* $variant:ident),+ $(,)? })+) => {
         $($(#[$attribute])*
-        #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+        #[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize)]
         #[allow(missing_docs, reason = "the standard explains the values")]
         pub enum $name { $($(#[$variant_attribute])* $variant),+ })+
     };
@@ -81,7 +84,7 @@ names! {
 macro_rules! objects {
     ($($(#[$attribute:meta])* $name:ident { $($field:ident: $dictionary:ident),* $(,)? })+) => {
         $($(#[$attribute])*
-        #[derive(Debug, Default, Clone)]
+        #[derive(Debug, Default, Clone, Serialize)]
         pub struct $name {
             /// Identifier and time.
             pub rtc: dictionaries::RtcStats,
@@ -144,7 +147,7 @@ pub mod dictionaries {
     macro_rules! dictionaries {
         ($($(#[$attribute:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? })+) => {
             $($(#[$attribute])*
-            #[derive(Debug, Default, Clone)]
+            #[derive(Debug, Default, Clone, Serialize)]
             #[allow(missing_docs, reason = "the standard explains the fields")]
             pub struct $name { $(pub $field: $type),* })+
         };
