@@ -15,8 +15,10 @@ use crate::{BILLING_HZ, TRIAGE_HZ, until};
 
 /// Kills of the short form.
 const KILLS: usize = 2;
-/// From the kill until the holder is heard again: the timeout of 1,000 ms, and as much again on a busy machine.
-const GAP_MAX_MS: u64 = 2_500;
+/// From the kill until the holder is heard again: the timeout of 1,000 ms, and as much again on a busy machine. Now and then the
+/// server opens a track no sooner than it looks through all of them, which it does every 3 s.
+const GAP_MEDIAN_MAX_MS: u64 = 2_500;
+const GAP_MAX_MS: u64 = GAP_MEDIAN_MAX_MS + 3_000;
 /// How long both may be heard when Baton was only frozen: the time of a heartbeat, and what is on its way.
 const BOTH_MAX_MS: u64 = 800;
 /// A hole below this is the work of a busy machine.
@@ -92,6 +94,13 @@ async fn the_holder_is_heard_while_baton_is_dead_and_by_one_way_at_a_time() {
     caller.hears(BILLING_HZ).await;
     assert!(billing.hears_caller(Duration::from_millis(500)).await > 25);
     report(&came_to);
+    let mut gaps_ms: Vec<u64> = came_to.iter().map(|kill| kill.gap_ms).collect();
+    gaps_ms.sort_unstable();
+    let median_ms = gaps_ms[(gaps_ms.len() - 1) / 2];
+    assert!(
+        median_ms <= GAP_MEDIAN_MAX_MS,
+        "{gaps_ms:?} ms until it was heard again"
+    );
     for Kill {
         gap_ms,
         back_ms: _,

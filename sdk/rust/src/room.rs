@@ -45,8 +45,9 @@ const PACKETS_MAX: usize = 256;
 /// The longest that counting packets may take.
 const SAMPLE_MAX: Duration = Duration::from_millis(500);
 /// How long nothing is said when the voice moves from one track to another, in frames: a caller who hears the one directly and
-/// the other by way of Baton, each through a buffer of its own, does not hear both.
-const MOVE_FRAMES: u32 = 6;
+/// the other by way of Baton, each through a buffer of its own, does not hear both. LiveKit's SIP bridge holds up to 100 ms of a
+/// track, and what comes by Baton may meet an empty buffer there.
+const MOVE_FRAMES: u32 = 12;
 
 /// Our participant in a room, with one audio track, or two while the voice moves from one to the other.
 pub(crate) struct Connection {

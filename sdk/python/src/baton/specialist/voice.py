@@ -18,7 +18,7 @@ QUEUE_MS = 200
 """How much may wait to be spoken. Who writes more waits."""
 CHUNK_MS = 10
 """What passes the gate at a time."""
-MOVE_SECS = 0.06
+MOVE_SECS = 0.12
 """How long nothing is said when the voice moves from one track to another: a caller who hears the one directly and the other by way of
 Baton, each through a buffer of its own, does not hear both."""
 
