@@ -167,6 +167,11 @@ impl Caller {
         lock(&self.ear).packets.first().map_or(0, Vec::len)
     }
 
+    /// Times that a track had run dry at the bridge's mixer, which makes the caller wait for three packets.
+    pub(crate) fn starved(&self) -> u64 {
+        lock(&self.ear).mixer.starved()
+    }
+
     /// Waits until this tone and no other is heard, for a while.
     pub(crate) async fn hears(&self, hz: u32) {
         let what = format!("{hz} Hz alone is heard");

@@ -15,8 +15,8 @@ use crate::{BILLING_HZ, TRIAGE_HZ, until};
 
 /// Kills of the short form.
 const KILLS: usize = 2;
-/// From the kill until the holder is heard again: the timeout of 1,000 ms, and as much again on a busy machine. Now and then the
-/// server opens a track no sooner than it looks through all of them, which it does every 3 s.
+/// From the kill until the holder is heard again: the timeout of 1,000 ms, and as much again on a busy machine. Once in a long while
+/// the server may open a track no sooner than it looks through all of them, which it does every 3 s.
 const GAP_MEDIAN_MAX_MS: u64 = 2_500;
 const GAP_MAX_MS: u64 = GAP_MEDIAN_MAX_MS + 3_000;
 /// How long both may be heard when Baton was only frozen: the time of a heartbeat, and what is on its way.

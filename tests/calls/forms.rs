@@ -1,6 +1,7 @@
 //! The program track for whatever an agent publishes that knows nothing of Baton: other lengths of packets, two channels, RED and
 //! DTX, long silence, several tracks. It has no hole, and decoded as the caller's telephone would it does not click.
 
+use std::env;
 use std::f64::consts::TAU;
 use std::time::Duration;
 
@@ -31,8 +32,12 @@ const CHUNK_SAMPLES: usize = 960;
 const QUEUE_MS: u32 = 100;
 /// How long the track is judged.
 const JUDGED: Duration = Duration::from_secs(5);
+/// The long silence, in its short form.
+const SILENCE_SECS: usize = 5;
 /// Time that a busy machine makes the track skip by itself, at most, in milliseconds.
 const SKIPPED_MAX_MS: u64 = 600;
+/// And so much more for each second.
+const SKIPPED_MAX_MS_PER_SEC: u64 = 10;
 /// A decoder that begins in the midst of a stream takes so long to be right.
 const BEGINNING_MS: usize = 200;
 /// Level in dBFS below which there is silence; only clicks are asked for.
@@ -193,7 +198,8 @@ async fn judge(caller: &Caller, voices_hz: &[u32], time: Duration) -> Vec<i16> {
     sleep(time).await;
     let (numbers, skipped_ms) = caller.left_out(mark);
     assert_eq!(numbers, 0, "no number is left out");
-    assert!(skipped_ms <= SKIPPED_MAX_MS, "{skipped_ms} ms were skipped");
+    let skipped_max_ms = SKIPPED_MAX_MS + SKIPPED_MAX_MS_PER_SEC * time.as_secs();
+    assert!(skipped_ms <= skipped_max_ms, "{skipped_ms} ms were skipped");
     let sent = (caller.packets() - mark) as u64 * 20 + skipped_ms;
     let wanted = time.as_millis() as u64;
     assert!(sent + 500 >= wanted, "{sent} ms of {wanted}");
@@ -259,13 +265,31 @@ async fn two_channels_are_made_one() {
     passes(Form::Packets { ms: 20, channels }).await;
 }
 
+/// `cargo xtask bench silence` is this with a minute: its seconds are in `BATON_SILENCE_SECS`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_silence_leaves_no_hole() {
-    let bursts = Bursts::new(TRIAGE_HZ, 1_000, 5_000);
+    let long = env::var("BATON_SILENCE_SECS").ok();
+    let secs = long
+        .as_ref()
+        .map_or(SILENCE_SECS, |secs| secs.parse().unwrap());
+    let bursts = Bursts::new(TRIAGE_HZ, 1_000, 1_000 * secs);
     let (_stage, _stranger, caller) = call_of(Form::Stock, bursts).await;
     until("it is heard", || caller.heard_ms(500)[&TRIAGE_HZ] > 300).await;
-    let silent = Duration::from_secs(7);
-    judge(&caller, &[TRIAGE_HZ], silent).await;
+    let (mark, starved) = (caller.packets(), caller.starved());
+    // The burst before it, all of it, and one after it.
+    let judged = Duration::from_secs(secs as u64 + 3);
+    judge(&caller, &[TRIAGE_HZ], judged).await;
+    let starved = caller.starved() - starved;
+    let ((numbers, skipped_ms), sent) = (caller.left_out(mark), caller.packets() - mark);
+    println!(
+        "{secs} s of silence: {sent} packets, {numbers} numbers left out, {skipped_ms} ms skipped, {starved} starvations, 0 clicks"
+    );
+    // Beside other tests the mixer, which is one of ours, may be late itself.
+    assert!(long.is_none() || starved == 0, "{starved} starvations");
+    assert!(
+        caller.heard_ms(2_500)[&TRIAGE_HZ] > 300,
+        "it is heard again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,8 +12,7 @@ use crate::python;
 use crate::setup::Setup;
 use crate::tools::{self, Need};
 
-const NAMES: &str =
-    "`admin`, `audio`, `context`, `endurance`, `engine`, `failopen`, `handoff` and `python`";
+const NAMES: &str = "`admin`, `audio`, `context`, `endurance`, `engine`, `failopen`, `handoff`, `python` and `silence`";
 
 /// `cargo xtask bench NAME [ARGUMENTS]`; returns only if the bench could not be started.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -29,6 +28,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         "failopen" => failopen(rest),
         "handoff" => handoff(rest),
         "python" => python(rest),
+        "silence" => silence(rest),
         _ => bail!("no bench {name:?}; there are {NAMES}"),
     }
 }
@@ -153,21 +153,42 @@ fn failopen(arguments: &[String]) -> Result<ExitCode> {
     if !kills.parse().is_ok_and(|kills: u32| kills > 0) {
         bail!("{kills:?} is no number of kills");
     }
-    tools::check(&[Need::Build, Need::Server])?;
-    let (environment, ready) = Setup::start(None, Progress::Silent).finish();
-    ready?;
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let error = Command::new(paths::cargo())
+    let mut test = long_form(TEST)?;
+    test.env("BATON_FAILOPEN_KILLS", kills)
+        .env("BATON_FAILOPEN_OUT", std::path::absolute(&out)?);
+    Err(test.exec()).context("cargo cannot be started")
+}
+
+/// What becomes of the program track while its holder says nothing for long: a test in its long form.
+fn silence(arguments: &[String]) -> Result<ExitCode> {
+    let secs = match arguments {
+        [] => "60",
+        [option, secs] if option == "--secs" => secs,
+        _ => bail!("there is `--secs N` and nothing else"),
+    };
+    if !secs.parse().is_ok_and(|secs: u32| secs > 0) {
+        bail!("{secs:?} is no number of seconds");
+    }
+    let mut test = long_form("forms::a_long_silence_leaves_no_hole")?;
+    test.env("BATON_SILENCE_SECS", secs);
+    Err(test.exec()).context("cargo cannot be started")
+}
+
+/// One of the tests of calls, ready to start, once what it needs is there.
+fn long_form(test: &str) -> Result<Command> {
+    tools::check(&[Need::Build, Need::Server])?;
+    let (environment, ready) = Setup::start(None, Progress::Silent).finish();
+    ready?;
+    let mut cargo = Command::new(paths::cargo());
+    cargo
         .args(["test", "--quiet", "--package", "baton", "--test", "calls"])
-        .args(["--", "--exact", TEST, "--nocapture"])
+        .args(["--", "--exact", test, "--nocapture"])
         .envs(environment.iter().map(|(name, value)| (name, value)))
-        .env("BATON_FAILOPEN_KILLS", kills)
-        .env("BATON_FAILOPEN_OUT", std::path::absolute(&out)?)
-        .current_dir(paths::root())
-        .exec();
-    Err(error).context("cargo cannot be started")
+        .current_dir(paths::root());
+    Ok(cargo)
 }
 
 /// What a caller hears at a handoff, beside LiveKit's own means.

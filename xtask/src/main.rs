@@ -56,6 +56,8 @@ cargo xtask COMMAND
   bench admin [--calls N] [--streams N] [--seconds N] [--rounds N] [--out FILE]
                      how long handoffs of simulated calls take without onlookers and with them, and memory per stream;
                      target/bench/admin.json
+  bench silence [--secs N]
+                     a holder that publishes as LiveKit's SDK does says nothing for a minute: numbers left out, starvations, clicks
   bench failopen [--kills N] [--out FILE]
                      kill Baton 200 times in a call and judge by what the caller received how long nobody was heard, on both
                      ways, and whether two ways were heard at once; target/bench/failopen.json

@@ -37,6 +37,9 @@ const PREROLL_MS: u32 = 400;
 const ORCHESTRATOR_TIMEOUT_MS: u32 = 1_000;
 /// The longest that the voice waits for Baton to subscribe to the track that it moves to.
 const HOME_MAX: Duration = Duration::from_secs(2);
+/// After so long the caller is let in once more: now and then the server overlooks the first time until it looks through all tracks,
+/// which it does every 3 s.
+const OPEN_AGAIN: Duration = Duration::from_millis(200);
 /// How long a track that the voice has left stays, for what was said last to reach the caller.
 const TAIL_OF_VOICE: Duration = Duration::from_millis(300);
 /// Wishes of an agent that may wait.
@@ -190,6 +193,7 @@ async fn take_part<A: Agent>(
         sample_at: None,
         sampling: None,
         direct: Direct::No,
+        open_again_at: None,
     };
     info!(specialist = %job.hello.specialist, orchestrator = %Printed(&baton.orchestrator), "joined");
     let ended = job.run(signals, wanted, written).await;
@@ -245,6 +249,8 @@ struct Job {
     /// The count that is being made.
     sampling: Option<JoinHandle<Option<Sample>>>,
     direct: Direct,
+    /// When the caller is let in once more.
+    open_again_at: Option<Instant>,
 }
 
 /// Whether the caller hears our track without Baton.
@@ -404,6 +410,7 @@ impl Job {
             self.held.as_ref().and_then(|held| held.until),
             self.sample_at.filter(|_| self.connected),
             self.left_at(),
+            self.open_again_at,
             welcome_by,
         ]
         .into_iter()
@@ -736,6 +743,7 @@ impl Job {
                 warn!("baton is gone, the caller is reached without it");
                 self.direct = Direct::Open;
                 self.connection.permit(Permission::Caller).await?;
+                self.open_again_at = Some(now + OPEN_AGAIN);
                 self.apply_gate();
             }
             // It plays our track again: what the caller hears directly ends at once.
@@ -745,6 +753,12 @@ impl Job {
                 self.go_home().await?;
             }
             Some(Change::Open | Change::Close) | None => {}
+        }
+        if self.open_again_at.is_some_and(|at| at <= now) {
+            self.open_again_at = None;
+            if self.direct == Direct::Open {
+                self.connection.permit(Permission::Caller).await?;
+            }
         }
         if let Direct::Left { at } = self.direct
             && at <= now

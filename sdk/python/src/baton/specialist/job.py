@@ -125,6 +125,9 @@ LEFT_MAX_SECS = 2.0
 """How long an agent may take to put its things away."""
 HOME_MAX_SECS = 2.0
 """The longest that the voice waits for Baton to subscribe to the track that it moves to."""
+OPEN_AGAIN_SECS = 0.2
+"""After so long the caller is let in once more: now and then the server overlooks the first time until it looks through all tracks, which it
+does every 3 s."""
 TAIL_SECS = 0.3
 """How long a track that the voice has left stays, for what was said last to reach the caller."""
 TEXT_CHARS_MAX = 512
@@ -773,6 +776,7 @@ class Job:
                 logger.warning("Baton is gone, the caller is reached without it")
                 self._direct = _Direct.OPEN
                 self.connection.permit(caller)
+                self._tasks.start(self._open_again(caller), "baton: open again")
                 self._apply_gate()
             case Change.CLOSE if self._direct is _Direct.OPEN:
                 # It plays our track again: what the caller hears directly ends at once.
@@ -782,6 +786,11 @@ class Job:
             case Change.OPEN | Change.CLOSE | None:
                 if self._direct is _Direct.OPEN and not self._standing.holds:
                     self._go_home(greets=False)
+
+    async def _open_again(self, caller: str | None) -> None:
+        await asyncio.sleep(OPEN_AGAIN_SECS)
+        if self._direct is _Direct.OPEN:
+            self.connection.permit(caller)
 
     def _go_home(self, greets: bool) -> None:
         self._direct = _Direct.HOME
