@@ -98,6 +98,9 @@ class DispatchMetadata:
 
         Raises `MetadataTooLargeError`, `MetadataNotJsonError`, `NotFromBatonError` or `IncompleteMetadataError`.
         """
+        if not text:
+            # As a job has it that was dispatched without any.
+            raise NotFromBatonError
         _check_length(text)
         value = _load(text)
         if not isinstance(value, dict) or "baton" not in value:

@@ -29,7 +29,7 @@ from baton.errors import BatonError
 from baton.livekit_agents.audio import GatedInput, GatedOutput
 from baton.livekit_agents.items import Outgoing, decode
 from baton.livekit_agents.tool import complete_tool, delegate_tool, handoff_tool
-from baton.metadata import DispatchMetadata, NotFromBatonError
+from baton.metadata import DispatchMetadata, MetadataNotJsonError, NotFromBatonError
 from baton.shared import Mirror
 from baton.specialist import (
     Agent,
@@ -90,7 +90,8 @@ async def start(
     ctx = ctx or get_job_context()
     try:
         metadata = DispatchMetadata.parse(ctx.job.metadata)
-    except NotFromBatonError:
+    except (NotFromBatonError, MetadataNotJsonError):
+        # Metadata of somebody else's need not be JSON.
         if not without_baton:
             raise
         await session.start(agent, room=ctx.room, room_options=room_options or room_io.RoomOptions(), **options)
