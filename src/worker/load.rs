@@ -15,8 +15,10 @@ pub fn reported_load(active: u32, max_jobs: u32) -> f32 {
     (f64::from(active) / f64::from(max_jobs) * 0.7) as f32
 }
 
-/// The same for a worker that is offered jobs beyond its slots, to turn them away: as close to 0.7 as no slot that is free ever is, so
-/// that any other worker is preferred.
+/// The same for a worker that is to be offered jobs beyond its slots, to turn them away: above that of any free slot, and below 0.7.
+///
+/// A server draws among its workers by chance, each with the weight of 1 minus its load: this one is drawn beside others that have a free
+/// slot.
 pub fn overflow_load(max_jobs: u32) -> f32 {
     let last = (f64::from(max_jobs) - 0.5) / f64::from(max_jobs);
     (last * 0.7) as f32
