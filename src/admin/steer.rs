@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use call::{Splice, SteerRefusal};
+use call::{PersonAnswer, Splice, SteerRefusal};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::room::{Ask, Steered};
 
-/// How long a call may take to say that the caller is on hold, in milliseconds.
-const HOLD_MS: u64 = 5_000;
+/// How long a call may take to say that it has done what is no handoff, in milliseconds.
+const STEER_MS: u64 = 5_000;
 
-/// A wish to end a hold.
+/// A wish to end a hold, or to hand back for a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResumeWish {
@@ -49,17 +49,77 @@ pub struct HoldAnswer {
     pub held: bool,
 }
 
+/// What was said for the person that is rung.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RungAnswer {
+    /// Whether the call was accepted, else it was declined. That it was neither is an error.
+    pub accepted: bool,
+}
+
 impl Admin {
+    /// Accepts the call for the person that is rung, as its key does.
+    ///
+    /// # Errors
+    /// When the visitor may not, nobody is rung or has come, or the person has accepted already.
+    pub async fn accept(&self, access: &Access, id: &str) -> Result<RungAnswer, AdminError> {
+        self.answer_for(access, id, PersonAnswer::Accept).await?;
+        Ok(RungAnswer { accepted: true })
+    }
+
+    /// Declines the call for the person that is rung, whether it has come or not.
+    ///
+    /// # Errors
+    /// When the visitor may not, nobody is rung, or the person has accepted already.
+    pub async fn decline(&self, access: &Access, id: &str) -> Result<RungAnswer, AdminError> {
+        self.answer_for(access, id, PersonAnswer::Decline).await?;
+        Ok(RungAnswer { accepted: false })
+    }
+
+    /// Has the person that has the baton give it back to whoever had it before.
+    ///
+    /// # Errors
+    /// When the visitor may not, no person has the baton, or it was refused or tried in vain.
+    pub async fn hand_back(
+        &self,
+        access: &Access,
+        id: &str,
+        wish: ResumeWish,
+    ) -> Result<HandoffAnswer, AdminError> {
+        let ResumeWish { wait_ms } = wish;
+        let steered = self
+            .steer(access, id, bounded(wait_ms)?, |answer| Ask::HandBack {
+                answer,
+            })
+            .await?;
+        moved(steered)
+    }
+
+    async fn answer_for(
+        &self,
+        access: &Access,
+        id: &str,
+        wish: PersonAnswer,
+    ) -> Result<(), AdminError> {
+        let steered = self
+            .steer(access, id, STEER_MS, |answer| Ask::Answer { wish, answer })
+            .await?;
+        match steered {
+            Some(Steered::Done | Steered::Moved(_)) => Ok(()),
+            Some(Steered::Refused(refusal)) => Err(refused(&refusal)),
+            None => Err(AdminError::Busy),
+        }
+    }
+
     /// Has the caller wait: nobody has the baton, and the filler is heard.
     ///
     /// # Errors
     /// When the visitor may not, or nobody has the baton, or a handoff is under way.
     pub async fn hold(&self, access: &Access, id: &str) -> Result<HoldAnswer, AdminError> {
         let steered = self
-            .steer(access, id, HOLD_MS, |answer| Ask::Hold { answer })
+            .steer(access, id, STEER_MS, |answer| Ask::Hold { answer })
             .await?;
         match steered {
-            Some(Steered::Held | Steered::Moved(_)) => Ok(HoldAnswer { held: true }),
+            Some(Steered::Done | Steered::Moved(_)) => Ok(HoldAnswer { held: true }),
             Some(Steered::Refused(refusal)) => Err(refused(&refusal)),
             None => Err(AdminError::Busy),
         }
@@ -150,7 +210,7 @@ fn moved(steered: Option<Steered>) -> Result<HandoffAnswer, AdminError> {
     match steered {
         Some(Steered::Moved(outcome)) => answered(outcome),
         Some(Steered::Refused(refusal)) => Err(refused(&refusal)),
-        Some(Steered::Held) | None => Ok(HandoffAnswer::UnderWay),
+        Some(Steered::Done) | None => Ok(HandoffAnswer::UnderWay),
     }
 }
 
@@ -162,7 +222,11 @@ fn refused(refusal: &SteerRefusal) -> AdminError {
         SteerRefusal::InProgress { .. }
         | SteerRefusal::NobodyHolds
         | SteerRefusal::AlreadyHeld
-        | SteerRefusal::NotHeld => AdminError::Refused {
+        | SteerRefusal::NotHeld
+        | SteerRefusal::NobodyRung
+        | SteerRefusal::AlreadyAccepted { .. }
+        | SteerRefusal::NotThere { .. }
+        | SteerRefusal::NoPersonHolds => AdminError::Refused {
             code: refusal.code(),
             reason: refusal.to_string(),
         },

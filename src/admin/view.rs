@@ -40,6 +40,8 @@ pub struct CallView {
     pub specialists: Vec<SpecialistRow>,
     /// The specialist that had the baton before.
     pub previous: Option<String>,
+    /// The person that is rung and has not answered; see `accept` and `decline`.
+    pub rung: Option<String>,
     /// What was counted since the call began.
     pub counts: CountsView,
     /// When it began, in milliseconds since 1970.
@@ -199,6 +201,7 @@ impl CallView {
                 .map(|(dispatch, view)| SpecialistRow::new(dispatch.0, view, *unix_ms, *at))
                 .collect(),
             previous: snapshot.previous.as_ref().map(ToString::to_string),
+            rung: snapshot.rung.as_ref().map(ToString::to_string),
             counts: CountsView {
                 handoffs_started: counts.handoffs_started.into(),
                 handoffs_done: counts.handoffs_done,

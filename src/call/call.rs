@@ -212,6 +212,7 @@ impl Call {
             audience: self.gates.audience.clone(),
             shut: self.gates.shut.clone(),
             previous: self.previous.clone(),
+            rung: self.rung().map(|rung| rung.person),
             counts: self.counts,
             ended: self.ended,
         }
@@ -308,6 +309,10 @@ impl Call {
             Event::Released { identity, epoch } => self.released(turn, identity, epoch),
             Event::HandoffRequested(request) => self.requested(turn, request),
             Event::HandedBack { identity } => self.handed_back(turn, &identity),
+            Event::PersonAnswered { request, answer } => {
+                self.person_answered(turn, request, answer);
+            }
+            Event::HandBackRequested { request } => self.hand_back_requested(turn, request),
             Event::HoldRequested { request } => self.hold_requested(turn, request),
             Event::ResumeRequested { request } => self.resume_requested(turn, request),
             Event::EscalationRequested {

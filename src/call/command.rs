@@ -121,6 +121,16 @@ pub enum Command {
         /// For which handoff.
         handoff: HandoffId,
     },
+    /// An operator has accepted for this person: what it hears of the call until it accepts ends, and it is heard as if it had
+    /// done so itself.
+    Accepted {
+        /// Who.
+        identity: Identity,
+        /// The call's epoch, which the handoff will raise.
+        epoch: Epoch,
+        /// Which handoff.
+        handoff: HandoffId,
+    },
     /// Report [`Event::SpliceReached`](crate::Event::SpliceReached) when this source may be cut.
     WatchSplice {
         /// Whose utterance is to end.

@@ -112,6 +112,19 @@ pub enum Event {
         /// Who.
         identity: Identity,
     },
+    /// An operator answers for the person that is rung.
+    PersonAnswered {
+        /// The operator's number for it; comes back in [`Command::SteerResult`](crate::Command::SteerResult).
+        request: RequestId,
+        /// What the person wants.
+        answer: PersonAnswer,
+    },
+    /// An operator has the person that has the baton give it back.
+    HandBackRequested {
+        /// The operator's number for it; comes back in [`Command::HandoffResult`](crate::Command::HandoffResult), or in
+        /// [`Command::SteerResult`](crate::Command::SteerResult) if no person has the baton.
+        request: RequestId,
+    },
     /// An operator wants the caller to wait, without a voice but the filler's.
     HoldRequested {
         /// The operator's number for it; comes back in [`Command::SteerResult`](crate::Command::SteerResult).
@@ -268,6 +281,15 @@ pub struct HandoffRequest {
     pub splice: Option<Splice>,
     /// The task that goes with it, or the result of the asker's own; only a specialist has any.
     pub delegating: Option<Delegating>,
+}
+
+/// What a person that is rung wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PersonAnswer {
+    /// To talk with the caller.
+    Accept,
+    /// Not to.
+    Decline,
 }
 
 /// Who asks for a handoff.

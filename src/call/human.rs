@@ -9,10 +9,10 @@ use std::time::Instant;
 use crate::call::{Call, Turn};
 use crate::command::Command;
 use crate::config::{Opening, SpecialistKind, TIMER_MS_MAX};
-use crate::event::{Asker, HandoffRequest, Target};
+use crate::event::{Asker, HandoffRequest, PersonAnswer, Target};
 use crate::handoff::Asked;
-use crate::ids::{DispatchId, Identity, SpecialistName};
-use crate::outcome::{FailReason, NoAnswer, RejectReason};
+use crate::ids::{DispatchId, HandoffId, Identity, RequestId, SpecialistName};
+use crate::outcome::{FailReason, NoAnswer, RejectReason, SteerRefusal};
 use crate::phase::{Cause, Holder, Phase};
 use crate::ready::Awaited;
 use crate::snapshot::Stage;
@@ -22,6 +22,14 @@ use crate::snapshot::Stage;
 pub(crate) struct Kept {
     pub(crate) dispatch: DispatchId,
     pub(crate) specialist: SpecialistName,
+}
+
+/// A person that has not answered yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rung {
+    pub(crate) dispatch: DispatchId,
+    pub(crate) person: SpecialistName,
+    pub(crate) handoff: HandoffId,
 }
 
 /// What the failure of a handoff means where the target is a person.
@@ -180,6 +188,92 @@ impl Call {
         }
     }
 
+    /// The person that the handoff under way is to, if it has not accepted.
+    pub(crate) fn rung(&self) -> Option<Rung> {
+        match &self.phase {
+            Phase::Preparing {
+                target, handoff, ..
+            } if self.is_human(*target) => Some(Rung {
+                dispatch: *target,
+                person: handoff.to.clone(),
+                handoff: handoff.id,
+            }),
+            Phase::Idle { .. }
+            | Phase::Preparing { .. }
+            | Phase::Ready { .. }
+            | Phase::Switching { .. }
+            | Phase::Active { .. } => None,
+        }
+    }
+
+    /// An operator answers for the person that is rung.
+    pub(crate) fn person_answered(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: RequestId,
+        answer: PersonAnswer,
+    ) {
+        let outcome = match (self.rung(), answer) {
+            (Some(rung), PersonAnswer::Accept) => self.accept_for(turn, rung),
+            (Some(rung), PersonAnswer::Decline) => {
+                self.decline_for(turn, rung);
+                Ok(())
+            }
+            (None, PersonAnswer::Accept | PersonAnswer::Decline) => Err(self.not_rung()),
+        };
+        turn.push(Command::SteerResult {
+            request,
+            epoch: self.epoch,
+            outcome,
+        });
+    }
+
+    fn accept_for(&mut self, turn: &mut Turn<'_>, rung: Rung) -> Result<(), SteerRefusal> {
+        let Rung {
+            dispatch,
+            person,
+            handoff,
+        } = rung;
+        let (Some(Stage::Preparing { .. }), Some(identity)) =
+            (self.roster.stage(dispatch), self.roster.identity(dispatch))
+        else {
+            return Err(SteerRefusal::NotThere { person });
+        };
+        turn.push(Command::Accepted {
+            identity: identity.clone(),
+            epoch: self.epoch,
+            handoff,
+        });
+        self.ready(turn, identity, handoff, true);
+        Ok(())
+    }
+
+    fn decline_for(&mut self, turn: &mut Turn<'_>, rung: Rung) {
+        // Whether its phone still rings or it is there.
+        self.release(turn, rung.dispatch);
+        let detail = "declined".to_owned();
+        self.fail_handoff(turn, FailReason::Refused { detail });
+    }
+
+    /// Why there is nobody to answer for.
+    fn not_rung(&self) -> SteerRefusal {
+        let accepted = match &self.phase {
+            Phase::Ready {
+                target, handoff, ..
+            } => Some((*target, &handoff.to)),
+            Phase::Switching { to: holder, .. } | Phase::Active { holder } => {
+                Some((holder.dispatch, &holder.specialist))
+            }
+            Phase::Idle { .. } | Phase::Preparing { .. } => None,
+        };
+        match accepted {
+            Some((dispatch, person)) if self.is_human(dispatch) => SteerRefusal::AlreadyAccepted {
+                person: person.clone(),
+            },
+            Some(_) | None => SteerRefusal::NobodyRung,
+        }
+    }
+
     /// A person gives the baton back. That is a request that needs no route; where one fits, it says how.
     pub(crate) fn handed_back(&mut self, turn: &mut Turn<'_>, identity: &Identity) {
         let holder = self
@@ -190,12 +284,31 @@ impl Call {
             return self.reject(turn, None, RejectReason::NotHolder);
         }
         self.watch.newest_request = self.watch.newest_request.next();
+        // There is nobody to be answered.
+        let request = self.watch.newest_request;
+        self.give_back(turn, Asker::Rule, request, "the person hands back");
+    }
+
+    /// An operator has the person give the baton back.
+    pub(crate) fn hand_back_requested(&mut self, turn: &mut Turn<'_>, request: RequestId) {
+        let holder = self.phase.holder();
+        if holder.is_some_and(|holder| self.is_human(holder.dispatch)) {
+            let reason = "an operator hands back for the person";
+            return self.give_back(turn, Asker::Operator, request, reason);
+        }
+        turn.push(Command::SteerResult {
+            request,
+            epoch: self.epoch,
+            outcome: Err(SteerRefusal::NoPersonHolds),
+        });
+    }
+
+    fn give_back(&mut self, turn: &mut Turn<'_>, asker: Asker, request: RequestId, reason: &str) {
         let request = HandoffRequest {
-            // There is nobody to be answered.
-            asker: Asker::Rule,
-            request: self.watch.newest_request,
+            asker,
+            request,
             target: Target::Previous,
-            reason: "the person hands back".to_owned(),
+            reason: reason.to_owned(),
             tool_call: None,
             splice: None,
             delegating: None,

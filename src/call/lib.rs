@@ -133,6 +133,15 @@
 //! | it is lost as the holder | another instance may be tried | it is not rung again; the other fallbacks are tried |
 //! | it gives the baton back | by a request, where a route leads | by a sign ([`Event::HandedBack`]), to whoever had it before |
 //!
+//! An operator may answer in its place ([`Event::PersonAnswered`]), and give the baton back for it ([`Event::HandBackRequested`]):
+//!
+//! | the person | accept | decline | hand back |
+//! |---|---|---|---|
+//! | is rung, and not there | [`SteerRefusal::NotThere`] | it is rung no longer: [`NoAnswer::Declined`] | [`SteerRefusal::NoPersonHolds`] |
+//! | is there, and has not answered | is ready, as by its key ([`Command::Accepted`]) | [`NoAnswer::Declined`] | [`SteerRefusal::NoPersonHolds`] |
+//! | has accepted, or has the baton | [`SteerRefusal::AlreadyAccepted`] | [`SteerRefusal::AlreadyAccepted`] | as by its key, once it has the baton |
+//! | nobody is rung | [`SteerRefusal::NobodyRung`] | [`SteerRefusal::NobodyRung`] | [`SteerRefusal::NoPersonHolds`] |
+//!
 //! Whoever is put aside is revoked, and kept whatever its configuration says, until the person has the baton or it has it again
 //! itself, to go on where it was.
 //!
@@ -256,7 +265,9 @@ pub use config::{
     TIMER_MS_MAX, Timers, Trigger,
 };
 pub use delegation::{DELEGATIONS_MAX, Delegating, Delegation, Errand, PAYLOAD_BYTES_MAX, Payload};
-pub use event::{Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, Target};
+pub use event::{
+    Asker, Departure, Event, HandoffRequest, Misbehaviour, ParticipantKind, PersonAnswer, Target,
+};
 pub use ids::{
     AgentName, CallId, Digit, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName,
     Ticket,

@@ -190,6 +190,24 @@ pub enum SteerRefusal {
     /// The configuration names nobody.
     #[error("the configuration names nobody to escalate to (`escalation`)")]
     NoEscalation,
+    /// No person is rung.
+    #[error("nobody is rung")]
+    NobodyRung,
+    /// The person has accepted already.
+    #[error("{person} has accepted already")]
+    AlreadyAccepted {
+        /// Which.
+        person: SpecialistName,
+    },
+    /// The person has not answered the phone, or is not in its room, so that there is nobody to talk.
+    #[error("{person} is rung and not there yet")]
+    NotThere {
+        /// Which.
+        person: SpecialistName,
+    },
+    /// Whoever has the baton is no person, or nobody has it.
+    #[error("no person has the baton")]
+    NoPersonHolds,
 }
 
 /// Why a handoff was tried in vain.
@@ -462,6 +480,10 @@ impl SteerRefusal {
             Self::AlreadyHeld => "already_held",
             Self::NotHeld => "not_held",
             Self::NoEscalation => "no_escalation",
+            Self::NobodyRung => "nobody_rung",
+            Self::AlreadyAccepted { .. } => "already_accepted",
+            Self::NotThere { .. } => "not_there",
+            Self::NoPersonHolds => "no_person_holds",
         }
     }
 }

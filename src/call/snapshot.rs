@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub shut: BTreeSet<Identity>,
     /// Who held the baton before the holder.
     pub previous: Option<SpecialistName>,
+    /// The person that is rung and has not answered.
+    pub rung: Option<SpecialistName>,
     /// What was counted.
     pub counts: Counts,
     /// Why it ended, if it did.

@@ -39,8 +39,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use crate::admin::{
     Admin, CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish,
-    HoldAnswer, LevelsView, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, StateView,
-    TimelinePage, WorkerView,
+    HoldAnswer, LevelsView, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, RungAnswer,
+    StateView, TimelinePage, WorkerView,
 };
 
 use crate::admin::Access;
@@ -91,11 +91,11 @@ impl FromRef<Agents> for App {
     ),
     servers((url = "/api/v1")),
     paths(
-        calls::list, calls::one, calls::end, calls::hand_off, steer::hold, steer::resume, steer::escalate, calls::worker, calls::drain, events::all, events::of_one,
+        calls::list, calls::one, calls::end, calls::hand_off, steer::hold, steer::resume, steer::escalate, steer::accept, steer::decline, steer::hand_back, calls::worker, calls::drain, events::all, events::of_one,
         said::context, said::state, said::patch, said::packet, said::timeline, said::levels,
         past::list, past::one, past::timeline, past::packet, past::vcon,
     ),
-    components(schemas(CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish, HoldAnswer, LevelsView, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, StateView, TimelinePage, WorkerView, calls::PhaseWord, Problem)),
+    components(schemas(CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish, HoldAnswer, LevelsView, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, RungAnswer, StateView, TimelinePage, WorkerView, calls::PhaseWord, Problem)),
     security(("bearer" = [])),
 )]
 struct Document;
@@ -133,6 +133,9 @@ pub fn router(admin: Admin, guard: Guard, close: CancellationToken) -> Router {
         .route("/calls/{id}/hold", post(steer::hold))
         .route("/calls/{id}/resume", post(steer::resume))
         .route("/calls/{id}/escalate", post(steer::escalate))
+        .route("/calls/{id}/accept", post(steer::accept))
+        .route("/calls/{id}/decline", post(steer::decline))
+        .route("/calls/{id}/hand_back", post(steer::hand_back))
         .route("/calls/{id}/events", get(events::of_one))
         .route("/calls/{id}/context", get(said::context))
         .route("/calls/{id}/state", get(said::state).patch(said::patch))

@@ -616,9 +616,12 @@ fn the_document_describes_every_request() {
     let expected = [
         "/calls",
         "/calls/{id}",
+        "/calls/{id}/accept",
         "/calls/{id}/context",
+        "/calls/{id}/decline",
         "/calls/{id}/escalate",
         "/calls/{id}/events",
+        "/calls/{id}/hand_back",
         "/calls/{id}/handoffs",
         "/calls/{id}/hold",
         "/calls/{id}/levels",

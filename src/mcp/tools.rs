@@ -294,9 +294,61 @@ impl Mcp {
         let access = access(&parts)?;
         answer(self.admin.escalate(&access, &call, wish).await)
     }
+
+    /// Accepts the call for the person that is rung and there, as its key does: the caller is then put through to that person.
+    #[tool(annotations(
+        title = "Accept for a person",
+        read_only_hint = false,
+        destructive_hint = true,
+        idempotent_hint = false,
+        open_world_hint = true
+    ))]
+    async fn accept(
+        &self,
+        Parameters(CallArguments { call }): Parameters<CallArguments>,
+        Extension(parts): Extension<Parts>,
+    ) -> Result<CallToolResult, ErrorData> {
+        let access = access(&parts)?;
+        answer(self.admin.accept(&access, &call).await)
+    }
+
+    /// Declines the call for the person that is rung: the specialist that asked for it goes on with the caller.
+    #[tool(annotations(
+        title = "Decline for a person",
+        read_only_hint = false,
+        destructive_hint = true,
+        idempotent_hint = false,
+        open_world_hint = true
+    ))]
+    async fn decline(
+        &self,
+        Parameters(CallArguments { call }): Parameters<CallArguments>,
+        Extension(parts): Extension<Parts>,
+    ) -> Result<CallToolResult, ErrorData> {
+        let access = access(&parts)?;
+        answer(self.admin.decline(&access, &call).await)
+    }
+
+    /// Has the person that has the baton give it back to whoever had it before, who goes on without a greeting.
+    #[tool(annotations(
+        title = "Hand back for a person",
+        read_only_hint = false,
+        destructive_hint = true,
+        idempotent_hint = false,
+        open_world_hint = true
+    ))]
+    async fn hand_back(
+        &self,
+        Parameters(ResumeArguments { call, wait_ms }): Parameters<ResumeArguments>,
+        Extension(parts): Extension<Parts>,
+    ) -> Result<CallToolResult, ErrorData> {
+        let access = access(&parts)?;
+        let wish = ResumeWish { wait_ms };
+        answer(self.admin.hand_back(&access, &call, wish).await)
+    }
 }
 
-/// A wish to end a hold.
+/// A wish to end a hold, or to hand back for a person.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResumeArguments {

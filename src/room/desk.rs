@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use call::{
-    CallId, Fact, Identity, Outcome, RequestId, Snapshot, SpecialistName, Splice, SteerRefusal,
-    Target,
+    CallId, Fact, Identity, Outcome, PersonAnswer, RequestId, Snapshot, SpecialistName, Splice,
+    SteerRefusal, Target,
 };
 use context::{Conversation, Head, Item, Mask, PatchOutcome, Scopes, StateVersion};
 use parking_lot::Mutex;
@@ -203,6 +203,18 @@ pub enum Ask {
         /// What became of it.
         answer: oneshot::Sender<Steered>,
     },
+    /// Answer for the person that is rung.
+    Answer {
+        /// What it wants.
+        wish: PersonAnswer,
+        /// What became of it.
+        answer: oneshot::Sender<Steered>,
+    },
+    /// Have the person that has the baton give it back.
+    HandBack {
+        /// What became of it.
+        answer: oneshot::Sender<Steered>,
+    },
     /// Change the shared state.
     Patch {
         /// What the visitor may see and write.
@@ -224,8 +236,8 @@ pub enum Ask {
 /// What became of an operator's wish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Steered {
-    /// The caller is on hold.
-    Held,
+    /// It is done, and was no handoff: the caller is on hold, the person is answered for.
+    Done,
     /// It became a handoff, and this of it.
     Moved(Outcome),
     /// It was not tried.
@@ -599,7 +611,7 @@ impl Answers {
     /// Answers a request that became no handoff.
     pub(super) fn answer_steered(&mut self, request: RequestId, outcome: Result<(), SteerRefusal>) {
         let steered = match outcome {
-            Ok(()) => Steered::Held,
+            Ok(()) => Steered::Done,
             Err(refusal) => Steered::Refused(refusal),
         };
         if let Some(Waiting::Steer(answer)) = self.waiting.remove(&request.0) {

@@ -119,6 +119,13 @@ impl Task {
                 handoff,
                 splice,
             } => self.watch_splice(&identity, handoff, splice),
+            Command::Accepted {
+                identity,
+                epoch: _,
+                handoff,
+            } => {
+                self.sides.order(&identity, side::Order::Accepted(handoff));
+            }
             Command::AskEntryState => self.look_up(),
             Command::Announce { clip, epoch: _ } => match self.deps.clips.get(&clip).cloned() {
                 Some(announcement) => {

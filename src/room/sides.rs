@@ -127,7 +127,7 @@ impl Sides {
                     self.lead_to_nobody();
                 }
             }
-            Order::Prepare(_) | Order::Press(_) | Order::Ask => {}
+            Order::Prepare(_) | Order::Accepted(_) | Order::Press(_) | Order::Ask => {}
         }
         true
     }

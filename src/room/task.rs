@@ -462,6 +462,17 @@ impl Task {
                     splice,
                 });
             }
+            Ask::Answer { wish, answer } => {
+                let request = self.answers.expect_steered(answer);
+                self.tell(Event::PersonAnswered {
+                    request,
+                    answer: wish,
+                });
+            }
+            Ask::HandBack { answer } => {
+                let request = self.answers.expect_steered(answer);
+                self.tell(Event::HandBackRequested { request });
+            }
             Ask::Patch {
                 scopes,
                 base,

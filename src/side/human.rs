@@ -3,6 +3,7 @@
 //! | what the core says | what becomes of it |
 //! |---|---|
 //! | Prepare | the person hears what it is about, over and over, and is ready when it accepts |
+//! | Accepted | an operator has accepted for it: as if it had, but for the word of it |
 //! | Grant | it is taken at once: who has accepted is there |
 //! | Revoke | it is released at once |
 //! | asks for a sign of life | given for it, as long as its participant is there |
@@ -38,6 +39,8 @@ pub(super) enum Input {
     Pressed(Digit),
     /// It is to accept, or not.
     Prepare(HandoffId),
+    /// Somebody has accepted this for it, and Baton knows.
+    Accepted(HandoffId),
     /// It has the baton.
     Grant(Epoch),
     /// Another one has it.
@@ -110,6 +113,14 @@ impl Human {
             Input::Prepare(handoff) => {
                 self.asked = Some(handoff);
                 out.push(Duty::Brief(true));
+            }
+            Input::Accepted(handoff) => {
+                if self.asked.take_if(|asked| *asked == handoff).is_some() {
+                    out.push(Duty::Brief(false));
+                }
+                // Even one that has just declined by its key: the two have crossed, and Baton has this one.
+                self.accepted = true;
+                out.push(Duty::Listen);
             }
             Input::Grant(epoch) => {
                 self.holds = true;
@@ -221,6 +232,22 @@ mod tests {
             Input::Pressed(key('1')),
         ]);
         assert_eq!(out, [], "nor after it has declined");
+    }
+
+    #[test]
+    fn what_is_accepted_for_it_needs_no_key() {
+        let prepared = [Input::Came, Input::Prepare(HANDOFF)];
+        let accepted = [prepared[0], prepared[1], Input::Accepted(HANDOFF)];
+        let (mut human, out) = after(&accepted);
+        assert_eq!(out, [Duty::Brief(false), Duty::Listen]);
+        assert!(human.is_listened_to());
+        let mut out = Vec::new();
+        human.handle(Input::Pressed(key('2')), &mut out);
+        assert_eq!(out, [], "its keys come too late");
+        let declined = [prepared[0], prepared[1], Input::Pressed(key('2'))];
+        let (mut human, _) = after(&declined);
+        human.handle(Input::Accepted(HANDOFF), &mut out);
+        assert_eq!(out, [Duty::Listen]);
     }
 
     #[test]

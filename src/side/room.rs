@@ -56,6 +56,8 @@ pub enum Beside {
 pub enum Order {
     /// To be ready for this handoff.
     Prepare(HandoffId),
+    /// To know that somebody has accepted for it; only of a person.
+    Accepted(HandoffId),
     /// To have the baton.
     Grant(Epoch),
     /// To hear the caller no more.
@@ -266,6 +268,9 @@ impl SideRoom {
     async fn ordered(&mut self, order: Order) {
         let (input, of_human) = match order {
             Order::Prepare(handoff) => (Input::Prepare(handoff), human::Input::Prepare(handoff)),
+            Order::Accepted(handoff) => {
+                return self.tell_human(human::Input::Accepted(handoff)).await;
+            }
             Order::Grant(epoch) => (Input::Grant(epoch), human::Input::Grant(epoch)),
             Order::Supersede => (Input::Supersede, human::Input::Supersede),
             Order::Revoke(epoch) => (Input::Revoke(epoch), human::Input::Revoke(epoch)),

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::baton::Config;
 use crate::caller::Caller;
 use crate::cast::Cast;
+use crate::operator::steering;
 use crate::redis::RedisServer;
 use crate::stage::{ROOM, Stage};
 use crate::{BILLING_HZ, CALLER_HZ, PATIENCE, ROGUE_HZ, TONE_DBFS, TRIAGE_HZ, until};
@@ -263,6 +264,70 @@ async fn a_person_hands_back_to_the_agent_by_a_key() {
     assert_eq!(scene.triage.grants().len(), 2);
     assert_eq!(scene.triage.jobs(), 1);
     assert_eq!(scene.caller.keys(), "", "the key was not for the caller");
+    scene.side_room_is_closed().await;
+}
+
+/// From the operator's request to two who talk, with no key pressed: escalate, accept, hand back, and a decline.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_escalates_accepts_for_the_person_hands_back_and_declines() {
+    let scene = Scene::set("accept_timeout_ms: 60000").await;
+    let stage = &scene.stage;
+    let token = steering(stage);
+    let (_, list) = stage.baton.api("GET", "/calls", &token, "");
+    let id = list["calls"][0]["id"].as_str().unwrap().to_owned();
+    let post = |what: &str, body: &str| {
+        let path = format!("/calls/{id}/{what}");
+        stage.baton.api("POST", &path, &token, body)
+    };
+    for (what, body, reason) in [
+        ("accept", "", "nobody_rung"),
+        ("decline", "", "nobody_rung"),
+        ("hand_back", "{}", "no_person_holds"),
+    ] {
+        let (status, refusal) = post(what, body);
+        assert_eq!(
+            (status, &refusal["reason"]),
+            (409, &reason.into()),
+            "{what}"
+        );
+    }
+
+    let (status, answer) = post("escalate", r#"{"wait_ms": 0}"#);
+    assert_eq!((status, &answer["outcome"]), (202, &"under_way".into()));
+    scene.side_room().await;
+    let (status, refusal) = post("accept", "");
+    assert_eq!((status, &refusal["reason"]), (409, &"not_there".into()));
+    let person = scene.comes().await;
+    scene.caller.hears(WAITING_HZ).await;
+    let (_, call) = stage.baton.api("GET", &format!("/calls/{id}"), &token, "");
+    assert_eq!(call["rung"], "desk");
+    let (status, answer) = post("accept", "");
+    assert_eq!((status, &answer["accepted"]), (200, &true.into()));
+    scene.caller.hears(PERSON_HZ).await;
+    person.hears(CALLER_HZ).await;
+    let (status, refusal) = post("decline", "");
+    assert_eq!(
+        (status, &refusal["reason"]),
+        (409, &"already_accepted".into())
+    );
+
+    let (status, answer) = post("hand_back", r#"{"wait_ms": 30000}"#);
+    assert_eq!((status, &answer["holder"]), (200, &"triage".into()));
+    scene.caller.hears(TRIAGE_HZ).await;
+    scene.side_room_is_closed().await;
+
+    let asked = scene.asks().await;
+    scene.side_room().await;
+    let (status, answer) = post("decline", "");
+    assert_eq!((status, &answer["accepted"]), (200, &false.into()));
+    match answered(asked).await {
+        Err(HandoffError::Failed {
+            reason: FailKind::NoAnswer,
+            detail,
+        }) => assert!(detail.contains("declined"), "{detail}"),
+        other => panic!("{other:?}"),
+    }
+    scene.caller.hears(TRIAGE_HZ).await;
     scene.side_room_is_closed().await;
 }
 

@@ -23,7 +23,7 @@ warnings.simplefilter("ignore", MCPDeprecationWarning)
 
 PATIENCE = 30
 READS = {"list_calls", "get_call", "get_context", "get_packet", "get_state"}
-CHANGES = {"patch_state", "request_handoff", "hold", "resume", "escalate"}
+CHANGES = {"patch_state", "request_handoff", "hold", "resume", "escalate", "accept", "decline", "hand_back"}
 
 
 def check(holds, what):
@@ -130,6 +130,9 @@ async def holds(client, given):
     check(not refused and done["holder"] == holder, f"the hold is over: {done}")
     refusal, refused = await ask(client, "escalate", call=call)
     check(refused and refusal["code"] == "not_configured", f"nobody to escalate to: {refusal}")
+    for tool, reason in {"accept": "nobody_rung", "decline": "nobody_rung", "hand_back": "no_person_holds"}.items():
+        refusal, refused = await ask(client, tool, call=call)
+        check(refused and refusal["reason"] == reason, f"there is no person: {refusal}")
 
 
 async def follows_as_now(client, given, key):
@@ -161,7 +164,7 @@ async def without_the_grant(given):
         check(given["number"] not in json.dumps(calls), "the number is not shown")
         attempts = {
             "get_context": {}, "get_packet": {}, "get_state": {}, "request_handoff": {"to": "nobody"},
-            "patch_state": {"base_version": 0, "patch": {"x": 1}}, "hold": {}, "resume": {}, "escalate": {},
+            "patch_state": {"base_version": 0, "patch": {"x": 1}}, "hold": {}, "resume": {}, "escalate": {}, "accept": {}, "decline": {}, "hand_back": {},
         }
         for tool, arguments in attempts.items():
             answer, refused = await ask(client, tool, call=call, **arguments)

@@ -164,6 +164,8 @@ function facts(call) {
   }));
   if (page.past) return;
   $("hold").textContent = call.held ? "Resume" : "Hold";
+  $("accept").hidden = $("decline").hidden = !call.rung;
+  $("accept").querySelector("span").textContent = call.rung ?? "";
   const names = [...new Set([...call.specialists.map((row) => row.specialist), ...colors.keys(), "previous"])];
   const others = names.filter((name) => name !== call.holder?.specialist);
   $("names").replaceChildren(...others.map((name) => make("option", { value: name })));
@@ -412,7 +414,7 @@ async function steer(what, path, body, method = "POST") {
   for (const button of $("steer").querySelectorAll("button")) button.disabled = true;
   try {
     const answer = await ask(`${of(page.chosen)}${path}`, method, body);
-    say(answer?.holder ? `${answer.holder} has the baton, epoch ${answer.epoch}` : answer?.held ? "The caller is on hold" : `${what}: ${answer?.outcome?.replace("_", " ") ?? "done"}`);
+    say(answer?.holder ? `${answer.holder} has the baton, epoch ${answer.epoch}` : answer?.held ? "The caller is on hold" : answer && "accepted" in answer ? (answer.accepted ? "Accepted" : "Declined") : `${what}: ${answer?.outcome?.replace("_", " ") ?? "done"}`);
   } catch (error) {
     say(`${what}: ${error.message}${error.problem?.reason ? ` (${error.problem.reason})` : ""}`, true);
   } finally {
@@ -493,6 +495,8 @@ $("find").addEventListener("input", rows);
 $("calls").addEventListener("click", (event) => { const item = event.target.closest("li"); if (item) choose(item.dataset.id); });
 $("steer").addEventListener("submit", (event) => { event.preventDefault(); handOver(); });
 $("hold").addEventListener("click", toggleHold);
+$("accept").addEventListener("click", () => steer("Accept", "/accept"));
+$("decline").addEventListener("click", () => steer("Decline", "/decline"));
 $("escalate").addEventListener("click", escalate);
 $("end").addEventListener("click", () => { if (confirm("End this call?")) steer("End", "", undefined, "DELETE"); });
 $("play").addEventListener("click", () => play(playing === null));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use call::{
-    After, Command, Departure, Event, FailReason, Fallback, NoAnswer, Opening, Outcome, Phase,
-    PhaseName, RequestId, SpecialistKind, Splice, Timer,
+    After, Command, Departure, Event, FailReason, Fallback, NoAnswer, Opening, Outcome,
+    PersonAnswer, Phase, PhaseName, RequestId, SpecialistKind, Splice, SteerRefusal, Timer,
 };
 
 use crate::harness::{Bench, config, grant, outcome, rejected, target};
@@ -428,4 +428,140 @@ fn a_process_that_is_killed_while_a_person_is_rung_leaves_the_call_to_the_fallba
         bench.call.ended().is_some(),
         "nobody came back, and nobody could be had"
     );
+}
+
+const OPERATOR: RequestId = RequestId(70);
+
+/// What an operator that answers for the person is told, and all that comes of it.
+fn answered_for(
+    bench: &mut Bench,
+    answer: PersonAnswer,
+) -> (Result<(), SteerRefusal>, Vec<Command>) {
+    let out = bench.on(Event::PersonAnswered {
+        request: OPERATOR,
+        answer,
+    });
+    (steered(&out).expect("each wish is answered"), out)
+}
+
+fn steered(out: &[Command]) -> Option<Result<(), SteerRefusal>> {
+    out.iter().find_map(|command| match command {
+        Command::SteerResult {
+            request: OPERATOR,
+            outcome,
+            ..
+        } => Some(outcome.clone()),
+        _ => None,
+    })
+}
+
+fn hand_back(bench: &mut Bench) -> Vec<Command> {
+    bench.on(Event::HandBackRequested { request: OPERATOR })
+}
+
+#[test]
+fn an_operator_accepts_for_a_person_that_is_there() {
+    let mut bench = briefed();
+    assert_eq!(bench.call.snapshot().rung, Some("support".into()));
+    let (told, out) = answered_for(&mut bench, PersonAnswer::Accept);
+    assert_eq!(told, Ok(()));
+    let accepted = out.iter().any(|command| {
+        matches!(command, Command::Accepted { identity, .. } if identity.as_str() == "agent-support-2")
+    });
+    assert!(accepted, "it is heard, and briefed no more: {out:?}");
+    assert_eq!(bench.call.snapshot().rung, None);
+    let key = Event::Ready {
+        identity: bench.identity("support"),
+        handoff: call::HandoffId(2),
+        applied: true,
+    };
+    let crossed = bench.on(key);
+    assert!(rejected(&crossed), "its key comes too late: {crossed:?}");
+    bench.takes("support");
+    assert_eq!(bench.holder().as_deref(), Some("support"));
+    assert_eq!(bench.phase(), PhaseName::Active);
+}
+
+#[test]
+fn nobody_accepts_for_a_person_that_is_not_there() {
+    let mut bench = ringing();
+    let person = || "support".into();
+    let (told, _) = answered_for(&mut bench, PersonAnswer::Accept);
+    assert_eq!(told, Err(SteerRefusal::NotThere { person: person() }));
+    assert_eq!(bench.phase(), PhaseName::Preparing, "it rings on");
+    bench.comes("support");
+    let (told, _) = answered_for(&mut bench, PersonAnswer::Accept);
+    assert_eq!(told, Ok(()));
+    for answer in [PersonAnswer::Accept, PersonAnswer::Decline] {
+        let (told, _) = answered_for(&mut bench, answer);
+        let accepted = SteerRefusal::AlreadyAccepted { person: person() };
+        assert_eq!(told, Err(accepted));
+    }
+    bench.takes("support");
+    let (told, _) = answered_for(&mut bench, PersonAnswer::Decline);
+    let accepted = SteerRefusal::AlreadyAccepted { person: person() };
+    assert_eq!(told, Err(accepted), "who talks has accepted");
+}
+
+#[test]
+fn an_operator_declines_for_a_person_whether_it_is_there_or_not() {
+    for mut bench in [ringing(), briefed()] {
+        let (told, out) = answered_for(&mut bench, PersonAnswer::Decline);
+        assert_eq!(told, Ok(()));
+        assert_eq!(no_answer(&out), NoAnswer::Declined);
+        let closed = out
+            .iter()
+            .any(|command| matches!(command, Command::DeleteDispatch { .. }));
+        assert!(closed, "it is rung no longer: {out:?}");
+        triage_goes_on(&mut bench);
+        let (told, _) = answered_for(&mut bench, PersonAnswer::Decline);
+        assert_eq!(told, Err(SteerRefusal::NobodyRung));
+    }
+}
+
+#[test]
+fn an_operator_answers_for_nobody_else() {
+    let mut bench = Bench::active(with_a_person());
+    bench.asks("triage", target("billing"));
+    for answer in [PersonAnswer::Accept, PersonAnswer::Decline] {
+        let (told, _) = answered_for(&mut bench, answer);
+        assert_eq!(told, Err(SteerRefusal::NobodyRung), "billing is no person");
+    }
+    assert_eq!(bench.phase(), PhaseName::Preparing);
+}
+
+#[test]
+fn an_operator_hands_back_for_the_person_and_is_told_what_became_of_it() {
+    let mut bench = briefed();
+    let out = hand_back(&mut bench);
+    assert_eq!(steered(&out), Some(Err(SteerRefusal::NoPersonHolds)));
+    let mut bench = talking();
+    bench.released("triage");
+    let out = hand_back(&mut bench);
+    assert_eq!(steered(&out), None, "it is a handoff");
+    assert_eq!(bench.phase(), PhaseName::Preparing, "{out:?}");
+    bench.comes("triage");
+    bench.gets_ready("triage");
+    bench.splices();
+    bench.takes("triage");
+    bench.sounds("triage");
+    let done = bench.log.iter().any(|(_, command)| {
+        matches!(
+            command,
+            Command::HandoffResult {
+                request: OPERATOR,
+                outcome: Outcome::Done { .. },
+                ..
+            }
+        )
+    });
+    assert!(!done, "not before the fade is over");
+    let out = bench.faded();
+    assert!(
+        matches!(outcome(&out), Some(Outcome::Done { .. })),
+        "{out:?}"
+    );
+    assert_eq!(bench.holder().as_deref(), Some("triage"));
+    let out = hand_back(&mut bench);
+    assert_eq!(steered(&out), Some(Err(SteerRefusal::NoPersonHolds)));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use call::{
     Asker, Awaited, CallConfig, Clip, Command, DELEGATIONS_MAX, Delegating, Departure, DispatchId,
     Epoch, Event, Fact, HandoffId, HandoffRequest, Identity, LocalTime, Memory, ParticipantKind,
-    Payload, Phase, RequestId, Snapshot, Stage, SwitchStep, Target,
+    Payload, PersonAnswer, Phase, RequestId, Snapshot, Stage, SwitchStep, Target,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -69,7 +69,10 @@ impl Watch {
     fn on(&mut self, event: Event) {
         let request = match &event {
             Event::HandoffRequested(request) => Some(request.request),
-            Event::HoldRequested { request } | Event::ResumeRequested { request } => Some(*request),
+            Event::HoldRequested { request }
+            | Event::ResumeRequested { request }
+            | Event::HandBackRequested { request }
+            | Event::PersonAnswered { request, .. } => Some(*request),
             _ => None,
         };
         if let Event::Announced { clip } = &event {
@@ -260,6 +263,7 @@ impl Watch {
             | Command::AwaitTail { .. }
             | Command::AwaitJournal { .. }
             | Command::WatchSplice { .. }
+            | Command::Accepted { .. }
             | Command::Supersede { .. }
             | Command::Revoke { .. }
             | Command::AskEntryState
@@ -478,12 +482,21 @@ impl Watch {
                     },
                 })
             }
-            Step::Steer { hold } => {
+            Step::Steer { wish } => {
                 self.requests += 1;
                 let request = RequestId(self.requests);
-                match hold {
-                    true => Event::HoldRequested { request },
-                    false => Event::ResumeRequested { request },
+                match wish {
+                    0 => Event::HoldRequested { request },
+                    1 => Event::ResumeRequested { request },
+                    2 => Event::PersonAnswered {
+                        request,
+                        answer: PersonAnswer::Accept,
+                    },
+                    3 => Event::PersonAnswered {
+                        request,
+                        answer: PersonAnswer::Decline,
+                    },
+                    _ => Event::HandBackRequested { request },
                 }
             }
             Step::Joined { dispatch, who } => Event::SpecialistJoined {
@@ -745,6 +758,7 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
         | Command::AwaitJournal { epoch, .. }
         | Command::WatchSplice { epoch, .. }
         | Command::Announce { epoch, .. }
+        | Command::Accepted { epoch, .. }
         | Command::Grant { epoch, .. }
         | Command::Dtmf { epoch, .. }
         | Command::Supersede { epoch, .. }

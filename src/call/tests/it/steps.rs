@@ -25,9 +25,9 @@ pub(crate) enum Step {
         /// 0 and 1 for a task, 2 and 3 for a result.
         delegating: usize,
     },
-    /// An operator puts the caller on hold, or ends the hold.
+    /// An operator puts the caller on hold, ends the hold, answers for a person, or hands back for it.
     Steer {
-        hold: bool,
+        wish: u8,
     },
     Joined {
         dispatch: u64,
@@ -157,7 +157,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(who, epoch, target, repeat, delegating)| Step::Ask {
                 who, epoch, target, repeat, delegating,
             }),
-        4 => any::<bool>().prop_map(|hold| Step::Steer { hold }),
+        4 => (0..5_u8).prop_map(|wish| Step::Steer { wish }),
         3 => (0..8_u64, who.clone()).prop_map(|(dispatch, who)| Step::Joined { dispatch, who }),
         6 => (who.clone(), kind).prop_map(|(who, kind)| Step::Participant { who, kind }),
         6 => (who.clone(), departure).prop_map(|(who, departure)| Step::Left { who, departure }),
