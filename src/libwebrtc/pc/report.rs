@@ -227,8 +227,8 @@ impl Peer {
             packets_sent: self.transport.packets_sent,
             packets_received: self.transport.packets_received,
             pair_changes: self.counters.pair_changes,
-            bytes_sent: peer.map_or(0, |peer| peer.peer_bytes_tx),
-            bytes_received: peer.map_or(0, |peer| peer.peer_bytes_rx),
+            bytes_sent: self.transport.bytes_sent,
+            bytes_received: self.transport.bytes_received,
             pair: pair.map(|pair| {
                 let stream = pair.protocol != Protocol::Udp;
                 PairReport {

@@ -231,6 +231,13 @@ fn messages_arrive_in_order_and_the_send_buffer_drains_exactly() {
         .sum();
     assert_eq!(drained, bytes as u64);
     assert_eq!(pair.left.channel_buffered(id), 0);
+    let (sent, received) = (pair.left.report(), pair.right.report());
+    assert!(sent.bytes_sent > bytes as u64, "{}", sent.bytes_sent);
+    assert!(
+        received.bytes_received > bytes as u64,
+        "{}",
+        received.bytes_received
+    );
 }
 
 #[test]

@@ -93,6 +93,9 @@ pub(super) struct TransportState {
     /// Datagrams, of all kinds.
     pub(super) packets_sent: u64,
     pub(super) packets_received: u64,
+    /// What is in them.
+    pub(super) bytes_sent: u64,
+    pub(super) bytes_received: u64,
     /// Since when the address that was in use is gone.
     moved: Option<Instant>,
     /// When the last packet came.
@@ -193,12 +196,14 @@ impl Peer {
             return;
         }
         self.now = now;
+        let length = contents.len() as u64;
         // What is none of STUN, DTLS and SRTP is no concern of ours.
         let Ok(contents) = contents.try_into() else {
             return;
         };
         self.transport.heard = Some(now);
         self.transport.packets_received += 1;
+        self.transport.bytes_received += length;
         self.input(Input::Receive(
             now,
             Receive {
@@ -244,6 +249,7 @@ impl Peer {
                 }
                 Ok(Output::Transmit(transmit)) => {
                     self.transport.packets_sent += 1;
+                    self.transport.bytes_sent += transmit.contents.len() as u64;
                     self.transmits.push_back(Transmit {
                         stream: transmit.proto != Protocol::Udp,
                         source: transmit.source,
