@@ -35,8 +35,8 @@ class Browser:
                 self.wrong.append(message["params"]["exceptionDetails"])
             elif message.get("method") == "Log.entryAdded":
                 entry = message["params"]["entry"]
-                # That the call's rules refuse something is asked for below; the browser notes each refusal.
-                refusal = entry["source"] == "network" and re.search(r"/(escalate|handoffs|timeline|context|state)", entry.get("url", ""))
+                # That the call's rules refuse something is asked for below, and a call may end while it is asked about; the browser notes each.
+                refusal = entry["source"] == "network" and re.search(r"/(escalate|handoffs|timeline|context|state|levels)", entry.get("url", ""))
                 if entry["level"] == "error" and not refusal:
                     self.wrong.append(entry)
             elif message.get("method") == "Page.javascriptDialogOpening":

@@ -364,7 +364,7 @@ function showLevels() {
 
 let measuring = false;
 async function measure() {
-  if (measuring || page.past || !page.chosen || document.hidden) return;
+  if (measuring || page.past || !page.calls.has(page.chosen) || document.hidden) return;
   measuring = true;
   const id = page.chosen;
   try {
@@ -521,7 +521,7 @@ addEventListener("keydown", (event) => {
 });
 // What moves by itself: bars that are not over, and words that came without a change of the call.
 setInterval(() => { if (page.stop && !document.hidden) worker().catch((error) => { $("worker").textContent = error.message; }); }, 5000);
-setInterval(() => { if (page.chosen && !page.past && !document.hidden) { draw(); more(); } }, 1000);
+setInterval(() => { if (page.calls.has(page.chosen) && !page.past && !document.hidden) { draw(); more(); } }, 1000);
 setInterval(measure, LEVELS_EVERY);
 
 const kept = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessionStorage.getItem("token");
