@@ -41,6 +41,8 @@ READY_MAX_SECS = 30.0
 """From a Prepare to its Ready."""
 SPEAK_MAX_SECS = 10.0
 """From a grant to the first word that it was told to say."""
+STRAY_MS = 60
+"""What a jitter buffer may still give of a voice after its last pause: three packets. An agent that goes on says more."""
 QUIET_SECS = 1.5
 """How long silence is listened to."""
 TAIL_MAX_SECS = 2.5
@@ -130,14 +132,14 @@ class Trial:
             if time.monotonic() > deadline:
                 raise Failed(f"it still sounds {TAIL_MAX_SECS:g} s {why}")
             await asyncio.sleep(0.05)
-        await self.quiet(why)
+        await self.quiet(why, STRAY_MS)
 
-    async def quiet(self, why: str) -> None:
-        """Fails if it sounds from now on."""
+    async def quiet(self, why: str, stray_ms: int = 0) -> None:
+        """Fails if it sounds from now on for longer than `stray_ms`, in milliseconds."""
         since = time.monotonic()
         await asyncio.sleep(QUIET_SECS)
         sounded = self.baton.sounded_since(since)
-        if sounded:
+        if sounded > stray_ms:
             raise Failed(f"{sounded} ms of sound {why}")
 
 

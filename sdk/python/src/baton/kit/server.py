@@ -16,6 +16,11 @@ from baton.kit.line import Line
 START_MAX_SECS = 20.0
 """How long the server may take to be healthy."""
 
+START_TRIES_MAX = 4
+"""How many times it is started, if its ports are taken."""
+PORT_TAKEN = "address already in use"
+"""What it says then."""
+
 API_KEY = "kitkey"
 API_SECRET = "a-secret-for-one-run-that-is-long-enough"
 
@@ -134,6 +139,19 @@ class LocalServer:
                 "no livekit-server: it is neither named by LIVEKIT_SERVER nor on the PATH; "
                 "install one, or give the url of a running server"
             )
+        for _ in range(START_TRIES_MAX - 1):
+            try:
+                await self._start(program)
+            except ProgramError:
+                # Somebody else may have taken a port since it was found free.
+                if PORT_TAKEN not in self.log():
+                    raise
+            else:
+                return self
+        await self._start(program)
+        return self
+
+    async def _start(self, program: str) -> None:
         folder = Path(self._folder.name)
         http, tcp, udp = _free_ports()
         config = folder / "server.yaml"
@@ -142,7 +160,9 @@ class LocalServer:
             f"rtc: {{udp_port: {udp}, tcp_port: {tcp}, node_ip: 127.0.0.1, use_external_ip: false, "
             "enable_loopback_candidate: true, ips: {includes: [127.0.0.1/32]}}\n"
         )
-        self._child = Program("livekit-server", [program, "--config", str(config)], folder / "server.log")
+        log = folder / "server.log"
+        log.unlink(missing_ok=True)
+        self._child = Program("livekit-server", [program, "--config", str(config)], log)
         await self._child.start()
         self.url = f"ws://127.0.0.1:{http}"
         try:
@@ -150,7 +170,6 @@ class LocalServer:
         except BaseException:
             await self._child.stop()
             raise
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._line is not None:
@@ -187,6 +206,6 @@ def _free_ports() -> tuple[int, int, int]:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
     ):
         for each in (http, tcp, udp):
-            each.bind(("127.0.0.1", 0))
+            each.bind(("", 0))
         ports = tuple(each.getsockname()[1] for each in (http, tcp, udp))
     return ports[0], ports[1], ports[2]
