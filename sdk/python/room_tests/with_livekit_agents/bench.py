@@ -46,7 +46,7 @@ async def measured(items_count: int, frames_count: int) -> list[dict[str, Any]]:
 
     alone, shared = await session(), await session()
     ctx: Any = SimpleNamespace(room=rtc.Room(), shutdown=lambda **_: None)
-    part = Participation(shared, Agent(instructions=""), ctx, METADATA, room_io.RoomOptions(), None, None, None, None, {})
+    part = Participation(shared, Agent(instructions=""), ctx, METADATA, room_io.RoomOptions(), None, None, None, None, None, {})
     part._running.set_result(None)
     part._sync()
     shared.on("conversation_item_added", lambda _: part._sync())
