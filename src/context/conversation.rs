@@ -215,6 +215,13 @@ impl Conversation {
     /// An instance is another process now, which has nothing: it gets all of it anew.
     pub fn restarted(&mut self, author: Author) {
         if let Some(reader) = self.readers.get_mut(&author) {
+            if let Some(feed) = &mut reader.feed {
+                feed.restart(&self.log);
+                if reader.live {
+                    feed.pump(&self.log);
+                }
+                reader.prepared = reader.prepared.min(feed.log().head().position);
+            }
             reader.sent = Position(0);
             reader.applied = Head::default();
             reader.pending.clear();

@@ -56,6 +56,10 @@ pub struct Feed {
     read: Position,
     /// The calls that were running where the past ends; their results come later.
     running: BTreeSet<Position>,
+    /// The summary that came first, if there was one.
+    summary: Option<Item>,
+    /// What the reader itself wrote up to here it no longer has.
+    forgotten: Position,
     out: ContextLog,
 }
 
@@ -107,35 +111,51 @@ impl Feed {
         summary: Option<&Item>,
     ) -> Self {
         let summary = summary.filter(|_| matches!(plan.window, Window::Summary { .. }));
-        let window = plan.window.clone().resolved(summary.is_some());
+        let mut feed = Self {
+            window: plan.window.clone().resolved(summary.is_some()),
+            plan,
+            reader,
+            start,
+            read: start,
+            running: BTreeSet::new(),
+            summary: summary.cloned(),
+            forgotten: Position(0),
+            out: ContextLog::new(LogLimits::default()),
+        };
+        feed.begin(log);
+        feed
+    }
+
+    /// The reader is another process now, which has nothing, not even what it wrote: the feed begins anew.
+    pub fn restart(&mut self, log: &ContextLog) {
+        self.forgotten = log.head().position;
+        self.begin(log);
+    }
+
+    /// Passes the past on; what has come since is taken in with the next [`Feed::pump`].
+    fn begin(&mut self, log: &ContextLog) {
+        let start = self.start;
         let was_running = |entry: &&Entry| {
             let output = log.output_of(entry.place());
             let is_call = matches!(entry.item().kind(), Kind::Call { .. });
             is_call && output.is_none_or(|output| output.place() > start)
         };
         let past = log.conversation().filter(|entry| entry.place() <= start);
-        let running = past.filter(was_running).map(Entry::place).collect();
+        self.running = past.filter(was_running).map(Entry::place).collect();
+        self.read = start;
         // What leaves is derived entry by entry from a log that is bounded itself.
         let limits = LogLimits {
             item_bytes_max: usize::MAX,
             log_bytes_max: usize::MAX,
         };
-        let mut feed = Self {
-            plan,
-            window,
-            reader,
-            start,
-            read: start,
-            running,
-            out: ContextLog::new(limits),
-        };
-        if let Some(summary) = summary.and_then(|item| mask::apply(&feed.plan.masks, item, None)) {
-            feed.send(summary);
+        self.out = ContextLog::new(limits);
+        let summary = self.summary.as_ref();
+        if let Some(summary) = summary.and_then(|item| mask::apply(&self.plan.masks, item, None)) {
+            self.send(summary);
         }
-        for item in feed.past(log) {
-            feed.send(item);
+        for item in self.past(log) {
+            self.send(item);
         }
-        feed
     }
 
     /// Takes in what has come since, and gives the entries that the reader gets of it.
@@ -289,7 +309,8 @@ impl Feed {
     }
 
     fn is_own(&self, entry: &Entry) -> bool {
-        entry.author().is_some() && entry.author() == self.reader
+        let by_reader = entry.author().is_some() && entry.author() == self.reader;
+        by_reader && entry.position() > self.forgotten
     }
 
     fn masked(&self, item: &Item, tool: Option<&str>) -> Option<Item> {

@@ -673,6 +673,43 @@ fn take(stage: &mut Stage, step: Step) {
     }
 }
 
+#[test]
+fn a_process_in_the_place_of_another_gets_what_that_one_wrote_as_well() {
+    let mut stage = Stage::new();
+    let said = [
+        user("u1", "my invoice"),
+        assistant("a1", "one moment"),
+        call("c1", "k1", "find", "{}"),
+        output("o1", "k1", "find", "found"),
+    ];
+    stage.append(TRIAGE, 1, &said);
+    stage.drain(TRIAGE);
+    let own = ["u1", "a1", "c1", "o1"];
+    let has_own = |stage: &Stage| {
+        let ids = stage.ids(TRIAGE);
+        own.map(|id| ids.iter().any(|known| known == id))
+    };
+    assert_eq!(has_own(&stage), [false; 4], "it has them already");
+
+    stage.conversation.restarted(TRIAGE);
+    stage.mirrors[usize::try_from(TRIAGE.0).expect("small")] = Mirror::new(LogLimits::default());
+    stage.drain(TRIAGE);
+    assert_eq!(has_own(&stage), [true; 4], "{:?}", stage.ids(TRIAGE));
+    assert!(stage.conversation.is_current(TRIAGE));
+
+    stage.append(TRIAGE, 1, &[assistant("a2", "here it is")]);
+    stage.append(TRIAGE, 1, &[assistant("a1", "one")]);
+    stage.drain(TRIAGE);
+    assert!(
+        stage.ids(TRIAGE).iter().all(|id| id != "a2"),
+        "what it writes now it has"
+    );
+    assert!(stage.conversation.is_current(TRIAGE));
+    let head = stage.prepare(BILLING);
+    stage.drain(BILLING);
+    assert_eq!(stage.mirror(BILLING).head(), head);
+}
+
 fn summarized() -> FilterPlan {
     FilterPlan {
         window: Window::Summary {
