@@ -23,10 +23,14 @@ pub(super) fn write(graph: &Graph) -> String {
         };
         push(&mut text, &format!("n{place} [label={label}{style}];"));
     }
-    push(
-        &mut text,
-        &format!("caller -> n{} [penwidth=2];", graph.entry),
-    );
+    for entry in &graph.entries {
+        let label = match entry.label.as_slice() {
+            [] => String::new(),
+            label => format!("label={}, ", quoted(label)),
+        };
+        let line = format!("caller -> n{} [{label}penwidth=2];", entry.to);
+        push(&mut text, &line);
+    }
     for arrow in &graph.arrows {
         let label = quoted(&arrow.label);
         let style = if arrow.back {

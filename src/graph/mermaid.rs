@@ -9,7 +9,13 @@ pub(super) fn write(graph: &Graph) -> String {
     for (place, node) in graph.nodes.iter().enumerate() {
         push(&mut text, 1, &format!("n{place}{}", shape(node)));
     }
-    push(&mut text, 1, &format!("caller ==> n{}", graph.entry));
+    for entry in &graph.entries {
+        let line = match entry.label.as_slice() {
+            [] => format!("caller ==> n{}", entry.to),
+            label => format!("caller == \"{}\" ==> n{}", lines(label), entry.to),
+        };
+        push(&mut text, 1, &line);
+    }
     for arrow in &graph.arrows {
         let label = lines(&arrow.label);
         let (open, close) = if arrow.back {

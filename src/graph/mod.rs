@@ -1,7 +1,7 @@
 //! A drawing of who may hand the baton to whom: as Mermaid, for Graphviz, or as a picture (SVG).
 //!
 //! It draws what the routes mean, not what they say: of several routes for the same two specialists only the first is drawn, as it
-//! alone decides. Whoever may hand back without a route has a dashed arrow. Nothing here reads a file or decides anything.
+//! alone decides. Who takes a call by which entry rule is drawn as well. Whoever may hand back without a route has a dashed arrow. Nothing here reads a file or decides anything.
 
 mod dot;
 mod layout;
@@ -17,14 +17,17 @@ use std::{
 };
 
 use call::{
-    After, CallConfig, Fallback, Lifetime, Names, Plan, Route, SpecialistConfig, SpecialistKind,
-    SpecialistName,
+    After, CallConfig, EntryRule, Fallback, Lifetime, Names, Plan, Route, SpecialistConfig,
+    SpecialistKind, SpecialistName,
 };
 
 use crate::config::words;
 
 /// How many arrows are drawn; nobody would find one's way among more.
 pub const ARROWS_MAX: usize = 5_000;
+
+/// How much of a condition is shown, in characters.
+const CONDITION_CHARS_MAX: usize = 48;
 
 /// How a graph is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +74,17 @@ pub fn draw(plan: &Plan, format: Format) -> Result<String, TooLarge> {
 struct Graph {
     /// The specialists in the order of their names, then those that stand for all.
     nodes: Vec<Node>,
-    entry: usize,
+    /// Who takes a call: by the entry rules in their order, then of all other calls.
+    entries: Vec<Entry>,
     arrows: Vec<Arrow>,
     /// What is tried when the holder is lost, and what comes of it in the end.
     fallbacks: Vec<String>,
+}
+
+struct Entry {
+    to: usize,
+    /// Of which calls; nothing if there are no others.
+    label: Vec<String>,
 }
 
 struct Node {
@@ -136,15 +146,16 @@ impl Graph {
     fn new(call: &CallConfig) -> Result<Self, TooLarge> {
         let places: BTreeMap<&SpecialistName, usize> = call.specialists.keys().zip(0..).collect();
         let pairs = pairs(call, &places)?;
+        if pairs.len() + call.entry_rules.len() > ARROWS_MAX {
+            return Err(TooLarge);
+        }
         let mut graph = Self {
             nodes: call
                 .specialists
                 .iter()
                 .map(|(name, specialist)| node(name, specialist))
                 .collect(),
-            entry: *places
-                .get(&call.entry)
-                .expect("the entry of a plan is defined"),
+            entries: entries(call, &places),
             arrows: Vec::new(),
             fallbacks: fallbacks(call),
         };
@@ -161,7 +172,8 @@ impl Graph {
             targets.entry(pair.from).or_default().push(pair.to);
         }
         let mut distances: Vec<Option<usize>> = vec![None; count];
-        let mut frontier = VecDeque::from([(self.entry, 0)]);
+        let entries = self.entries.iter();
+        let mut frontier: VecDeque<_> = entries.map(|entry| (entry.to, 0)).collect();
         let mut anyone_used = false;
         while let Some((place, distance)) = frontier.pop_front() {
             if distances[place].is_some_and(|known| known <= distance) {
@@ -192,7 +204,9 @@ impl Graph {
                 node.note = "no route leads here".to_owned();
             }
         }
-        self.nodes[self.entry].kind = NodeKind::Entry;
+        for entry in &self.entries {
+            self.nodes[entry.to].kind = NodeKind::Entry;
+        }
     }
 
     fn connect(&mut self, pairs: &[Pair<'_>]) {
@@ -233,6 +247,48 @@ impl Graph {
             distance,
         });
         self.nodes.len() - 1
+    }
+}
+
+fn entries(call: &CallConfig, places: &BTreeMap<&SpecialistName, usize>) -> Vec<Entry> {
+    let place = |name| *places.get(name).expect("the entries of a plan are defined");
+    let rules = call.entry_rules.iter().enumerate();
+    let rules = rules.map(|(index, rule)| {
+        let EntryRule {
+            when,
+            share_percent,
+            to,
+        } = rule;
+        let share = match share_percent {
+            100 => String::new(),
+            percent => format!(": {percent} of 100"),
+        };
+        let calls = match when {
+            Some(condition) => shortened(condition.source()),
+            None => "every call".to_owned(),
+        };
+        Entry {
+            to: place(to),
+            label: vec![format!("entry_rules[{index}]{share}"), calls],
+        }
+    });
+    let otherwise = if call.entry_rules.is_empty() {
+        Vec::new()
+    } else {
+        vec!["every other call".to_owned()]
+    };
+    let rest = Entry {
+        to: place(&call.entry),
+        label: otherwise,
+    };
+    rules.chain([rest]).collect()
+}
+
+/// As much of a condition as there is room for.
+fn shortened(condition: &str) -> String {
+    match condition.char_indices().nth(CONDITION_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &condition[..end]),
+        None => condition.to_owned(),
     }
 }
 

@@ -77,13 +77,17 @@ pub(super) fn write(graph: &Graph) -> String {
         left + shift,
         MARGIN + HEADER_HEIGHT
     ));
-    // The caller's arrow comes first; the last node is the caller.
-    for (index, path) in layout.arrows.iter().enumerate() {
-        let back = index > 0 && graph.arrows[index - 1].back;
-        page.arrow(path, back);
+    // The caller's arrows come first; the last node is the caller.
+    let entries = graph.entries.iter().map(|entry| (false, &entry.label));
+    let others = graph.arrows.iter().map(|arrow| (arrow.back, &arrow.label));
+    let drawn: Vec<_> = layout.arrows.iter().zip(entries.chain(others)).collect();
+    for (path, (back, _)) in &drawn {
+        page.arrow(path, *back);
     }
-    for (path, arrow) in layout.arrows.iter().skip(1).zip(&graph.arrows) {
-        page.label(path.label, &arrow.label);
+    for (path, (_, label)) in drawn {
+        if !label.is_empty() {
+            page.label(path.label, label);
+        }
     }
     for (node, (at, size)) in graph.nodes.iter().zip(&layout.nodes) {
         page.node(node, *at, *size);
@@ -119,17 +123,18 @@ fn arrange(graph: &Graph) -> Layout {
         },
     };
     let nodes: Vec<layout::Node> = nodes.chain([caller]).collect();
-    let first = layout::Arrow {
-        from: nodes.len() - 1,
-        to: graph.entry,
-        label: None,
-    };
+    let caller = nodes.len() - 1;
+    let entries = graph.entries.iter().map(|entry| layout::Arrow {
+        from: caller,
+        to: entry.to,
+        label: (!entry.label.is_empty()).then(|| label_size(&entry.label)),
+    });
     let arrows = graph.arrows.iter().map(|arrow| layout::Arrow {
         from: arrow.from,
         to: arrow.to,
         label: Some(label_size(&arrow.label)),
     });
-    let arrows: Vec<layout::Arrow> = [first].into_iter().chain(arrows).collect();
+    let arrows: Vec<layout::Arrow> = entries.chain(arrows).collect();
     layout::arrange(&nodes, &arrows)
 }
 

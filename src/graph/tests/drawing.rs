@@ -64,6 +64,35 @@ fn only_the_first_route_of_a_pair_is_drawn() {
 }
 
 #[test]
+fn who_takes_a_call_by_which_rule_is_drawn() {
+    let file = "entry: a\nspecialists: {a: , b: , c: }\nentry_rules:\n\
+                - {when: caller.called == '+15550177', to: b}\n- {share_percent: 10, to: c}\n";
+    for format in FORMATS {
+        let drawing = drawn(file, format);
+        for label in [
+            "entry_rules[0]",
+            "+15550177",
+            "10 of 100",
+            "every other call",
+        ] {
+            assert_eq!(drawing.matches(label).count(), 1, "{label} in {drawing}");
+        }
+        assert!(!drawing.contains("no route leads here"), "{drawing}");
+        let without = "entry: a\nspecialists: {a: }\n";
+        assert!(!drawn(without, format).contains("every other call"));
+    }
+    let long = format!(
+        "entry: a\nspecialists: {{a: , b: }}\nentry_rules: [{{when: \"'{}' == caller.called\", to: b}}]\n",
+        "x".repeat(80)
+    );
+    let drawing = drawn(&long, Format::Mermaid);
+    assert!(
+        drawing.contains("xxx…") && !drawing.contains("caller.called"),
+        "{drawing}"
+    );
+}
+
+#[test]
 fn handing_back_is_drawn_where_no_route_leads_back() {
     let file = "entry: a\nspecialists: {a: , b: , c: }\nroutes: [{from: a, to: [b, c]}, {from: b, to: a}]\n";
     for format in FORMATS {
