@@ -12,7 +12,7 @@ use crate::python;
 use crate::setup::Setup;
 use crate::tools::{self, Need};
 
-const NAMES: &str = "`admin`, `audio`, `context`, `endurance`, `engine`, `failopen`, `handoff`, `python` and `silence`";
+const NAMES: &str = "`admin`, `audio`, `config`, `context`, `endurance`, `engine`, `failopen`, `handoff`, `python` and `silence`";
 
 /// `cargo xtask bench NAME [ARGUMENTS]`; returns only if the bench could not be started.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -22,6 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     match name.as_str() {
         "admin" => admin(rest),
         "audio" => audio(rest),
+        "config" => config(rest),
         "context" => context(rest),
         "endurance" => endurance(rest),
         "engine" => engine(rest),
@@ -64,6 +65,19 @@ fn audio(arguments: &[String]) -> Result<ExitCode> {
     let mut bench = demo::command(Profile::Release, &environment);
     let error = bench.arg("bench-audio").args(arguments).exec();
     Err(error).context("the bench cannot be started")
+}
+
+/// What reading a configuration and evaluating its conditions cost.
+fn config(arguments: &[String]) -> Result<ExitCode> {
+    tools::check(&[Need::Build])?;
+    println!("building the bench, some minutes the first time");
+    let mut bench = Command::new(paths::cargo());
+    bench
+        .args(["run", "--release", "--package", "config"])
+        .args(["--example", "bench_config", "--"])
+        .args(arguments)
+        .current_dir(paths::root());
+    Err(bench.exec()).context("cargo cannot be started")
 }
 
 /// What conversation and state cost: on a simulated line, then on a real server.

@@ -61,6 +61,9 @@ cargo xtask COMMAND
   bench failopen [--kills N] [--out FILE]
                      kill Baton 200 times in a call and judge by what the caller received how long nobody was heard, on both
                      ways, and whether two ways were heard at once; target/bench/failopen.json
+  bench config [--specialists N] [--routes N] [--rounds N] [--out FILE]
+                     loading and checking a file of 500 specialists and 5,000 routes beside a bare parse of it, a condition
+                     beside the bare CEL crate; target/bench/config.json
   bench context [--items N] [--out FILE]
                      what conversation and state cost: from grant to context applied on a simulated line, processor time
                      and memory of appends, 5,000 patches; a table, and target/bench/context.json
