@@ -37,8 +37,8 @@ const PREROLL_MS: u32 = 400;
 const ORCHESTRATOR_TIMEOUT_MS: u32 = 1_000;
 /// The longest that the voice waits for Baton to subscribe to the track that it moves to.
 const HOME_MAX: Duration = Duration::from_secs(2);
-/// After so long the caller is let in once more: now and then the server overlooks the first time until it looks through all tracks,
-/// which it does every 3 s.
+/// After so long the caller is let in once more: now and then the first time took effect some 2.5 s late, which fits the server's look
+/// through all tracks every 3 s.
 const OPEN_AGAIN: Duration = Duration::from_millis(200);
 /// How long a track that the voice has left stays, for what was said last to reach the caller.
 const TAIL_OF_VOICE: Duration = Duration::from_millis(300);

@@ -126,8 +126,8 @@ LEFT_MAX_SECS = 2.0
 HOME_MAX_SECS = 2.0
 """The longest that the voice waits for Baton to subscribe to the track that it moves to."""
 OPEN_AGAIN_SECS = 0.2
-"""After so long the caller is let in once more: now and then the server overlooks the first time until it looks through all tracks, which it
-does every 3 s."""
+"""After so long the caller is let in once more: now and then the first time took effect some 2.5 s late, which fits the server's look through all
+tracks every 3 s."""
 TAIL_SECS = 0.3
 """How long a track that the voice has left stays, for what was said last to reach the caller."""
 TEXT_CHARS_MAX = 512
