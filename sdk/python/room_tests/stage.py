@@ -53,7 +53,7 @@ async def staged(
             config = Path(folder) / "baton.yaml"
             then = f"fallbacks: [{fallback}]\n" if fallback is not None else ""
             # On a busy machine a process may stand still for longer than callers are patient.
-            patience = "" if fallback is not None else ", holder_answer_ms: 4000, revoke_timeout_ms: 4000"
+            patience = "" if fallback is not None else ", holder_answer_ms: 4000, switch_timeout_ms: 6000, revoke_timeout_ms: 4000"
             kinds = {name: "livekit_agent" if name in (beside or []) else "baton" for name in specialists}
             names = "".join(
                 f"  {name}: {{kind: {kind}, after_handoff: stay, description: Knows {name}{each}}}\n"

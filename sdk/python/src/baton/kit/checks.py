@@ -41,8 +41,8 @@ READY_MAX_SECS = 30.0
 """From a Prepare to its Ready."""
 SPEAK_MAX_SECS = 10.0
 """From a grant to the first word that it was told to say."""
-STRAY_MS = 60
-"""What a jitter buffer may still give of a voice after its last pause: three packets. An agent that goes on says more."""
+STRAY_MS = 200
+"""What buffers on the way may still give after a pause, on a machine that is busy. An agent that goes on says more."""
 QUIET_SECS = 1.5
 """How long silence is listened to."""
 TAIL_MAX_SECS = 2.5
