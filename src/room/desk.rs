@@ -524,10 +524,14 @@ impl Post {
 
     /// Shows how loud who is.
     pub fn show_levels(&self, voices: Vec<(Identity, f32)>) {
-        self.gauge.lock().levels = Levels {
-            unix_ms: clock::unix_ms(),
-            voices,
-        };
+        let mut gauge = self.gauge.lock();
+        // What was measured for somebody who has gone since is nobody's.
+        if gauge.wanted_until.is_some() {
+            gauge.levels = Levels {
+                unix_ms: clock::unix_ms(),
+                voices,
+            };
+        }
     }
 
     /// The next ask. Cancel-safe: it receives from a queue.
