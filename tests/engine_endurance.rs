@@ -49,7 +49,7 @@ const SLACK_KB: i64 = 6_144;
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rooms_that_were_left_leave_nothing_behind() -> Result<()> {
+async fn rooms_that_were_left_leave_no_task_or_file_behind() -> Result<()> {
     let _alone = ALONE.lock().await;
     let server = LivekitServer::start()?;
     let round = async || {
@@ -60,7 +60,7 @@ async fn rooms_that_were_left_leave_nothing_behind() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn subscriptions_that_ended_leave_nothing_behind() -> Result<()> {
+async fn subscriptions_that_ended_leave_no_task_or_file_behind() -> Result<()> {
     let _alone = ALONE.lock().await;
     let server = LivekitServer::start()?;
     let speaker = Member::join(&server, "subscribed", "speaker").await?;
@@ -90,7 +90,7 @@ async fn subscriptions_that_ended_leave_nothing_behind() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn publications_that_ended_leave_nothing_behind() -> Result<()> {
+async fn publications_that_ended_leave_no_task_or_file_behind() -> Result<()> {
     let _alone = ALONE.lock().await;
     let server = LivekitServer::start()?;
     let speaker = Member::join(&server, "published", "speaker").await?;

@@ -5,6 +5,7 @@ use std::{
 
 use jsonschema::Validator;
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -248,6 +249,7 @@ fn file() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/schema.seeds"))), ..ProptestConfig::default() })]
     #[test]
     fn the_schema_accepts_whatever_is_accepted(text in file()) {
         if parse("any.yaml", &text).is_ok() {
