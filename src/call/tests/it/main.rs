@@ -6,6 +6,7 @@ mod chain;
 mod delegation;
 mod digits;
 mod entry;
+mod files;
 mod gates;
 mod handoff;
 mod harness;

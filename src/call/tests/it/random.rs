@@ -1,4 +1,4 @@
-//! Properties that hold whatever happens: random sequences of right, late, repeated and nonsensical events.
+//! Properties that hold whatever happens: random files, and random sequences of right, late, repeated and nonsensical events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::caller::nothing_left;
+use crate::files::{files, read};
 use crate::harness::{Bench, CALLER};
-use crate::steps::{Step, configs, steps};
+use crate::steps::{Step, steps};
 
 /// No handoff may take longer than all of its timers together, in milliseconds, with those of a caller that is late.
 const HANDOFF_MS_MAX: u128 = 60_000 + 10_000 + 5_000 + 40_000;
@@ -790,8 +791,8 @@ proptest! {
 
     /// One holder, epochs that grow, two sources only in a switch, an answer to every request, an end to every wait.
     #[test]
-    fn whatever_happens_the_invariants_hold(config in configs(), steps in steps()) {
-        let mut watch = Watch::new(config);
+    fn whatever_happens_the_invariants_hold(file in files(), steps in steps()) {
+        let mut watch = Watch::new(read(&file));
         for step in steps {
             watch.take(step);
         }
@@ -818,12 +819,9 @@ fn random_steps_reach_every_phase() {
     let (mut done, mut failed, mut refused, mut losses, mut rejected) = (0, 0, 0, 0, 0);
     let (mut results, mut failures) = (0, 0);
     for _ in 0..100 {
-        let config = configs()
-            .new_tree(&mut runner)
-            .expect("a configuration")
-            .current();
+        let file = files().new_tree(&mut runner).expect("a file").current();
         let steps = steps().new_tree(&mut runner).expect("steps").current();
-        let mut watch = Watch::new(config);
+        let mut watch = Watch::new(read(&file));
         for step in steps {
             watch.take(step);
         }
