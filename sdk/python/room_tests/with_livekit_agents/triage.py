@@ -130,7 +130,8 @@ async def entrypoint(ctx: JobContext) -> None:
     part = await baton.start(session, agent=Triage(), ctx=ctx, delegates=DELEGATES, share=caller, hydrate=hydrate)  # Baton
     assert part is not None
     holds.append(lambda: part.call.holds)
-    tell("started", tools=[tool.info.name for tool in session.current_agent.tools if hasattr(tool, "info")])
+    offered = [*session.current_agent.tools, *session.tools]
+    tell("started", tools=[tool.info.name for tool in offered if hasattr(tool, "info")])
 
     def own(items: list[dict[str, Any]]) -> list[str]:
         """The session's history beside Baton's items."""

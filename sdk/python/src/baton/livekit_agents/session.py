@@ -16,6 +16,7 @@ from livekit.agents import (
     CloseEvent,
     CloseReason,
     JobContext,
+    SpeechCreatedEvent,
     ToolCallStarted,
     ToolExecutionUpdatedEvent,
     get_job_context,
@@ -44,7 +45,7 @@ from baton.specialist import (
 )
 from baton.specialist.tasks import Tasks
 from baton.summary import INSTRUCTIONS, Summarize, transcript
-from baton.targets import COMPLETE, task_text
+from baton.targets import task_text
 
 SYNC_SECS = 0.2
 """How often what no event tells of is looked for: items that have changed, and the mirrored state."""
@@ -149,15 +150,17 @@ class Participation(Agent):
         self.call = self._job.call
         """The call: hand off, read the conversation and the state, change the state."""
         self._tasks = Tasks()
+        self._tools_of_session = list(session.tools)
+        self._tools: list[llm.Tool] = []
         self._outgoing = Outgoing()
         self._arrived: list[ContextItem] = []
         self._running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._entered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._on_enter = agent.on_enter
+        self._has_entered = False
         self._closed = False
         self._ends = False
         self._sharing: asyncio.Task[Any] | None = None
-        self._digits_of_baton = False
         self._shut_down = ctx.shutdown
 
     async def share(self) -> None:
@@ -211,8 +214,9 @@ class Participation(Agent):
         emit = self._ctx.room.emit
 
         def gated_emit(event: Any, *arguments: Any) -> None:
-            # Digits in data packets reach everybody in the room, and anybody can send them.
-            if event == "sip_dtmf_received" and (self._digits_of_baton or not self.call.holds):
+            # The caller's keys come from Baton, to who has the baton. In data packets they reach everybody in the room, and anybody
+            # can send them.
+            if event == "sip_dtmf_received" and not (self._job.is_alone and self.call.holds):
                 return
             emit(event, *arguments)
 
@@ -292,7 +296,6 @@ class Participation(Agent):
             self._mirror.apply(call.memory.state)
 
     def digit(self, call: Call, digit: str) -> None:
-        self._digits_of_baton = True
         participant = self._ctx.room.remote_participants.get(call.caller or "")
         self._emit("sip_dtmf_received", rtc.SipDTMF(code=_DTMF_CODES[digit], digit=digit, participant=participant))
 
@@ -326,12 +329,11 @@ class Participation(Agent):
 
     async def _begin(self, call: Call) -> None:
         targets = call.targets if self._targets is None else self._targets
-        tools = list(self._agent.tools)
         if targets:
-            tools.append(handoff_tool(call, targets, call.may_hand_back))
+            self._tools.append(handoff_tool(call, targets, call.may_hand_back))
         if self._delegates:
-            tools.append(delegate_tool(call, self._delegates, self._on_delegated))
-        await self._agent.update_tools(tools)
+            self._tools.append(delegate_tool(call, self._delegates, self._on_delegated))
+        self._offer(None)
         options = self._room_options
         caller = self._job.connection.find_caller()
         if caller is not None:
@@ -352,11 +354,18 @@ class Participation(Agent):
         self.session.on("conversation_item_added", lambda _: self._sync())
         self.session.on("function_tools_executed", lambda _: self._sync())
         self.session.on("tool_execution_updated", self._on_tool)
+        self.session.on("speech_created", self._on_speech)
         self.session.on("close", self._on_close)
         self._job.on_outcome(self._on_outcome)
         await self.session.start(self._agent, room=self._ctx.room, room_options=options, **self._options)
         self.session.input.set_audio_enabled(self.call.holds)
         self._running.set_result(None)
+
+    def _offer(self, complete: llm.Tool | None) -> None:
+        """Offers Baton's tools to whichever agent the session has: agents take over from one another inside of it."""
+        ours = self._tools if complete is None else [*self._tools, complete]
+        # The list that the session was made with may be that of others, too.
+        self.session._tools = [*self._tools_of_session, *ours]
 
     def _gated_text(self, told: TextInputCallback) -> TextInputCallback:
         def gated(session: AgentSession[Any], event: room_io.TextInputEvent) -> Any:
@@ -365,8 +374,10 @@ class Participation(Agent):
         return gated
 
     async def _enter(self) -> None:
-        """In place of the agent's own `on_enter`, which is its greeting: at the grant, if it is to greet."""
-        if await asyncio.shield(self._entered):
+        """In place of the agent's own `on_enter`, which is its greeting: at the grant, if it is to greet. When another agent of the
+        session gives way to it later, it enters as ever."""
+        again, self._has_entered = self._has_entered, True
+        if again or await asyncio.shield(self._entered):
             await self._on_enter()
 
     def _open(self, opening: Opening) -> None:
@@ -381,9 +392,21 @@ class Participation(Agent):
             case Continue():
                 self.session.generate_reply()
             case Say(text):
-                self.session.say(text)
+                self._say(text)
             case Wait():
                 pass
+
+    def _say(self, text: str) -> None:
+        try:
+            self.session.say(text)
+        except RuntimeError:
+            # A realtime model that has no voice beside it, and takes no text to be said.
+            self.session.generate_reply(instructions=f"Say exactly this, and nothing else: {text}")
+
+    def _on_speech(self, event: SpeechCreatedEvent) -> None:
+        """A realtime model answers what it has heard before the baton went."""
+        if not self.call.holds:
+            event.speech_handle.interrupt(force=True)
 
     def _deafen(self) -> None:
         if self._running.done() and not self._closed:
@@ -412,14 +435,14 @@ class Participation(Agent):
         """Tells the model its task, and offers what ends it; or takes both away."""
         self._has_task = preparation.task is not None
         agent = self.session.current_agent
-        tools = [tool for tool in agent.tools if getattr(getattr(tool, "info", None), "name", None) != COMPLETE]
         context = agent.chat_ctx.copy()
         context.items[:] = [item for item in context.items if item.id != _TASK]
         if self._has_task:
-            tools.append(complete_tool(call))
             text = task_text(preparation.task, preparation.source)
             context.items.append(llm.ChatMessage(id=_TASK, role="system", content=[text]))
-        await agent.update_tools(tools)
+        self._offer(complete_tool(call) if self._has_task else None)
+        # A realtime model is told of the session's tools with those of its agent.
+        await agent.update_tools(agent.tools)
         await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
 
     def _on_delegated(self, call_id: str, request: Request) -> None:

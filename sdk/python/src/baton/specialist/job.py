@@ -309,6 +309,11 @@ class Job:
         finally:
             await self._leave(agent)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether Baton is gone, and the caller is reached without it."""
+        return self._direct is not _Direct.NO
+
     def leave(self) -> None:
         """Ends the part in the call."""
         self._end(None)
