@@ -225,6 +225,18 @@ class StateForbiddenError(StateError):
         """Why, in Baton's words."""
 
 
+class StateTimeoutError(StateError):
+    """Baton has not answered, and may have the change or get it yet."""
+
+    def __init__(self, limit_secs: float) -> None:
+        super().__init__(
+            f"the change of the state was not answered within {limit_secs:g} s, and may be accepted yet: look at "
+            "`call.memory.state` before it is tried again"
+        )
+        self.limit_secs = limit_secs
+        """How long was waited."""
+
+
 class UnserialisableError(StateError):
     """Something is no JSON."""
 
@@ -344,8 +356,8 @@ class Call:
         return self._wishes.request(target, reason, tool_call, task, result)
 
     async def delegate(self, to: str, task: Any, reason: str = "", *, tool_call: str | None = None) -> Any:
-        """Hands the baton to another specialist for a task, and returns its result when it has come back. Task and result are
-        JSON. Raises `HandoffError`, `DelegationError` or `UnserialisableError`."""
+        """Hands the baton to another specialist for a task, and returns its result when it has come back: after as long as the task
+        takes, or when the call is over. Task and result are JSON. Raises `HandoffError`, `DelegationError` or `UnserialisableError`."""
         request = self._wishes.request(ToSpecialist(SpecialistName(to)), reason, tool_call, delegation=task)
         return await self._wishes.delegation(request)
 
@@ -355,13 +367,13 @@ class Call:
         return await self._wishes.request(ToPrevious(), reason, result=result).done()
 
     def append(self, *items: ContextItem) -> None:
-        """Adds to the conversation, or replaces items by their ids. Whoever takes over has them."""
+        """Adds to the conversation, or replaces items by their ids, and waits for nothing. Whoever takes over has them."""
         self._wishes.append(items)
 
     async def patch(self, merge_patch: dict[str, Any], base_version: int | None = None) -> int:
         """Changes the shared state by a JSON merge patch (RFC 7396), made against `base_version`, by default the newest
         that is known here; returns the version that it makes. Raises `StateConflictError`, `StateForbiddenError`,
-        `UnserialisableError` or `CallOverError`."""
+        `StateTimeoutError`, `UnserialisableError` or `CallOverError`."""
         return await self._wishes.patch(merge_patch, base_version)
 
     def leave(self) -> None:

@@ -76,6 +76,7 @@ from baton.specialist.agent import (
     StateConflictError,
     StateError,
     StateForbiddenError,
+    StateTimeoutError,
     TooManyRequestsError,
     UnserialisableError,
     outcome_error,
@@ -110,6 +111,8 @@ REQUESTS_MAX = 8
 """Handoffs that an agent may ask for at the same time."""
 PATCHES_MAX = 64
 """Changes of the state that may wait for their answer."""
+WRITE_MAX_SECS = 30.0
+"""How long a change of the state waits for Baton's answer, unless it is told otherwise."""
 WELCOME_MAX_SECS = 60.0
 """The longest that Baton may take to welcome a specialist that has just joined."""
 FAREWELL_MAX_SECS = 1.0
@@ -216,6 +219,22 @@ class _Request:
                 future.set_exception(error)
 
 
+class _Change:
+    """A change of the state that Baton has not answered yet."""
+
+    def __init__(self, merge_patch: bytes) -> None:
+        self.merge_patch = merge_patch
+        self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        # Who asked may have gone away, and nobody is told then.
+        self.answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def answered(self, version: int) -> None:
+        self.answer.set_result(version)
+
+    def failed(self, error: BatonError) -> None:
+        self.answer.set_exception(error)
+
+
 class Job:
     """A specialist's part in one call. `run` it once."""
 
@@ -227,8 +246,10 @@ class Job:
         sample_rate: int = 48_000,
         hearing: Hearing | None = None,
         sdk_name: str = "baton-livekit",
+        write_timeout_secs: float = WRITE_MAX_SECS,
     ) -> None:
         binding = metadata.baton
+        self._write_timeout_secs = write_timeout_secs
         self.voice = Voice(sample_rate)
         """What is said."""
         self._sources = [self.voice.source]
@@ -266,7 +287,7 @@ class Job:
         limits = ChunkLimits(side=Side.SPECIALIST)
         self._outlet = Outlet(self._link, limits)
         self._assembly = Assembly(limits)
-        self._patches: dict[int, asyncio.Future[int]] = {}
+        self._patches: dict[int, _Change] = {}
         self._last_patch = 0
         self._applied_unsaid = False
         self._greets_again = False
@@ -382,17 +403,18 @@ class Job:
         if len(self._patches) >= PATCHES_MAX:
             raise StateBusyError(PATCHES_MAX)
         self._last_patch = number = self._last_patch + 1
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._patches[number] = future
+        change = self._patches[number] = _Change(encoded)
         base = self.memory.state_version if base_version is None else base_version
-        self._outlet.put(StatePatch(number, base, encoded))
-        self._pump()
         try:
-            version = await future
-        finally:
-            self._patches.pop(number, None)
-        self.memory.merge(encoded, version)
-        return version
+            self._outlet.put(StatePatch(number, base, encoded))
+        except BatonError:
+            del self._patches[number]
+            raise
+        self._pump()
+        await asyncio.wait((change.answer,), timeout=self._write_timeout_secs)
+        if not change.answer.done():
+            raise StateTimeoutError(self._write_timeout_secs)
+        return change.answer.result()
 
     # What the room tells.
 
@@ -642,18 +664,20 @@ class Job:
         self._prepare_if_told()
 
     def _state_answered(self, result: StateResult) -> None:
-        future = self._patches.get(result.patch)
+        # Whoever asked may have stopped waiting: what Baton has taken is in the state all the same.
+        change = self._patches.pop(result.patch, None)
         match result.outcome:
             case StateAccepted(version):
-                if future is not None and not future.done():
-                    future.set_result(version)
+                if change is not None:
+                    self.memory.merge(change.merge_patch, version)
+                    change.answered(version)
             case StateConflict(version, current):
                 self.memory.replace_state(current, version)
-                if future is not None and not future.done():
-                    future.set_exception(StateConflictError(version))
+                if change is not None:
+                    change.failed(StateConflictError(version))
             case StateDenied(path, reason):
-                if future is not None and not future.done():
-                    future.set_exception(StateForbiddenError(path, reason))
+                if change is not None:
+                    change.failed(StateForbiddenError(path, reason))
 
     async def _summarize(self, request: SummaryRequest) -> None:
         text, refused = None, "the agent makes no summaries"
@@ -948,7 +972,10 @@ class Job:
         for request in self._requests.values():
             request.fail(CallOverError())
         self._requests.clear()
-        for waiting in (*self._patches.values(), *self._delegations.values()):
+        for change in self._patches.values():
+            change.failed(CallOverError())
+        self._patches.clear()
+        for waiting in self._delegations.values():
             if not waiting.done():
                 waiting.set_exception(CallOverError())
         if self._hooks is not None:

@@ -10,7 +10,7 @@ from livekit import rtc
 from baton.metadata import DispatchMetadata
 from baton.specialist.agent import MakeAgent
 from baton.specialist.caller import Hearing
-from baton.specialist.job import Job
+from baton.specialist.job import WRITE_MAX_SECS, Job
 from baton.specialist.room import ConnectionLostError
 from baton.specialist.worker import Assignment, Worker, WorkerError
 
@@ -19,7 +19,7 @@ class Specialist:
     """A specialist, ready to take calls.
 
     What is not given comes from LiveKit's environment variables: `LIVEKIT_URL`, `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET`.
-    `agent_name` is the name under which Baton dispatches it. Raises `WorkerError` if something is missing.
+    `agent_name` is the name under which Baton dispatches it, `write_timeout_secs` how long a change of the state waits for Baton's answer. Raises `WorkerError` if something is missing.
     """
 
     def __init__(
@@ -33,9 +33,11 @@ class Specialist:
         drain_grace_secs: float = 3_600,
         sample_rate: int = 48_000,
         hearing: Hearing | None = None,
+        write_timeout_secs: float = WRITE_MAX_SECS,
     ) -> None:
         self._sample_rate = sample_rate
         self._hearing = hearing or Hearing()
+        self._write_timeout_secs = write_timeout_secs
         self._drain_grace_secs = drain_grace_secs
         self._make: MakeAgent | None = None
         self._worker = Worker(
@@ -73,7 +75,13 @@ class Specialist:
         if self._make is None:
             raise WorkerError("no call is taken before `run`")
         metadata = DispatchMetadata.parse(given.metadata)
-        job = Job(rtc.Room(), metadata, sample_rate=self._sample_rate, hearing=self._hearing)
+        job = Job(
+            rtc.Room(),
+            metadata,
+            sample_rate=self._sample_rate,
+            hearing=self._hearing,
+            write_timeout_secs=self._write_timeout_secs,
+        )
         await job.connection.join(given.url, given.token)
         async with asyncio.timeout(5.0):
             sid = await job.connection.room.sid
