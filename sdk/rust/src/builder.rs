@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tracing::{Instrument, error, info, info_span, warn};
-use wire::DispatchMetadata;
+use wire::{DispatchMetadata, Version};
 use worker::{Answer, JobOutcome, Participant, StopSignals, WorkerConfig};
 
 use crate::agent::{Agent, Call};
@@ -67,6 +67,8 @@ pub struct Misbehaviour {
     pub ignores_revoke: bool,
     /// Its track is published as a participant publishes that knows nothing of Baton: with DTX and RED.
     pub stock_track: bool,
+    /// It speaks this version of the protocol alone.
+    pub version: Option<Version>,
 }
 
 impl Specialist {

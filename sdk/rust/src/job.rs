@@ -12,7 +12,7 @@ use tokio::time::{sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 use wire::{
     Body, DispatchMetadata, HandoffOutcome, HandoffRequest, Hello, Link, LinkConfig, LinkEvent,
-    Ready, SendError, Seq, Side, StreamId, VERSION, Welcome,
+    Ready, Seq, Side, StreamId, VERSION, Welcome,
 };
 use worker::{JobOutcome, JobSignals, Secret};
 
@@ -20,7 +20,8 @@ use crate::agent::{
     Agent, Asking, Call, Delegated, Grant, HandoffDone, HandoffError, Preparation, Refusal, Wish,
 };
 use crate::builder::Misbehaviour;
-use crate::hooks::{Hooks, Stuck};
+use crate::hooks::Hooks;
+use crate::job_error::{self, JobError};
 use crate::keys::Keys;
 use crate::listener::CallerAudio;
 use crate::memory::{Shared, Write};
@@ -47,7 +48,7 @@ const WISHES_MAX: usize = 16;
 /// Handoffs that an agent may ask for at the same time.
 const REQUESTS_MAX: usize = 8;
 /// The longest that Baton may take to welcome a specialist that has just joined.
-const WELCOME_MAX: Duration = Duration::from_secs(60);
+pub(crate) const WELCOME_MAX: Duration = Duration::from_secs(60);
 /// How long the last acks are waited for before the room is left.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// The longest wait when nothing is due.
@@ -64,26 +65,6 @@ pub(crate) struct Start {
     pub(crate) signals: JobSignals,
     pub(crate) write_timeout: Duration,
     pub(crate) misbehaviour: Misbehaviour,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum JobError {
-    #[error(transparent)]
-    Metadata(#[from] wire::MetadataError),
-    #[error(transparent)]
-    Connection(#[from] ConnectionError),
-    #[error("the room is gone: it was closed before it could be joined")]
-    RoomGone,
-    #[error("baton did not welcome the specialist within {} s", WELCOME_MAX.as_secs())]
-    NotWelcomed,
-    #[error("the connection was lost: {0}")]
-    Lost(String),
-    #[error("the agent panicked")]
-    Panicked,
-    #[error(transparent)]
-    Stuck(#[from] Stuck),
-    #[error("the frame cannot be sent: {0}")]
-    Send(#[from] SendError),
 }
 
 /// Takes part in a call until it is over.
@@ -158,7 +139,7 @@ async fn take_part<A: Agent>(
         specialist: baton.specialist,
         sdk_name: env!("CARGO_PKG_NAME").to_owned(),
         sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
-        versions: vec![VERSION],
+        versions: vec![misbehaviour.version.unwrap_or(VERSION)],
         track_sid: String::new(),
         open_track_sid: String::new(),
         seen: None,
@@ -179,6 +160,7 @@ async fn take_part<A: Agent>(
         audible,
         hears: Arc::new(AtomicBool::new(false)),
         connected: true,
+        welcomed: false,
         targets,
         hooks,
         requests: BTreeMap::new(),
@@ -228,6 +210,8 @@ struct Job {
     /// The same for the caller's, and the baton is here.
     hears: Arc<AtomicBool>,
     connected: bool,
+    /// Whether Baton has ever greeted us.
+    welcomed: bool,
     /// What the agent sees of [`Call::targets`].
     targets: watch::Sender<Targets>,
     hooks: Hooks,
@@ -315,12 +299,12 @@ impl Job {
         mut writes: mpsc::Receiver<Write>,
     ) -> Result<(), JobError> {
         let welcome_by = Instant::now() + WELCOME_MAX;
-        let mut welcomed = false;
         self.say_hello();
         loop {
-            welcomed |= self.link.is_established();
+            self.welcomed |= self.link.is_established();
             self.transmit();
             let now = Instant::now();
+            let welcomed = self.welcomed;
             if !welcomed && now >= welcome_by {
                 return Err(JobError::NotWelcomed);
             }
@@ -640,6 +624,9 @@ impl Job {
             }
             Step::Complaint(reject) => {
                 warn!(reason = %reject.reason, detail = reject.detail, "baton rejected a frame");
+                if !self.welcomed {
+                    job_error::turned_away(reject)?;
+                }
             }
             Step::Nothing => {}
         }

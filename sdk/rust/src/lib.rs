@@ -51,6 +51,7 @@ mod clip;
 mod hooks;
 pub mod items;
 mod job;
+mod job_error;
 mod keys;
 mod listener;
 mod memory;

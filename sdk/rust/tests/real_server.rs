@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use baton_specialist::{
@@ -27,8 +28,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use wire::{
     Admission, Body, DispatchBinding, DispatchMetadata, HandoffOutcome, HandoffResult, Link,
-    LinkConfig, LinkEvent, Prepare, RefuseKind, Revoke, RevokeMode, SenderKind, SenderView, Side,
-    StreamId, Verdict,
+    LinkConfig, LinkEvent, Prepare, RefuseKind, RejectReason, Revoke, RevokeMode, SenderKind,
+    SenderView, Side, StreamId, Verdict, Version,
 };
 
 const ROOM: &str = "call-1";
@@ -144,6 +145,8 @@ struct Baton {
     link: Link,
     specialist: Option<Identity>,
     inbox: Vec<Body>,
+    /// What was refused, by a test that expects it.
+    refused: Option<Vec<RejectReason>>,
     /// Times at which the specialist's track sounded.
     sound: mpsc::UnboundedReceiver<Instant>,
     sounded: mpsc::UnboundedSender<Instant>,
@@ -214,6 +217,7 @@ impl Scene {
             link: Link::new(config),
             specialist: None,
             inbox: Vec::new(),
+            refused: misbehaviour.version.map(|_| Vec::new()),
             sound,
             sounded,
             tracks: 0,
@@ -401,7 +405,11 @@ impl Baton {
                                 self.inbox.push(body);
                             }
                         }
-                        LinkEvent::Rejected { .. } | LinkEvent::Unresponsive => panic!("{event:?}"),
+                        LinkEvent::Rejected { reason, .. } => match &mut self.refused {
+                            Some(refused) => refused.push(reason),
+                            None => panic!("{reason}"),
+                        },
+                        LinkEvent::Unresponsive => panic!("{event:?}"),
                     }
                 }
             }
@@ -624,4 +632,54 @@ async fn a_rogue_is_open_to_the_caller_and_sounds_without_the_baton() {
     assert!(scene.baton.sounded() > 100);
     assert_eq!(scene.caller_subscriptions(), 1);
     scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_specialist_of_another_version_fails_and_says_what_to_do() {
+    let misbehaviour = Misbehaviour {
+        version: Some(Version {
+            major: 99,
+            minor: 0,
+        }),
+        ..Misbehaviour::default()
+    };
+    let said = Said::default();
+    let log = said.clone();
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || log.clone())
+        .init();
+    let mut scene = Scene::start_misbehaved(|_| {}, misbehaviour).await;
+    let failed = "call failed reason=\"it does not speak major version 1; build the specialist with a version of \
+                  baton-specialist that speaks baton's own\"";
+    let step = async {
+        while !said.has(failed) {
+            scene.baton.step().await;
+        }
+    };
+    timeout(PATIENCE, step).await.expect("the job fails");
+    let refused = scene.baton.refused.take().unwrap();
+    assert!(refused.contains(&RejectReason::UnsupportedVersion));
+    scene.end().await;
+}
+
+/// What this process has logged.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Said {
+    fn has(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(text)
+    }
+}
+
+impl std::io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
