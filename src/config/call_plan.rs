@@ -317,12 +317,7 @@ fn read_routes(
             splice,
             fade_ms: route_fade_ms,
             opening: section
-                .parsed(
-                    "opening",
-                    OPENING_FORM,
-                    Some("continue".to_owned()),
-                    parse_opening,
-                )
+                .parsed("opening", OPENING_FORM, Some("continue"), parse_opening)
                 .unwrap_or(Opening::Continue),
             tools_wait_ms: section.integer(
                 "tools_wait_ms",
@@ -517,13 +512,20 @@ fn warn_of_unreachable(section: &mut Section<'_, '_>, config: &CallConfig, names
         .chain(entries)
         .chain([&config.entry])
         .collect();
+    let mut from_any = Vec::new();
+    let mut from_one: BTreeMap<&SpecialistName, Vec<&Route>> = BTreeMap::new();
+    for route in &config.routes {
+        match &route.from {
+            Names::Any => from_any.push(route),
+            Names::Only(names) => names
+                .iter()
+                .for_each(|name| from_one.entry(name).or_default().push(route)),
+        }
+    }
     while let Some(from) = frontier.pop() {
         unreached.remove(from);
-        for route in config
-            .routes
-            .iter()
-            .filter(|route| route.from.contains(from))
-        {
+        let routes = from_one.get(from).into_iter().flatten();
+        for route in routes.chain(&from_any) {
             let next: Vec<&SpecialistName> = match &route.to {
                 Names::Any => unreached.iter().copied().collect(),
                 Names::Only(names) => names
@@ -604,13 +606,13 @@ fn warn_if_pointless(
     }
 }
 
-/// The places of some names, or of all, in the list of names.
+/// The places of some names, or of all, in the list of names, which is in order.
 fn places(names: Option<&[String]>, known: &[&str]) -> Vec<usize> {
     match names {
         None => (0..known.len()).collect(),
         Some(names) => names
             .iter()
-            .filter_map(|name| known.iter().position(|known| known == name))
+            .filter_map(|name| known.binary_search(&name.as_str()).ok())
             .collect(),
     }
 }

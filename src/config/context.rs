@@ -210,15 +210,10 @@ fn schema_of(path: &Path, json: &Json) -> Result<StateSchema, StateSchemaError> 
 /// The options of a route.
 pub(super) fn read_route(section: &mut Section<'_, '_>) -> RouteContext {
     let default = RouteContext::default();
-    let window = section.parsed(
-        "context",
-        WINDOW_FORM,
-        Some("all".to_owned()),
-        |text| match text {
-            SUMMARY => Ok(None),
-            other => parse_window(WINDOW_FORM, other).map(Some),
-        },
-    );
+    let window = section.parsed("context", WINDOW_FORM, Some("all"), |text| match text {
+        SUMMARY => Ok(None),
+        other => parse_window(WINDOW_FORM, other).map(Some),
+    });
     let (summary, summarized) = section.part("summary", read_summary);
     let (window, summary) = match window {
         Some(Some(window)) => (window, None),
@@ -269,12 +264,9 @@ fn read_summary(section: &mut Section<'_, '_>) -> (SummaryRule, Window) {
         timeout_ms: section.integer("timeout_ms", 1..=SUMMARY_MS_MAX, 3_000),
     };
     let last_items = section.integer("last_items", 0..=SUMMARY_ITEMS_MAX, 6);
-    let fallback = section.parsed(
-        "fallback",
-        FALLBACK_FORM,
-        Some("last:20".to_owned()),
-        |text| parse_window(FALLBACK_FORM, text),
-    );
+    let fallback = section.parsed("fallback", FALLBACK_FORM, Some("last:20"), |text| {
+        parse_window(FALLBACK_FORM, text)
+    });
     let window = Window::Summary {
         last_items,
         fallback: Box::new(fallback.unwrap_or(Window::All)),

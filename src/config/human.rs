@@ -57,7 +57,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, word: Word) -> (SpecialistKind
         let read = section.parsed(
             name,
             DIGIT_FORM,
-            Some(format!("\"{default}\"")),
+            Some(&format!("\"{default}\"")),
             parse_digit,
         );
         read.or_else(|| default.chars().next().and_then(Digit::new))

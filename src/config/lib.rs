@@ -186,7 +186,7 @@ fn read(section: &mut Section<'_, '_>) -> Config {
         .parsed(
             "time_zone",
             "a time zone, as Europe/Berlin",
-            Some("UTC".to_owned()),
+            Some("UTC"),
             |name| {
                 TimeZone::get(name).map_err(|_| {
                     Refusal::new(format!("no time zone is named `{name}`"))

@@ -62,7 +62,7 @@ impl Reader {
             at,
             given,
             entries,
-            asked: Vec::new(),
+            asked: Vec::with_capacity(32),
             forbidden: Vec::new(),
         };
         section.refuse_duplicates();
@@ -133,26 +133,27 @@ impl<'n> Section<'_, 'n> {
             .push(problem(self.at, self.path.clone()));
     }
 
-    /// Reads any value. `read` gets the node and says why it cannot be used.
+    /// Reads any value. `read` gets the node and says why it cannot be used; `kind` and `default` are asked for only where they are
+    /// listed, since most options of most routes are left out.
     pub(super) fn value<T>(
         &mut self,
         key: &'static str,
-        kind: Kind,
-        default: Option<String>,
+        kind: impl Fn() -> Kind,
+        default: impl Fn() -> Option<String>,
         read: impl FnOnce(&'n Node) -> Result<T, Refusal>,
     ) -> Option<T> {
-        let path = self.path_of(key);
         if self.reader.listing {
             self.reader.options.push(OptionSpec {
-                path: path.clone(),
-                kind,
-                default,
+                path: self.path_of(key),
+                kind: kind(),
+                default: default(),
             });
         }
         let node = self.ask(key)?;
         match read(node) {
             Ok(value) => Some(value),
             Err(refusal) => {
+                let path = self.path_of(key);
                 self.reader.problems.push(refusal.at(node.at, path));
                 None
             }
@@ -182,23 +183,24 @@ impl<'n> Section<'_, 'n> {
         T: Copy + PartialOrd + TryFrom<i128> + TryInto<u64> + fmt::Display,
     {
         let bound = |value: T| value.try_into().unwrap_or(u64::MAX);
-        let kind = Kind::Integer(bound(*range.start())..=bound(*range.end()));
-        let default = default.map(|default| default.to_string());
-        self.value(key, kind.clone(), default, |node| {
+        let kind = || Kind::Integer(bound(*range.start())..=bound(*range.end()));
+        let default = || default.map(|default| default.to_string());
+        self.value(key, kind, default, |node| {
             let number = node.plain().and_then(|text| text.parse::<i128>().ok());
             let number = number.ok_or_else(|| match &node.value {
                 Value::Scalar(scalar) if !scalar.plain && scalar.is_number() => {
-                    Refusal::expected(&kind, node).help("remove the quotes")
+                    Refusal::expected(&kind(), node).help("remove the quotes")
                 }
                 Value::Scalar(_) | Value::List(_) | Value::Mapping(_) => {
-                    Refusal::expected(&kind, node)
+                    Refusal::expected(&kind(), node)
                 }
             })?;
             let fitting = T::try_from(number)
                 .ok()
                 .filter(|value| range.contains(value));
-            fitting
-                .ok_or_else(|| Refusal::new(format!("{number} is out of range, expected {kind}")))
+            fitting.ok_or_else(|| {
+                Refusal::new(format!("{number} is out of range, expected {}", kind()))
+            })
         })
     }
 
@@ -240,14 +242,16 @@ impl<'n> Section<'_, 'n> {
         range: RangeInclusive<i32>,
         default: Option<i32>,
     ) -> Option<i32> {
-        let kind = Kind::Level(range.clone());
-        let default = default.map(|default| default.to_string());
-        self.value(key, kind.clone(), default, |node| {
+        let kind = || Kind::Level(range.clone());
+        let default = || default.map(|default| default.to_string());
+        self.value(key, kind, default, |node| {
             let number = node.plain().and_then(|text| text.parse::<i32>().ok());
-            let number = number.ok_or_else(|| Refusal::expected(&kind, node))?;
+            let number = number.ok_or_else(|| Refusal::expected(&kind(), node))?;
             Some(number)
                 .filter(|number| range.contains(number))
-                .ok_or_else(|| Refusal::new(format!("{number} is out of range, expected {kind}")))
+                .ok_or_else(|| {
+                    Refusal::new(format!("{number} is out of range, expected {}", kind()))
+                })
         })
     }
 
@@ -258,18 +262,19 @@ impl<'n> Section<'_, 'n> {
         words: &[(&'static str, T)],
         default: &'static str,
     ) -> T {
-        let names: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
+        let names = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>();
         let meant = |word: &str| {
             words
                 .iter()
                 .find(|(name, _)| *name == word)
                 .map(|(_, value)| *value)
         };
-        let kind = Kind::Choice(names.clone());
-        let chosen = self.value(key, kind.clone(), Some(default.to_owned()), |node| {
-            let refusal = || Refusal::expected(&kind, node);
+        let kind = || Kind::Choice(names());
+        let default_word = || Some(default.to_owned());
+        let chosen = self.value(key, kind, default_word, |node| {
+            let refusal = || Refusal::expected(&kind(), node);
             let word = node.text().ok_or_else(refusal)?;
-            meant(word).ok_or_else(|| refusal().did_you_mean(word, &names))
+            meant(word).ok_or_else(|| refusal().did_you_mean(word, &names()))
         });
         chosen
             .or_else(|| meant(default))
@@ -279,8 +284,8 @@ impl<'n> Section<'_, 'n> {
     pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
         let read = self.value(
             key,
-            Kind::Boolean,
-            Some(default.to_string()),
+            || Kind::Boolean,
+            || Some(default.to_string()),
             |node| match &node.value {
                 Value::Scalar(scalar) if scalar.plain => scalar
                     .boolean()
@@ -303,62 +308,75 @@ impl<'n> Section<'_, 'n> {
         &mut self,
         key: &'static str,
         form: &'static str,
-        default: Option<String>,
+        default: Option<&str>,
         parse: impl Fn(&str) -> Result<T, Refusal>,
     ) -> Option<T> {
-        let kind = Kind::Text(form);
-        self.value(key, kind.clone(), default, |node| {
-            if let Some(text) = node.text() {
-                if text.trim().is_empty() {
-                    return Err(Refusal::new(format!("expected {form}, found empty text")));
+        let kind = || Kind::Text(form);
+        self.value(
+            key,
+            kind,
+            || default.map(str::to_owned),
+            |node| {
+                if let Some(text) = node.text() {
+                    if text.trim().is_empty() {
+                        return Err(Refusal::new(format!("expected {form}, found empty text")));
+                    }
+                    return parse(text);
                 }
-                return parse(text);
-            }
-            let refusal = Refusal::expected(&kind, node);
-            match &node.value {
-                Value::Scalar(scalar) if parse(&scalar.text).is_ok() => {
-                    Err(refusal.help("put it in quotes"))
+                let refusal = Refusal::expected(&kind(), node);
+                match &node.value {
+                    Value::Scalar(scalar) if parse(&scalar.text).is_ok() => {
+                        Err(refusal.help("put it in quotes"))
+                    }
+                    Value::Scalar(_) | Value::List(_) | Value::Mapping(_) => Err(refusal),
                 }
-                Value::Scalar(_) | Value::List(_) | Value::Mapping(_) => Err(refusal),
-            }
-        })
+            },
+        )
     }
 
     /// The name of one of `known`.
     pub(super) fn specialist(&mut self, key: &'static str, known: &[&str]) -> Option<String> {
-        let known = if self.reader.incomplete { &[] } else { known };
-        self.value(key, Kind::Specialist, None, |node| {
-            specialist_of(node, &Kind::Specialist, known)
-        })
+        let known = self.known(known);
+        let kind = || Kind::Specialist;
+        self.value(key, kind, || None, |node| specialist_of(node, kind, &known))
     }
 
     /// The name of one of `known`, or `previous`.
     pub(super) fn target(&mut self, key: &'static str, known: &[&str]) -> Option<String> {
-        let mut allowed = known.to_vec();
-        if self.reader.incomplete || known.is_empty() {
-            allowed.clear();
-        } else {
-            allowed.push("previous");
-        }
-        self.value(key, Kind::Target, None, |node| {
-            specialist_of(node, &Kind::Target, &allowed)
-        })
+        let known = self.known(known);
+        let kind = || Kind::Target;
+        self.value(
+            key,
+            kind,
+            || None,
+            |node| {
+                let known = Known {
+                    after: &["previous"],
+                    ..known
+                };
+                specialist_of(node, kind, &known)
+            },
+        )
     }
 
     /// A name of `known`, or a list of them; none for all of them (`*`), which is also what a refused value gives.
     pub(super) fn specialists(&mut self, key: &'static str, known: &[&str]) -> Option<Vec<String>> {
-        let kind = Kind::Specialists;
-        let known = if self.reader.incomplete { &[] } else { known };
-        let nodes =
-            self.value(key, kind.clone(), None, |node| match &node.value {
+        let kind = || Kind::Specialists;
+        let known = self.known(known);
+        let nodes = self.value(
+            key,
+            kind,
+            || None,
+            |node| match &node.value {
                 Value::Scalar(_) if node.text() == Some("*") => Ok(None),
                 Value::Scalar(_) => Ok(Some(vec![node])),
                 Value::List(items) if items.is_empty() => Err(Refusal::new("the list is empty")
                     .help("name a specialist, or write \"*\" for all")),
                 Value::List(items) => Ok(Some(items.iter().collect())),
-                Value::Mapping(_) => Err(Refusal::expected(&kind, node)),
-            })??;
-        Some(self.each(key, nodes, |node| specialist_of(node, &kind, known)))
+                Value::Mapping(_) => Err(Refusal::expected(&kind(), node)),
+            },
+        )??;
+        Some(self.each(key, nodes, |node| specialist_of(node, kind, &known)))
     }
 
     /// A list of names of `known` and of `words`; none if it is left out.
@@ -369,22 +387,18 @@ impl<'n> Section<'_, 'n> {
         default: &[&str],
         known: &[&str],
     ) -> Option<Vec<String>> {
-        let kind = Kind::Chain(words);
-        let nodes = self.value(
-            key,
-            kind.clone(),
-            Some(format!("[{}]", default.join(", "))),
-            |node| match &node.value {
-                Value::List(items) => Ok(items.iter().collect()),
-                Value::Scalar(_) | Value::Mapping(_) => Err(Refusal::expected(&kind, node)),
-            },
-        )?;
-        let allowed: Vec<&str> = if self.reader.incomplete || known.is_empty() {
-            Vec::new()
-        } else {
-            words.iter().chain(known).copied().collect()
+        let kind = || Kind::Chain(words);
+        let known = self.known(known);
+        let default = || Some(format!("[{}]", default.join(", ")));
+        let nodes = self.value(key, kind, default, |node| match &node.value {
+            Value::List(items) => Ok(items.iter().collect()),
+            Value::Scalar(_) | Value::Mapping(_) => Err(Refusal::expected(&kind(), node)),
+        })?;
+        let known = Known {
+            before: words,
+            ..known
         };
-        Some(self.each(key, nodes, |node| specialist_of(node, &kind, &allowed)))
+        Some(self.each(key, nodes, |node| specialist_of(node, kind, &known)))
     }
 
     /// A list of texts, each of which is turned into something; empty if it is left out.
@@ -395,18 +409,18 @@ impl<'n> Section<'_, 'n> {
         max: usize,
         parse: impl Fn(&str) -> Result<T, Refusal>,
     ) -> Vec<T> {
-        let kind = Kind::Texts(form);
+        let kind = || Kind::Texts(form);
         let nodes = self.value(
             key,
-            kind.clone(),
-            Some("[]".to_owned()),
+            kind,
+            || Some("[]".to_owned()),
             |node| match &node.value {
                 Value::List(items) if items.len() > max => Err(Refusal::new(format!(
                     "{} entries, at most {max} are allowed",
                     items.len()
                 ))),
                 Value::List(items) => Ok(items.iter().collect::<Vec<_>>()),
-                Value::Scalar(_) | Value::Mapping(_) => Err(Refusal::expected(&kind, node)),
+                Value::Scalar(_) | Value::Mapping(_) => Err(Refusal::expected(&kind(), node)),
             },
         );
         self.each(key, nodes.unwrap_or_default(), |node| match node.text() {
@@ -598,6 +612,15 @@ impl<'n> Section<'_, 'n> {
         None
     }
 
+    /// The names of specialists, which are in order, unless not all of them could be read.
+    fn known<'k>(&self, names: &'k [&'k str]) -> Known<'k> {
+        Known {
+            before: &[],
+            names: if self.reader.incomplete { &[] } else { names },
+            after: &[],
+        }
+    }
+
     fn ask(&mut self, key: &'static str) -> Option<&'n Node> {
         self.asked.push(key);
         self.find(key)
@@ -664,6 +687,15 @@ fn joined(path: &str, key: &str) -> String {
 }
 
 fn duplicates(entries: &[Entry], path: &str) -> Vec<Problem> {
+    // Most mappings are small, and nothing has to be kept of them.
+    const COMPARED_MAX: usize = 16;
+    let twice = |index: usize| {
+        let earlier = &entries[..index];
+        earlier.iter().any(|entry| entry.key == entries[index].key)
+    };
+    if entries.len() <= COMPARED_MAX && !(0..entries.len()).any(twice) {
+        return Vec::new();
+    }
     let mut first: BTreeMap<&str, Mark> = BTreeMap::new();
     let mut problems = Vec::new();
     for entry in entries {
@@ -677,11 +709,35 @@ fn duplicates(entries: &[Entry], path: &str) -> Vec<Problem> {
     problems
 }
 
-fn specialist_of(node: &Node, kind: &Kind, known: &[&str]) -> Result<String, Refusal> {
-    let name = node.text().ok_or_else(|| Refusal::expected(kind, node))?;
-    // Without a list to go by there is something else to report.
-    if known.is_empty() || known.contains(&name) {
+/// Names that may be written in a place.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// Words of Baton's own, listed before the names of specialists, and after them.
+    before: &'a [&'a str],
+    /// In order. Empty if they are not known: there is then something else to report.
+    names: &'a [&'a str],
+    after: &'a [&'a str],
+}
+
+impl Known<'_> {
+    fn contains(&self, name: &str) -> bool {
+        self.names.binary_search(&name).is_ok()
+            || self.before.contains(&name)
+            || self.after.contains(&name)
+    }
+}
+
+fn specialist_of(
+    node: &Node,
+    kind: impl Fn() -> Kind,
+    known: &Known<'_>,
+) -> Result<String, Refusal> {
+    let name = node
+        .text()
+        .ok_or_else(|| Refusal::expected(&kind(), node))?;
+    if known.names.is_empty() || known.contains(name) {
         return Ok(name.to_owned());
     }
-    Err(Refusal::unknown_specialist(name, known))
+    let listed = [known.before, known.names, known.after].concat();
+    Err(Refusal::unknown_specialist(name, &listed))
 }

@@ -128,15 +128,20 @@ pub(super) fn parse_digit(text: &str) -> Result<Digit, Refusal> {
 }
 
 fn read_trigger(section: &mut Section<'_, '_>, conditional: bool) -> Option<Trigger> {
-    let kind = Kind::Choice(TRIGGERS.to_vec());
-    let word = section.value("on", kind.clone(), None, |node| {
-        let refusal = || Refusal::expected(&kind, node);
-        let word = node.text().ok_or_else(refusal)?;
-        let known = TRIGGERS.iter().find(|known| **known == word);
-        known
-            .copied()
-            .ok_or_else(|| refusal().did_you_mean(word, &TRIGGERS))
-    });
+    let kind = || Kind::Choice(TRIGGERS.to_vec());
+    let word = section.value(
+        "on",
+        kind,
+        || None,
+        |node| {
+            let refusal = || Refusal::expected(&kind(), node);
+            let word = node.text().ok_or_else(refusal)?;
+            let known = TRIGGERS.iter().find(|known| **known == word);
+            known
+                .copied()
+                .ok_or_else(|| refusal().did_you_mean(word, &TRIGGERS))
+        },
+    );
     let digit = section.parsed("digit", DIGIT_FORM, None, parse_digit);
     let after_ms = section.optional_integer("after_ms", 1..=TIMER_MS_MAX);
     let count = section.optional_integer("count", 1..=1_000_u32);

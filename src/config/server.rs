@@ -198,13 +198,13 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Server {
         api_key_file: section.text("api_key_file", "the path of a file").map(PathBuf::from),
         api_secret_file: section.text("api_secret_file", "the path of a file").map(PathBuf::from),
         agent_name: section
-            .parsed("agent_name", "a name", Some(default.agent_name.clone()), |text| Ok(text.to_owned()))
+            .parsed("agent_name", "a name", Some(&default.agent_name), |text| Ok(text.to_owned()))
             .unwrap_or(default.agent_name),
         max_calls: section.integer("max_calls", 1..=10_000, default.max_calls),
         busy_calls: section.integer("busy_calls", 0..=10_000, default.busy_calls),
         busy_clip: read_busy_clip(section),
         health_bind: section
-            .parsed("health_bind", BIND_FORM, Some(default.health_bind.to_string()), |text| {
+            .parsed("health_bind", BIND_FORM, Some(&default.health_bind.to_string()), |text| {
                 text.parse().map_err(|_| {
                     Refusal::new(format!("expected {BIND_FORM}, found `{text}`"))
                         .help("127.0.0.1 answers on this machine only, 0.0.0.0 on all of its networks")

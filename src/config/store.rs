@@ -267,7 +267,7 @@ fn read_embedded(section: &mut Section<'_, '_>) -> Embedded {
             .parsed(
                 "path",
                 "the path of a file",
-                Some(default.path.display().to_string()),
+                Some(&default.path.display().to_string()),
                 |text| Ok(PathBuf::from(text)),
             )
             .unwrap_or(default.path),
@@ -285,7 +285,7 @@ fn read_redis(section: &mut Section<'_, '_>) -> Redis {
     );
     let text = |section: &mut Section<'_, '_>, key, form, default: String| {
         let written = Some(default.clone());
-        let read = section.parsed(key, form, written, |text| Ok(text.to_owned()));
+        let read = section.parsed(key, form, written.as_deref(), |text| Ok(text.to_owned()));
         read.unwrap_or(default)
     };
     Redis {
