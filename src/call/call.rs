@@ -156,6 +156,7 @@ impl Call {
         if self.ended.is_none() {
             self.apply_rules(&mut turn);
             self.prewarm(&mut turn);
+            self.transfer_if_due(&mut turn);
         }
         if self.ended.is_none() {
             self.reconcile(&mut turn);
@@ -170,6 +171,7 @@ impl Call {
             if self.ended.is_none() {
                 self.apply_rules(&mut turn);
                 self.prewarm(&mut turn);
+                self.transfer_if_due(&mut turn);
             }
             if self.ended.is_none() {
                 self.reconcile(&mut turn);
@@ -291,6 +293,8 @@ impl Call {
             Event::SpecialistJoined { dispatch, identity } => {
                 self.specialist_joined(turn, dispatch, identity)
             }
+            Event::Unanswered { dispatch, how } => self.unanswered(turn, dispatch, how),
+            Event::Transferred { dispatch } => self.transferred(turn, dispatch),
             Event::DispatchFull { dispatch, max } => self.dispatch_full(turn, dispatch, max),
             Event::Hello { identity } => self.hello(turn, identity),
             Event::Ready {

@@ -51,6 +51,14 @@ impl Caller {
         }
     }
 
+    /// Whether it is known to be on no phone.
+    pub(crate) fn has_no_phone(&self) -> bool {
+        match self {
+            Self::Awaited { .. } => false,
+            Self::Present { kind, .. } | Self::Away { kind, .. } => *kind != ParticipantKind::Sip,
+        }
+    }
+
     /// Whether somebody can be granted the baton for it.
     pub(crate) fn hears(&self) -> bool {
         match self {
@@ -169,8 +177,9 @@ impl Call {
             return;
         };
         match departure {
-            Departure::Final => self.end(turn, EndReason::CallerGone),
-            Departure::MayReturn => {
+            // A phone that has called another address leaves, perhaps before that is known here.
+            Departure::Final if !self.is_transferring() => self.end(turn, EndReason::CallerGone),
+            Departure::Final | Departure::MayReturn => {
                 self.caller = Caller::Away {
                     identity: identity.clone(),
                     kind: *kind,

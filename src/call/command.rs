@@ -38,6 +38,21 @@ pub enum Command {
         /// Which.
         dispatch: DispatchId,
     },
+    /// Have the caller's phone call this address instead (SIP's REFER), and report
+    /// [`Event::Transferred`](crate::Event::Transferred) or [`Event::Unanswered`](crate::Event::Unanswered). The call bounds
+    /// the wait itself.
+    Transfer {
+        /// Its number; there is no [`Command::Dispatch`] of it, and no deletion.
+        dispatch: DispatchId,
+        /// Which address is meant.
+        specialist: SpecialistName,
+        /// Whose phone.
+        caller: Identity,
+        /// How long it may ring there, in milliseconds.
+        answer_timeout_ms: u64,
+        /// The call's epoch.
+        epoch: Epoch,
+    },
     /// Answer a Hello; repeated for a repeated Hello.
     Welcome {
         /// Whom.
@@ -465,6 +480,11 @@ pub enum Fact {
         handoff: HandoffId,
         /// The epoch of its grant.
         epoch: Epoch,
+    },
+    /// The caller was transferred to the handoff's target, and the call is over here.
+    Transferred {
+        /// Which handoff.
+        handoff: HandoffId,
     },
     /// A handoff has failed.
     HandoffFailed {

@@ -175,6 +175,11 @@ pub enum SpecialistKind {
         /// How long it may take until the person has accepted the call, in milliseconds, from when it is rung.
         accept_timeout_ms: u64,
     },
+    /// A SIP address that the caller's phone is to call instead: the call leaves. Nobody is dispatched.
+    Sip {
+        /// How long the address may take to answer, in milliseconds, from when the phone is asked to call it.
+        answer_timeout_ms: u64,
+    },
 }
 
 /// When a specialist is dispatched.

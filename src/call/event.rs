@@ -14,6 +14,7 @@ use crate::announce::Clip;
 use crate::config::Splice;
 use crate::delegation::Delegating;
 use crate::ids::{Digit, DispatchId, Epoch, HandoffId, Identity, RequestId, SpecialistName};
+use crate::outcome::NoAnswer;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,19 @@ pub enum Event {
         dispatch: DispatchId,
         /// In how many calls it may be.
         max: u32,
+    },
+    /// A person could not be rung, or the caller not be transferred.
+    Unanswered {
+        /// Which.
+        dispatch: DispatchId,
+        /// Why; at most [`TEXT_CHARS_MAX`](crate::TEXT_CHARS_MAX) characters of what was said are kept.
+        how: NoAnswer,
+    },
+    /// The caller's phone has called the address of this dispatch, and was answered; see
+    /// [`Command::Transfer`](crate::Command::Transfer). It is about to leave.
+    Transferred {
+        /// Which.
+        dispatch: DispatchId,
     },
     /// A participant showed the ticket of this dispatch.
     SpecialistJoined {

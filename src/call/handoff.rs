@@ -9,7 +9,7 @@ use crate::config::{Opening, Route, RouteNumber, Splice};
 use crate::delegation::Errand;
 use crate::human::no_answer;
 use crate::ids::{DispatchId, HandoffId, Identity, SpecialistName};
-use crate::outcome::{FailReason, Outcome, RejectReason};
+use crate::outcome::{FailReason, NoAnswer, Outcome, RejectReason};
 use crate::phase::{Cause, Handoff, Holder, Phase};
 use crate::snapshot::{Stage, WasAt};
 
@@ -58,6 +58,11 @@ impl Call {
         let opening = match self.accept_timeout_ms(&to) {
             Some(_) => Opening::Wait,
             None => opening,
+        };
+        // Nobody there would read it.
+        let summary_wait_ms = match self.answer_timeout_ms(&to) {
+            Some(_) => 0,
+            None => summary_wait_ms,
         };
         self.newest_handoff = self.newest_handoff.next();
         let id = self.newest_handoff;
@@ -137,6 +142,10 @@ impl Call {
                 .find(|(_, instance)| instance.specialist == *specialist && wanted(instance.stage))
                 .map(|(dispatch, _)| dispatch)
         };
+        if self.answer_timeout_ms(specialist).is_some() && self.caller.has_no_phone() {
+            let how = NoAnswer::NoPhone;
+            return Err(FailReason::NoAnswer { how });
+        }
         let waiting = self.waiting_delegator(specialist);
         if let Some(dispatch) = waiting.filter(|one| self.roster.stage(*one).is_some_and(usable)) {
             return Ok(dispatch);
@@ -254,7 +263,8 @@ impl Call {
             return;
         };
         let (from, handoff) = (from.clone(), handoff.clone());
-        let reason = match self.accept_timeout_ms(&handoff.to) {
+        let answer_ms = self.accept_timeout_ms(&handoff.to);
+        let reason = match answer_ms.or(self.answer_timeout_ms(&handoff.to)) {
             Some(after_ms) => no_answer(reason, after_ms),
             None => reason,
         };

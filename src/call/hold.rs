@@ -160,7 +160,7 @@ impl Call {
         self.phase = Phase::Idle {
             wait: IdleWait::Nothing,
         };
-        if self.is_human(target) {
+        if self.rings(target) {
             self.kept = Some(Kept {
                 dispatch,
                 specialist,

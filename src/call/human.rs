@@ -32,7 +32,7 @@ pub(crate) struct Rung {
     pub(crate) handoff: HandoffId,
 }
 
-/// What the failure of a handoff means where the target is a person.
+/// What the failure of a handoff means where the target is a person, or a SIP address.
 pub(crate) fn no_answer(reason: FailReason, after_ms: u64) -> FailReason {
     let how = match reason {
         FailReason::DispatchFailed { detail } => NoAnswer::Unreachable { detail },
@@ -56,7 +56,9 @@ impl Call {
     pub(crate) fn accept_timeout_ms(&self, specialist: &SpecialistName) -> Option<u64> {
         match self.plan.specialist(specialist)?.kind {
             SpecialistKind::Human { accept_timeout_ms } => Some(accept_timeout_ms),
-            SpecialistKind::Baton | SpecialistKind::LivekitAgent => None,
+            SpecialistKind::Baton | SpecialistKind::LivekitAgent | SpecialistKind::Sip { .. } => {
+                None
+            }
         }
     }
 
@@ -64,6 +66,11 @@ impl Call {
     pub(crate) fn is_human(&self, dispatch: DispatchId) -> bool {
         let instance = self.roster.find(dispatch);
         instance.is_some_and(|instance| self.accept_timeout_ms(&instance.specialist).is_some())
+    }
+
+    /// Whether this dispatch is of somebody for whom the caller waits on hold: a person or a SIP address.
+    pub(crate) fn rings(&self, dispatch: DispatchId) -> bool {
+        self.is_human(dispatch) || self.is_address(dispatch)
     }
 
     /// Until when the person of this dispatch may accept the call: what is left since it was rung, or anew if it is there already.
@@ -74,7 +81,8 @@ impl Call {
         Some(instance.accept_by.take().unwrap_or(anew))
     }
 
-    /// A handoff to a person, or with an announcement, has begun: the holder is put aside at the next splice point.
+    /// A handoff to a person, to a SIP address or with an announcement has begun: the holder is put aside at the next splice
+    /// point.
     pub(crate) fn have_caller_wait(&mut self, turn: &mut Turn<'_>) {
         let Phase::Preparing {
             from: Some(holder),
@@ -85,7 +93,7 @@ impl Call {
         else {
             return;
         };
-        if !self.is_human(*target) && !handoff.announces {
+        if !self.rings(*target) && !handoff.announces {
             return;
         }
         let wait_ms = handoff.splice.max_wait_ms().min(TIMER_MS_MAX);

@@ -145,6 +145,22 @@
 //! Whoever is put aside is revoked, and kept whatever its configuration says, until the person has the baton or it has it again
 //! itself, to go on where it was.
 //!
+//! # A SIP address
+//!
+//! A SIP address ([`SpecialistKind::Sip`]) is a target to which the call leaves: the caller's phone is asked to call it, by
+//! SIP's REFER. Nobody is dispatched, and nothing is prepared.
+//!
+//! | what | then |
+//! |---|---|
+//! | a handoff to it begins | the holder is put aside at a splice point, as for a person, and what the route announces is heard |
+//! | the caller hears, and nothing is announced any more | [`Command::Transfer`], once; an unanswered phone is answered before |
+//! | the phone was answered there ([`Event::Transferred`]) | the asker is told, and the call ends: [`EndReason::Transferred`] |
+//! | the address is busy, declines, does not answer, cannot be had ([`Event::Unanswered`]) | as if a person had not answered, each with its [`NoAnswer`] |
+//! | no word within `answer_timeout_ms` and a little more (`Timer::Join`) | [`NoAnswer::TimedOut`] |
+//! | the caller is on no phone | [`NoAnswer::NoPhone`], before anybody is put aside if that is known |
+//! | the caller leaves before the word comes | that is waited for as long as for a caller that may return |
+//! | the process is killed meanwhile | nobody knows whether the phone was asked: it is not asked again, and `Timer::Join` decides |
+//!
 //! # Prepared sounds
 //!
 //! The caller hears each [`Clip`] alone: it begins when nobody has the baton, and nobody is granted the baton while it is heard.
@@ -253,6 +269,7 @@ mod snapshot;
 mod switch;
 mod targets;
 mod timer;
+mod transfer;
 mod triggers;
 
 pub use announce::Clip;

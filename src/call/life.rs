@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use crate::call::{Call, Turn, clip};
 use crate::command::{Command, Fact};
+use crate::config::TIMER_MS_MAX;
 use crate::entry::takes_share;
 use crate::event::Departure;
 use crate::ids::{DispatchId, Epoch, Identity, SpecialistName};
 use crate::outcome::{FailReason, LossReason, RejectReason, RemoveReason};
 use crate::phase::Phase;
 use crate::ready::Awaited;
-use crate::roster::Instance;
+use crate::roster::{Instance, Refer};
 use crate::snapshot::{Stage, WasAt};
 
 impl Call {
@@ -42,11 +43,18 @@ impl Call {
         let until = accept_by.unwrap_or(turn.after(self.plan.timers().join_timeout_ms));
         let mut instance = Instance::dispatched(specialist.clone(), until);
         instance.accept_by = accept_by;
+        let is_address = self.answer_timeout_ms(specialist).is_some();
+        if is_address {
+            instance.await_transfer(turn.after(TIMER_MS_MAX), Refer::Later);
+        }
         self.roster.insert(dispatch, instance);
         turn.record(Fact::Dispatched {
             dispatch,
             specialist: specialist.clone(),
         });
+        if is_address {
+            return Ok(dispatch);
+        }
         turn.push(Command::Dispatch {
             dispatch,
             specialist: specialist.clone(),
@@ -99,7 +107,11 @@ impl Call {
             return;
         }
         let until = turn.after(self.plan.timers().hello_timeout_ms);
-        let Some(instance) = self.roster.find_mut(dispatch) else {
+        let Some(instance) = self
+            .roster
+            .find_mut(dispatch)
+            .filter(|instance| instance.refer == Refer::Never)
+        else {
             turn.push(Command::Remove {
                 identity,
                 reason: RemoveReason::NotExpected,

@@ -193,6 +193,10 @@ impl Memory {
                 self.seek(specialist);
             }
             Fact::HandoffDone { handoff, epoch: _ } => self.done(*handoff),
+            Fact::Transferred { handoff: _ } => {
+                self.counts.handoffs_done += 1;
+                self.handoff = None;
+            }
             Fact::HandoffFailed {
                 handoff: _,
                 reason: _,

@@ -262,7 +262,7 @@ pub enum FailReason {
         /// How long it was waited for, in milliseconds.
         after_ms: u64,
     },
-    /// The target is a person who did not accept the call.
+    /// The target is a person who did not accept the call, or a SIP address that did not.
     #[error("nobody answered: {how}")]
     NoAnswer {
         /// What happened.
@@ -285,7 +285,7 @@ pub enum FailReason {
     CallEnded,
 }
 
-/// How a person did not accept a call.
+/// How a person, or a SIP address, did not accept a call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoAnswer {
@@ -298,10 +298,16 @@ pub enum NoAnswer {
         /// How long it was waited for, in milliseconds.
         after_ms: u64,
     },
+    /// The line is busy.
+    #[error("the line is busy")]
+    Busy,
+    /// The caller is on no phone that could be asked to call another number.
+    #[error("the caller is not on a phone, and cannot be transferred")]
+    NoPhone,
     /// The person came, and left before accepting.
     #[error("the person left before accepting the call")]
     Left,
-    /// The person could not be rung.
+    /// Nobody could be rung.
     #[error("the person could not be reached: {detail}")]
     Unreachable {
         /// What is known of why.
@@ -424,6 +430,9 @@ pub enum EndReason {
     /// There was no place for it.
     #[error("there was no place for the call")]
     Full,
+    /// It goes on elsewhere: the caller's phone has called a SIP address instead.
+    #[error("the caller was transferred")]
+    Transferred,
     /// It was told to.
     #[error("the call was stopped")]
     Stopped,
@@ -445,6 +454,7 @@ impl EndReason {
             | Self::NoSpecialist
             | Self::TooManyLosses { .. }
             | Self::Full
+            | Self::Transferred
             | Self::Stopped => true,
         }
     }
@@ -526,6 +536,8 @@ impl NoAnswer {
         match self {
             Self::Declined => "declined",
             Self::TimedOut { .. } => "not_accepted",
+            Self::Busy => "busy",
+            Self::NoPhone => "no_phone",
             Self::Left => "left_unaccepted",
             Self::Unreachable { .. } => "unreachable",
         }
@@ -541,6 +553,7 @@ impl EndReason {
             Self::NoSpecialist => "no_specialist",
             Self::TooManyLosses { .. } => "too_many_losses",
             Self::Full => "full",
+            Self::Transferred => "transferred",
             Self::Stopped => "stopped",
             Self::RoomClosed => "room_closed",
             Self::TakenOver => "taken_over",

@@ -3,7 +3,7 @@
 use crate::config::{
     After, Answer, CallConfig, ENTRY_RULES_MAX, FADE_MS_MAX, Fallback, Lifetime, Limits, Names,
     ROUTE_FALLBACKS_MAX, ROUTES_MAX, RULES_MAX, Route, RouteNumber, SPECIALISTS_MAX,
-    SpecialistConfig, Splice, TIMER_MS_MAX, Timers,
+    SpecialistConfig, SpecialistKind, Splice, TIMER_MS_MAX, Timers,
 };
 use crate::event::Target;
 use crate::ids::SpecialistName;
@@ -143,6 +143,12 @@ pub enum ConfigError {
         timer: &'static str,
         /// What was given, in milliseconds.
         ms: u64,
+    },
+    /// A SIP address would be called before anybody asks for it.
+    #[error("specialist {name} is a sip address, which has no lifetime but on demand")]
+    AddressNotOnDemand {
+        /// Which.
+        name: SpecialistName,
     },
     /// Fewer than two instances cannot hand off.
     #[error("instances_max is {instances_max}, less than 2")]
@@ -334,9 +340,15 @@ impl Plan {
                 in_range("the time of a rule", ms)?;
             }
         }
-        for specialist in self.config.specialists.values() {
+        for (name, specialist) in &self.config.specialists {
             if let After::Park { park_ms } = specialist.after {
                 in_range("park_ms", park_ms)?;
+            }
+            if let SpecialistKind::Sip { answer_timeout_ms } = specialist.kind {
+                in_range("answer_timeout_ms", answer_timeout_ms)?;
+                if specialist.lifetime != Lifetime::OnDemand {
+                    return Err(ConfigError::AddressNotOnDemand { name: name.clone() });
+                }
             }
         }
         for (index, route) in self.config.routes.iter().enumerate() {

@@ -19,7 +19,7 @@ use crate::phase::{Holder, IdleWait, Phase, SwitchStep};
 use crate::plan::Plan;
 use crate::prewarm::Warm;
 use crate::recovery::Recovery;
-use crate::roster::{Instance, Roster};
+use crate::roster::{Instance, Refer, Roster};
 use crate::snapshot::{Stage, WasAt};
 use crate::triggers::Watch;
 
@@ -151,7 +151,12 @@ impl Call {
                 Lifetime::Resident | Lifetime::Prewarmed => true,
                 Lifetime::OnDemand => false,
             });
-        let mut instance = Instance::dispatched(specialist, turn.after(timers.join_timeout_ms));
+        let is_address = self.answer_timeout_ms(&specialist).is_some();
+        let until = turn.after(timers.join_timeout_ms);
+        let mut instance = Instance::dispatched(specialist, until);
+        if is_address {
+            instance.await_transfer(until, Refer::Asked);
+        }
         instance.held = held;
         instance.unsure = identity.is_some();
         let joined = identity.is_some();

@@ -24,10 +24,23 @@ pub(crate) struct Instance {
     pub(crate) held: bool,
     /// Whether it may take itself for the holder, as one of a former process may: it is revoked when it is back.
     pub(crate) unsure: bool,
+    /// Whether it is a SIP address, and what became of it.
+    pub(crate) refer: Refer,
     /// Until when a person that is rung may accept the call; `None` for all others.
     pub(crate) accept_by: Option<Instant>,
     /// Whether it is doubted that it lives; counts while it has the baton.
     pub(crate) quiet: Option<Quiet>,
+}
+
+/// Whether the caller's phone is to call one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refer {
+    /// No: it is no address.
+    Never,
+    /// When it is time.
+    Later,
+    /// It was asked to, or may have been by a former process.
+    Asked,
 }
 
 impl Instance {
@@ -40,9 +53,17 @@ impl Instance {
             deleted: false,
             held: false,
             unsure: false,
+            refer: Refer::Never,
             accept_by: None,
             quiet: None,
         }
+    }
+
+    /// It is a SIP address: nothing was dispatched that could be deleted.
+    pub(crate) fn await_transfer(&mut self, until: Instant, refer: Refer) {
+        self.stage = Stage::Dispatched { until };
+        self.deleted = true;
+        self.refer = refer;
     }
 
     /// Whether it is in the room, as far as the call knows.

@@ -24,3 +24,4 @@ mod silence;
 mod specialists;
 mod steps;
 mod targets;
+mod transfer;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use call::{
     Asker, Awaited, CallConfig, Clip, Command, DELEGATIONS_MAX, Delegating, Departure, DispatchId,
-    Epoch, Event, Fact, HandoffId, HandoffRequest, Identity, LocalTime, Memory, ParticipantKind,
-    Payload, PersonAnswer, Phase, RequestId, Snapshot, Stage, SwitchStep, Target,
+    Epoch, Event, Fact, HandoffId, HandoffRequest, Identity, LocalTime, Memory, NoAnswer,
+    ParticipantKind, Payload, PersonAnswer, Phase, RequestId, Snapshot, SpecialistKind,
+    SpecialistName, Stage, SwitchStep, Target,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -39,6 +40,8 @@ struct Watch {
     failures: u64,
     /// The prepared sound that was begun last.
     announcing: Option<Clip>,
+    /// The addresses that the caller's phone was asked to call.
+    referred: BTreeSet<DispatchId>,
 }
 
 impl Watch {
@@ -61,6 +64,7 @@ impl Watch {
             results: 0,
             failures: 0,
             announcing: None,
+            referred: BTreeSet::new(),
         };
         watch.bench.settles = false;
         watch.check();
@@ -255,6 +259,15 @@ impl Watch {
             }
             Command::HandoffResult { request, .. } | Command::SteerResult { request, .. } => {
                 *self.asked.entry(*request).or_default() += 1
+            }
+            Command::Transfer { dispatch, .. } => {
+                assert!(self.mixer.is_empty(), "somebody speaks\n{}", self.text());
+                assert_eq!(self.announcing, None, "a sound is heard\n{}", self.text());
+                assert!(
+                    self.referred.insert(*dispatch),
+                    "asked twice\n{}",
+                    self.text()
+                );
             }
             Command::Welcome { .. }
             | Command::Prepare { .. }
@@ -564,6 +577,19 @@ impl Watch {
                 dispatch: DispatchId(dispatch),
                 max: 1,
             },
+            Step::Rung {
+                dispatch,
+                answered: true,
+            } => Event::Transferred {
+                dispatch: DispatchId(dispatch),
+            },
+            Step::Rung {
+                dispatch,
+                answered: false,
+            } => Event::Unanswered {
+                dispatch: DispatchId(dispatch),
+                how: NoAnswer::Busy,
+            },
             Step::Sounded => {
                 return self.sounds_end();
             }
@@ -649,6 +675,11 @@ impl Watch {
                 .handoff()
                 .map_or(HandoffId(0), |handoff| handoff.id);
             let event = match view.stage {
+                Stage::Dispatched { .. } if self.referred.contains(dispatch) => Event::Unanswered {
+                    dispatch: *dispatch,
+                    how: NoAnswer::Declined,
+                },
+                Stage::Dispatched { .. } if self.is_address(&view.specialist) => continue,
                 Stage::Dispatched { .. } => Event::SpecialistJoined {
                     dispatch: *dispatch,
                     identity,
@@ -719,6 +750,11 @@ impl Watch {
         }
     }
 
+    fn is_address(&self, specialist: &SpecialistName) -> bool {
+        let specialist = self.bench.plan().specialist(specialist);
+        specialist.is_some_and(|one| matches!(one.kind, SpecialistKind::Sip { .. }))
+    }
+
     /// Nothing more comes from outside: every wait ends by its timer.
     fn run_out(&mut self) {
         for _ in 0..1_000 {
@@ -771,6 +807,7 @@ fn epoch_of(command: &Command) -> Option<Epoch> {
         | Command::CallerAudience { epoch, .. }
         | Command::Shut { epoch, .. }
         | Command::AskHolder { epoch, .. }
+        | Command::Transfer { epoch, .. }
         | Command::HandoffResult { epoch, .. }
         | Command::DelegationResult { epoch, .. }
         | Command::SteerResult { epoch, .. }

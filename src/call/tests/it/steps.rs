@@ -81,6 +81,11 @@ pub(crate) enum Step {
     DispatchFull {
         dispatch: u64,
     },
+    /// A phone was answered, or not.
+    Rung {
+        dispatch: u64,
+        answered: bool,
+    },
     /// A prepared sound is over.
     Sounded,
     Bad {
@@ -170,6 +175,8 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => back.prop_map(|handoff| Step::Splice { handoff }),
         1 => (0..8_u64).prop_map(|dispatch| Step::DispatchFailed { dispatch }),
         1 => (0..8_u64).prop_map(|dispatch| Step::DispatchFull { dispatch }),
+        1 => (0..8_u64, prop::bool::weighted(0.2))
+            .prop_map(|(dispatch, answered)| Step::Rung { dispatch, answered }),
         2 => Just(Step::Sounded),
         1 => (who.clone(), what).prop_map(|(who, what)| Step::Bad { who, what }),
         1 => who.clone().prop_map(|who| Step::Silent { who }),
