@@ -642,6 +642,9 @@ fn call_deps(
             ))
         })
         .collect::<anyhow::Result<_>>()?;
+    let addresses = notes
+        .iter()
+        .filter_map(|(name, notes)| Some((name.clone(), notes.transfer_to.clone()?)));
     let announced = announcements
         .iter()
         .enumerate()
@@ -677,6 +680,7 @@ fn call_deps(
         plan: Arc::new(Plan::new(call.clone())?),
         metadata: metadata.collect(),
         humans,
+        addresses: addresses.collect(),
         views: Arc::new(context.views(call)),
         context,
         webhooks: Webhooks::new()?,
@@ -758,7 +762,8 @@ fn person(
         .transpose()?;
     let limit_ms = match call.specialists.get(name).map(|one| one.kind) {
         Some(SpecialistKind::Human { accept_timeout_ms }) => accept_timeout_ms,
-        Some(SpecialistKind::Baton | SpecialistKind::LivekitAgent) | None => 0,
+        Some(SpecialistKind::Baton | SpecialistKind::LivekitAgent | SpecialistKind::Sip { .. })
+        | None => 0,
     };
     Ok(Human {
         beside: Beside::Human {

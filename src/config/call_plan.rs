@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use call::{
     After, AgentName, CallConfig, Canary, Condition, Fallback, Lifetime, Limits, Names, Opening,
     ROUTE_FALLBACKS_MAX, ROUTES_MAX, Rest, Route, SPECIALISTS_MAX, SpecialistConfig,
-    SpecialistName, Splice, TIMER_MS_MAX, Target, Timers,
+    SpecialistKind, SpecialistName, Splice, TIMER_MS_MAX, Target, Timers,
 };
 
 use ::context::Scopes;
@@ -34,6 +34,8 @@ pub struct SpecialistNotes {
     pub voice_lufs: Option<i32>,
     /// How it is rung, if it is a person.
     pub human: Option<Human>,
+    /// Which address the caller's phone is to call, if that is what it is.
+    pub transfer_to: Option<String>,
 }
 
 /// What the parts of the file come to that make up a [`CallConfig`], and what stands beside it there.
@@ -110,7 +112,12 @@ pub(super) fn read(
     let default = CallConfig::new(entry.clone(), []);
     let entry_rules = super::entry::read_rules(section, &known, conditions);
     let (answer, opening) = section.part("answer", super::entry::read_answer);
-    let routes_read = read_routes(section, &known, defaults, conditions);
+    let is_address = |name: &&String| {
+        let (specialist, _) = &read[*name];
+        matches!(specialist.kind, SpecialistKind::Sip { .. })
+    };
+    let addresses: Vec<&str> = read.keys().filter(is_address).map(String::as_str).collect();
+    let routes_read = read_routes(section, &known, &addresses, defaults, conditions);
     let routes_read = routes_read.unwrap_or_else(|| {
         let route = Route {
             fade_ms: defaults.fade_ms,
@@ -208,10 +215,12 @@ fn read_specialist(
         ("baton", human::Word::Baton),
         ("livekit_agent", human::Word::LivekitAgent),
         ("human", human::Word::Human),
+        ("sip", human::Word::Sip),
     ];
     let lifetime = section.choice("lifetime", &lifetimes, "on_demand");
     let word = section.choice("kind", &kinds, "baton");
     let (kind, human) = human::read(section, word);
+    let transfer_to = human::read_address(section, kind, lifetime);
     let specialist = SpecialistConfig {
         kind,
         agent_name: default.agent_name,
@@ -232,6 +241,7 @@ fn read_specialist(
         metadata: section.text("metadata", "text, such as JSON in quotes"),
         voice_lufs: section.optional_level("voice_lufs", VOICE_LUFS),
         human,
+        transfer_to,
     };
     (specialist, notes)
 }
@@ -287,6 +297,7 @@ type RouteRead = (Route, RouteContext, Loudness, Option<PathBuf>);
 fn read_routes(
     section: &mut Section<'_, '_>,
     known: &[&str],
+    addresses: &[&str],
     defaults: RouteDefaults,
     conditions: &Conditions,
 ) -> Option<Vec<RouteRead>> {
@@ -297,6 +308,7 @@ fn read_routes(
         }
         let problems = section.problems();
         let from = section.specialists("from", known);
+        warn_if_left(section, from.as_deref(), addresses);
         let to = section.specialists("to", known);
         let when = super::rule::read_when(section, conditions);
         // A route with a condition may be passed over, so what follows it is not in vain.
@@ -331,6 +343,15 @@ fn read_routes(
         };
         (route, context, loudness, announcement)
     })
+}
+
+/// Warns of a route from where no call comes back.
+fn warn_if_left(section: &mut Section<'_, '_>, from: Option<&[String]>, addresses: &[&str]) {
+    let left = |from: &String| addresses.contains(&from.as_str());
+    if from.is_some_and(|from| !from.is_empty() && from.iter().all(left)) {
+        let message = "the route starts from a SIP address, to which calls leave";
+        section.warn("from", message, "the route is never taken: remove it");
+    }
 }
 
 fn warn_of_long_fade(section: &mut Section<'_, '_>, splice: Splice, fade_ms: u32) {

@@ -1,4 +1,4 @@
-//! A specialist that is a person: how it is rung, and which keys it presses.
+//! A specialist that is a person, how it is rung and which keys it presses, or a SIP address to which a call leaves.
 
 use std::path::PathBuf;
 
@@ -13,6 +13,11 @@ use super::{
 
 /// The longest wait for a person that needs no word of the operator's.
 const ACCEPT_MS: u64 = 30_000;
+/// How long a SIP address may take to answer.
+const ANSWER_MS: u64 = 30_000;
+/// LiveKit's server waits no longer for a phone.
+const ANSWER_MS_MAX: u64 = 80_000;
+const ADDRESS_FORM: &str = "`sip:` or `tel:` and an address";
 const NUMBER_FORM: &str = "a number, a SIP user, or `sip:` and an address";
 const NUMBER_CHARS_MAX: usize = 128;
 
@@ -46,12 +51,14 @@ pub(super) enum Word {
     Baton,
     LivekitAgent,
     Human,
+    Sip,
 }
 
 /// Reads what is said of a person, and gives it if the specialist is one.
 pub(super) fn read(section: &mut Section<'_, '_>, word: Word) -> (SpecialistKind, Option<Human>) {
     let problems = section.problems();
     let accept_timeout_ms = section.optional_integer("accept_timeout_ms", 1_000..=TIMER_MS_MAX);
+    let answer_timeout_ms = section.integer("answer_timeout_ms", 1_000..=ANSWER_MS_MAX, ANSWER_MS);
     let briefing = section.text("briefing", "the path of a WAV or Ogg Opus file");
     let mut key = |name, default: &str| {
         let read = section.parsed(
@@ -74,6 +81,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, word: Word) -> (SpecialistKind
     match word {
         Word::Baton => return (SpecialistKind::Baton, None),
         Word::LivekitAgent => return (SpecialistKind::LivekitAgent, None),
+        Word::Sip => return (SpecialistKind::Sip { answer_timeout_ms }, None),
         Word::Human => {}
     }
     if section.problems() == problems {
@@ -125,6 +133,46 @@ pub(super) fn as_a_person(
         after: After::Leave,
         ..specialist
     }
+}
+
+/// Reads the address that the caller's phone is to call, if the specialist is one.
+pub(super) fn read_address(
+    section: &mut Section<'_, '_>,
+    kind: SpecialistKind,
+    lifetime: Lifetime,
+) -> Option<String> {
+    let problems = section.problems();
+    let address = section.parsed("transfer_to", ADDRESS_FORM, None, |text| {
+        let rest = text.strip_prefix("sip:").or(text.strip_prefix("tel:"));
+        let count = text.chars().count();
+        let fits = count <= NUMBER_CHARS_MAX && text.chars().all(|one| one.is_ascii_graphic());
+        match (rest, fits) {
+            (Some(rest), true) if !rest.is_empty() => Ok(text.to_owned()),
+            (Some(_), _) => Err(Refusal::new(format!(
+                "expected {ADDRESS_FORM} of {NUMBER_CHARS_MAX} characters at most, without spaces"
+            ))),
+            (None, _) => Err(Refusal::new(format!(
+                "expected {ADDRESS_FORM}, found the text `{text}`"
+            ))
+            .help("write a number as `tel:+4930901820`")),
+        }
+    });
+    if let SpecialistKind::Sip { .. } = kind {
+        if section.problems() == problems {
+            let help = "say where the call goes, as `transfer_to: \"tel:+4930901820\"`";
+            section.require("transfer_to", help);
+        }
+        if lifetime != Lifetime::OnDemand {
+            let message = "nobody can be called before the call leaves".to_owned();
+            section.refuse("lifetime", message);
+        }
+        return address;
+    }
+    if address.is_some() {
+        let message = "`transfer_to` goes with `kind: sip`".to_owned();
+        section.refuse("transfer_to", message);
+    }
+    None
 }
 
 fn read_dial(section: &mut Section<'_, '_>) -> Option<Dial> {

@@ -360,6 +360,7 @@ fn node(name: &SpecialistName, specialist: &SpecialistConfig) -> Node {
         SpecialistKind::Baton => "",
         SpecialistKind::LivekitAgent => "in a side room, ",
         SpecialistKind::Human { .. } => "a person, ",
+        SpecialistKind::Sip { .. } => return address(name),
     };
     let lifetime = match lifetime {
         Lifetime::Resident => "resident",
@@ -374,6 +375,16 @@ fn node(name: &SpecialistName, specialist: &SpecialistConfig) -> Node {
     Node {
         title: name.as_str().to_owned(),
         note: format!("{kind}{lifetime}, {after}"),
+        kind: NodeKind::Specialist,
+        distance: 0,
+    }
+}
+
+/// From there nobody comes back.
+fn address(name: &SpecialistName) -> Node {
+    Node {
+        title: name.as_str().to_owned(),
+        note: "a SIP address, the call leaves".to_owned(),
         kind: NodeKind::Specialist,
         distance: 0,
     }

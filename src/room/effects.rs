@@ -13,6 +13,7 @@ use wire::{Body, Dtmf, HandoffOutcome, HandoffResult, Prepare, Revoke, RevokeMod
 
 use super::desk::Happened;
 use super::program::{Matched, Order};
+use super::sides::reference;
 use super::stored::Stored;
 use super::task::{Done, Doubt, Task};
 use super::tickets::fresh_ticket;
@@ -45,6 +46,13 @@ impl Task {
                     self.dispatch(dispatch, &specialist, agent_name.as_str());
                 }
             }
+            Command::Transfer {
+                dispatch,
+                specialist,
+                caller,
+                answer_timeout_ms,
+                epoch: _,
+            } => self.transfer(dispatch, &specialist, &caller, answer_timeout_ms),
             Command::DeleteDispatch { dispatch } => {
                 self.seats.free(dispatch);
                 if !self.close_side(dispatch) {
@@ -454,6 +462,43 @@ impl Task {
         });
     }
 
+    /// Has the caller's phone call an address.
+    fn transfer(
+        &mut self,
+        dispatch: DispatchId,
+        specialist: &SpecialistName,
+        caller: &Identity,
+        answer_timeout_ms: u64,
+    ) {
+        let Some(address) = self.deps.addresses.get(specialist).cloned() else {
+            let detail = "the configuration has no address for it".to_owned();
+            return self.tell(Event::DispatchFailed { dispatch, detail });
+        };
+        info!(%specialist, "transferring the caller");
+        let limit = Duration::from_millis(answer_timeout_ms);
+        let headers = reference(self.call.id());
+        let (deps, room, caller, done) = (
+            self.deps.clone(),
+            self.room.clone(),
+            caller.to_string(),
+            self.done.clone(),
+        );
+        self.requests.spawn(async move {
+            let server = &deps.server;
+            let transferred = server
+                .transfer(&room, &caller, address, limit, headers)
+                .await;
+            let transferred = transferred.map_err(|error| error.how(limit));
+            // The loop is gone only when the call is over.
+            let _ = done
+                .send(Done::Transferred {
+                    dispatch,
+                    transferred,
+                })
+                .await;
+        });
+    }
+
     /// Tells a specialist that asked that its handoff is under way; what becomes of it follows.
     fn accept(&mut self, now: Instant, handoff: &Handoff) {
         let Cause::Request {
@@ -662,6 +707,7 @@ fn record(fact: &Fact) {
         }
         // Their line comes with the handoff's figures.
         Fact::HandoffDone { .. } | Fact::HandoffFailed { .. } => {}
+        Fact::Transferred { handoff } => info!(handoff = handoff.0, "caller transferred"),
         Fact::HolderLost { specialist, reason } => warn!(%specialist, %reason, "holder lost"),
         Fact::NobodyLeft { round } => {
             error!(round, "nobody holds the baton, and nobody could be had")

@@ -184,6 +184,7 @@ impl Journal {
             | EndReason::NoSpecialist
             | EndReason::TooManyLosses { .. }
             | EndReason::Full
+            | EndReason::Transferred
             | EndReason::Stopped
             | EndReason::RoomClosed => self.keep(epoch, Stored::Ended(reason)),
         }

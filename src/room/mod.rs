@@ -90,6 +90,8 @@ pub struct CallDeps {
     pub metadata: BTreeMap<SpecialistName, String>,
     /// How each person is rung, and what it hears.
     pub humans: BTreeMap<SpecialistName, Human>,
+    /// The SIP addresses to which calls may leave.
+    pub addresses: BTreeMap<SpecialistName, String>,
     /// What specialists get and may write of conversation and state.
     pub context: ContextRules,
     /// What a visitor sees that sees a call as one of the specialists.

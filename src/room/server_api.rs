@@ -5,10 +5,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use call::NoAnswer;
 use livekit_api::services::SipCallError;
 use livekit_api::services::agent_dispatch::AgentDispatchClient;
 use livekit_api::services::room::RoomClient;
-use livekit_api::services::sip::{CreateSIPParticipantOptions, SIPClient};
+use livekit_api::services::sip::{
+    CreateSIPParticipantOptions, SIPClient, TransferSIPParticipantOptions,
+};
+use livekit_api::services::{ServerError, ServerErrorCode};
 use livekit_protocol::{CreateAgentDispatchRequest, RoomAgentDispatch, RoomConfiguration};
 use livekit_token::{AccessToken, AccessTokenError, VideoGrants};
 use worker::Secret;
@@ -46,7 +50,7 @@ pub struct ServerApiError {
     source: livekit_api::services::ServiceError,
 }
 
-/// A person that could not be rung.
+/// A phone that did not answer: a person's that was rung, or the one that the caller's was to call.
 #[derive(Debug, thiserror::Error)]
 pub enum RingError {
     /// The phone's side has said why.
@@ -57,13 +61,21 @@ pub enum RingError {
         /// SIP's words for it.
         status: String,
     },
+    /// It has rung for as long as it might.
+    #[error("it was not answered")]
+    Unanswered,
     /// The server refused it, or could not do it.
-    #[error("CreateSIPParticipant failed: {0}")]
-    Server(#[source] livekit_api::services::ServiceError),
+    #[error("{request} failed: {source}")]
+    Server {
+        /// Which request.
+        request: &'static str,
+        #[source]
+        source: livekit_api::services::ServiceError,
+    },
 }
 
-impl From<livekit_api::services::ServiceError> for RingError {
-    fn from(error: livekit_api::services::ServiceError) -> Self {
+impl RingError {
+    fn new(request: &'static str, error: livekit_api::services::ServiceError) -> Self {
         let answered = SipCallError::from_error(&error);
         let code = answered.as_ref().and_then(SipCallError::sip_status_code);
         match (code, answered) {
@@ -71,8 +83,45 @@ impl From<livekit_api::services::ServiceError> for RingError {
                 code,
                 status: answered.sip_status().unwrap_or_default().to_owned(),
             },
-            (None, _) | (_, None) => Self::Server(error),
+            (None, _) | (_, None) if is_too_late(&error) => Self::Unanswered,
+            (None, _) | (_, None) => Self::Server {
+                request,
+                source: error,
+            },
         }
+    }
+
+    /// What it means for the call, if it might ring for `limit`. SIP's numbers are those of RFC 3261.
+    pub fn how(&self, limit: Duration) -> NoAnswer {
+        let after_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        match self {
+            Self::Answered {
+                code: 486 | 600, ..
+            } => NoAnswer::Busy,
+            Self::Answered { code: 603, .. } => NoAnswer::Declined,
+            // Too long, not there at this time, or called off since nobody answered.
+            Self::Answered {
+                code: 408 | 480 | 487,
+                ..
+            }
+            | Self::Unanswered => NoAnswer::TimedOut { after_ms },
+            Self::Answered { .. } | Self::Server { .. } => NoAnswer::Unreachable {
+                detail: self.to_string(),
+            },
+        }
+    }
+}
+
+/// Whether the server has waited in vain, and not for want of somebody to ask.
+fn is_too_late(error: &livekit_api::services::ServiceError) -> bool {
+    match error {
+        livekit_api::services::ServiceError::Twirp(ServerError::Twirp(error)) => {
+            error.code == ServerErrorCode::DEADLINE_EXCEEDED
+        }
+        livekit_api::services::ServiceError::Twirp(ServerError::Request(error)) => {
+            error.is_timeout()
+        }
+        _ => false,
     }
 }
 
@@ -211,7 +260,32 @@ impl ServerApi {
             .sip
             .create_sip_participant(trunk, number, room.to_owned(), options, None)
             .await;
-        rung.map(|_| ()).map_err(RingError::from)
+        rung.map(|_| ())
+            .map_err(|error| RingError::new("CreateSIPParticipant", error))
+    }
+
+    /// Has the phone of `identity` call `address` in place of its call here; returns when that was answered.
+    ///
+    /// # Errors
+    /// With what the phone's side said, if it said anything: busy, declined, no such number.
+    pub async fn transfer(
+        &self,
+        room: &str,
+        identity: &str,
+        address: String,
+        limit: Duration,
+        headers: HashMap<String, String>,
+    ) -> Result<(), RingError> {
+        let options = TransferSIPParticipantOptions {
+            ringing_timeout: Some(limit),
+            headers: Some(headers),
+            ..TransferSIPParticipantOptions::default()
+        };
+        let transferred = self
+            .sip
+            .transfer_sip_participant(room.to_owned(), identity.to_owned(), address, options)
+            .await;
+        transferred.map_err(|error| RingError::new("TransferSIPParticipant", error))
     }
 
     /// Asks for `agent_name` in `room`; returns the dispatch's id. A room that is gone is created anew by this.

@@ -164,7 +164,7 @@ impl Task {
         let kind = self.deps.plan.specialist(specialist).map(|one| one.kind);
         match kind {
             Some(SpecialistKind::LivekitAgent | SpecialistKind::Human { .. }) => true,
-            Some(SpecialistKind::Baton) | None => false,
+            Some(SpecialistKind::Baton | SpecialistKind::Sip { .. }) | None => false,
         }
     }
 
@@ -413,6 +413,19 @@ impl Task {
                     self.outbox.press(caller.identity.as_str(), digit.as_char());
                 }
             }
+            Said::Unanswered(how) => {
+                info!(dispatch = dispatch.0, %how, "a person has not answered the phone");
+                let joined = side.joined;
+                self.sides.close(dispatch);
+                match joined {
+                    // It has come by another way meanwhile.
+                    true => self.tell(Event::ParticipantLeft {
+                        identity,
+                        departure: Departure::Final,
+                    }),
+                    false => self.tell(Event::Unanswered { dispatch, how }),
+                }
+            }
             Said::Gone(detail) => {
                 warn!(dispatch = dispatch.0, detail, "a side room is gone");
                 let joined = side.joined;
@@ -482,6 +495,7 @@ fn ring(
     say: mpsc::Sender<(DispatchId, Said)>,
 ) -> AbortHandle {
     let headers = reference(call);
+    let limit = dial.limit;
     requests.spawn(async move {
         let rung = deps
             .server
@@ -491,7 +505,9 @@ fn ring(
             Ok(()) => info!(dispatch = dispatch.0, "a person has answered the phone"),
             Err(error) => {
                 // The call's task is gone only when the call is over.
-                let _ = say.send((dispatch, Said::Gone(error.to_string()))).await;
+                let _ = say
+                    .send((dispatch, Said::Unanswered(error.how(limit))))
+                    .await;
             }
         }
     })

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use audio::{DeadAir, Input, SourceId};
 use call::{
     Answer, Asker, Call, CallId, CallerFacts, Clip, Command, Departure, Digit, DispatchId,
-    EndReason, Event, HandoffId, HandoffRequest, Identity, LocalTime, Misbehaviour,
+    EndReason, Event, HandoffId, HandoffRequest, Identity, LocalTime, Misbehaviour, NoAnswer,
     ParticipantKind,
 };
 use tokio::sync::mpsc;
@@ -60,6 +60,11 @@ pub(super) enum Done {
     Dispatched {
         dispatch: DispatchId,
         made: Result<String, String>,
+    },
+    /// The caller's phone was answered elsewhere, or not.
+    Transferred {
+        dispatch: DispatchId,
+        transferred: Result<(), NoAnswer>,
     },
     /// Something has come from the server since the holder was asked.
     ServerHeard,
@@ -850,6 +855,17 @@ impl Task {
             Done::LookedUp { known } => self.looked_up(known),
             Done::Journaled { handoff } => self.tell(Event::JournalSettled { handoff }),
             Done::ServerHeard => self.tell(Event::ServerHeard),
+            Done::Transferred {
+                dispatch,
+                transferred: Ok(()),
+            } => self.tell(Event::Transferred { dispatch }),
+            Done::Transferred {
+                dispatch,
+                transferred: Err(how),
+            } => {
+                info!(dispatch = dispatch.0, %how, "the caller was not transferred");
+                self.tell(Event::Unanswered { dispatch, how });
+            }
             Done::Summarized { handoff, summary } => self.summary_made(handoff, summary),
             Done::Dispatched {
                 dispatch,

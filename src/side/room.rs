@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call::{Digit, DispatchId, Epoch, HandoffId};
+use call::{Digit, DispatchId, Epoch, HandoffId, NoAnswer};
 use context::{Incoming, REMOTE_SESSION_TOPIC, SessionMessage};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -88,6 +88,8 @@ pub enum Said {
     Items(Vec<Incoming>),
     /// The agent has pressed a key for the caller's side.
     Pressed(Digit),
+    /// Whoever is rung into it has not answered the phone: nothing more will come of it.
+    Unanswered(NoAnswer),
     /// The room could not be had, or is gone: nothing more will come of it.
     Gone(String),
 }

@@ -11,6 +11,7 @@ mod cast;
 mod context;
 mod proxy;
 mod redis;
+mod sip_service;
 mod stage;
 
 mod agents;
@@ -44,6 +45,7 @@ mod start;
 mod telephony;
 mod tls;
 mod traces;
+mod transfers;
 mod who_is_the_caller;
 
 use std::time::{Duration, Instant};
