@@ -69,7 +69,7 @@ fn names() -> impl Strategy<Value = Value> {
 }
 
 fn specialists() -> impl Strategy<Value = Value> {
-    (agent(), agent(), prop_oneof![1 => agent(), 1 => person()]).prop_map(
+    (agent(), agent(), prop_oneof![2 => agent(), 2 => person(), 1 => address()]).prop_map(
         |(triage, billing, support)| json!({"triage": triage, "billing": billing, "support": support}),
     )
 }
@@ -110,6 +110,12 @@ fn agent() -> impl Strategy<Value = Value> {
 
 fn person() -> impl Strategy<Value = Value> {
     (1_000..9_000_u64).prop_map(|ms| json!({"kind": "human", "accept_timeout_ms": ms}))
+}
+
+fn address() -> impl Strategy<Value = Value> {
+    (1_000..9_000_u64).prop_map(
+        |ms| json!({"kind": "sip", "transfer_to": "tel:+15550177", "answer_timeout_ms": ms}),
+    )
 }
 
 /// The first leads on, so that most calls get somewhere.
