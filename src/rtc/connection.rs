@@ -8,11 +8,14 @@ use livekit::data_stream::api::SendByteOptions;
 use livekit::options::{AudioEncoding, TrackPublishOptions};
 use livekit::participant::{ParticipantKind as Kind, ParticipantTrackPermission};
 use livekit::prelude::{
-    DataPacket, DisconnectReason, LocalParticipant, LocalTrack, RemoteParticipant, RemoteTrack,
-    Room, RoomEvent as Event, RoomOptions, SipDTMF, TrackKind, TrackSource,
+    DataPacket, DisconnectReason, LocalParticipant, LocalTrack, RemoteAudioTrack,
+    RemoteParticipant, RemoteTrack, RemoteTrackPublication, Room, RoomEvent as Event, RoomOptions,
+    SipDTMF, TrackKind, TrackSource,
 };
+use livekit::webrtc::media_stream_track::RtcTrackState;
 use livekit::webrtc::stats::RtcStats;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Closed, IncomingAudio, IncomingBytes, Participant, ParticipantKind, ProgramTrack, RoomEvent,
@@ -43,7 +46,17 @@ pub struct Connection {
     /// Whether our connection is being restored. A resume may become a full reconnect, which takes everybody from us
     /// for a moment; who has really left meanwhile is seen at its end.
     reconnecting: bool,
+    /// The audio tracks of those present, as they were subscribed last, by sid.
+    tracks: BTreeMap<String, RemoteAudioTrack>,
+    unanswered: Option<Unanswered>,
     options: ConnectOptions,
+}
+
+/// A subscription of which nothing has come yet.
+struct Unanswered {
+    /// When it is asked for again.
+    at: Instant,
+    pause: Duration,
 }
 
 /// How often it is looked whether a packet has come.
@@ -54,6 +67,19 @@ const PROGRAM_NAME: &str = "program";
 
 /// How long it stays open whether a leave without a reason is the start of our own full reconnect.
 const DOUBT: Duration = Duration::from_millis(100);
+
+/// How long nothing may have come of a subscription before it is asked for again, first and at most.
+const ASK_AGAIN_FIRST: Duration = Duration::from_secs(1);
+const ASK_AGAIN_LAST: Duration = Duration::from_secs(8);
+
+impl Unanswered {
+    fn after(pause: Duration) -> Self {
+        Self {
+            at: Instant::now() + pause,
+            pause,
+        }
+    }
+}
 
 impl Connection {
     /// Joins the room of `access_token`, subscribed to nothing, with no track of ours open to anybody.
@@ -76,6 +102,8 @@ impl Connection {
             present: BTreeMap::new(),
             doubtful: Vec::new(),
             reconnecting: false,
+            tracks: BTreeMap::new(),
+            unanswered: None,
             options,
         })
     }
@@ -122,15 +150,38 @@ impl Connection {
     }
 
     /// Subscribes to, or unsubscribes from, every audio track of `identity`.
-    pub fn set_listening(&self, identity: &str, listening: bool) {
+    pub fn set_listening(&mut self, identity: &str, listening: bool) {
         let participants = self.room.remote_participants();
-        let Some(participant) = participants.get(&identity.to_owned().into()) else {
+        let Some(remote) = participants.get(&identity.to_owned().into()) else {
             return;
         };
-        for publication in participant.track_publications().into_values() {
-            if publication.kind() == TrackKind::Audio {
-                publication.set_subscribed(listening);
+        for publication in remote.track_publications().into_values() {
+            if publication.kind() != TrackKind::Audio {
+                continue;
             }
+            // Of a track that just goes on `livekit` tells neither this nor that.
+            let changes = publication.is_desired() != listening;
+            let goes_on = publication.track().is_none() && changes;
+            if changes && listening {
+                self.unanswered = Some(Unanswered::after(ASK_AGAIN_FIRST));
+            }
+            publication.set_subscribed(listening);
+            let Some(track) = self.track_of(&publication).filter(|_| goes_on) else {
+                continue;
+            };
+            let participant = participant(remote);
+            let track_sid = publication.sid().to_string();
+            self.pending.push_back(match listening {
+                true => RoomEvent::AudioSubscribed {
+                    participant,
+                    track_sid,
+                    audio: IncomingAudio::new(&track),
+                },
+                false => RoomEvent::AudioUnsubscribed {
+                    participant,
+                    track_sid,
+                },
+            });
         }
     }
 
@@ -143,13 +194,52 @@ impl Connection {
         };
         let publications = participant.track_publications().into_values();
         publications
-            .filter_map(|publication| match publication.track() {
-                Some(RemoteTrack::Audio(track)) => {
-                    Some((publication.sid().to_string(), IncomingAudio::new(&track)))
-                }
-                Some(RemoteTrack::Video(_)) | None => None,
+            .filter(RemoteTrackPublication::is_desired)
+            .filter_map(|publication| {
+                let track = self.track_of(&publication)?;
+                Some((publication.sid().to_string(), IncomingAudio::new(&track)))
             })
             .collect()
+    }
+
+    /// The track of a subscription, also where `livekit` knows of none: it forgets the track when the subscription ends, and tells
+    /// of no other when the next one begins before the server has taken the track away. That one then just goes on.
+    fn track_of(&self, publication: &RemoteTrackPublication) -> Option<RemoteAudioTrack> {
+        let track = match publication.track() {
+            Some(RemoteTrack::Audio(track)) => Some(track),
+            Some(RemoteTrack::Video(_)) | None => {
+                self.tracks.get(publication.sid().as_str()).cloned()
+            }
+        };
+        track.filter(|track| track.rtc_track().state() == RtcTrackState::Live)
+    }
+
+    /// Subscribes once more to what nothing has come of: `livekit` may have sent the end of one subscription after the beginning of
+    /// the next.
+    fn ask_again(&mut self) {
+        let Some(Unanswered { pause, .. }) = self.unanswered.take() else {
+            return;
+        };
+        let participants = self.room.remote_participants().into_values();
+        let publications =
+            participants.flat_map(|remote| remote.track_publications().into_values());
+        let unheard: Vec<_> = publications
+            .filter(|publication| publication.kind() == TrackKind::Audio)
+            .filter(|publication| publication.is_desired() && self.track_of(publication).is_none())
+            .collect();
+        if unheard.is_empty() {
+            return;
+        }
+        tracing::debug!(
+            tracks = unheard.len(),
+            "subscribing again to what has not come"
+        );
+        for publication in unheard {
+            publication.set_subscribed(true);
+        }
+        if pause < ASK_AGAIN_LAST {
+            self.unanswered = Some(Unanswered::after(pause * 2));
+        }
     }
 
     /// A way to send that does not hold up whoever reads the events.
@@ -194,12 +284,18 @@ impl Connection {
             if let Some(event) = self.pending.pop_front() {
                 return event;
             }
-            let next = match self.doubtful.is_empty() {
-                true => self.events.recv().await,
-                false => match tokio::time::timeout(DOUBT, self.events.recv()).await {
+            let doubt = (!self.doubtful.is_empty()).then(|| Instant::now() + DOUBT);
+            let unanswered = self.unanswered.as_ref().map(|unanswered| unanswered.at);
+            let next = match doubt.into_iter().chain(unanswered).min() {
+                None => self.events.recv().await,
+                Some(until) => match timeout_at(until, self.events.recv()).await {
                     Ok(next) => next,
                     Err(_) => {
-                        self.believe_doubtful();
+                        if doubt == Some(until) {
+                            self.believe_doubtful();
+                        } else {
+                            self.ask_again();
+                        }
                         continue;
                     }
                 },
@@ -260,6 +356,12 @@ impl Connection {
                 participant: remote,
             } => {
                 let track_sid = publication.sid().to_string();
+                if self.tracks.remove(&track_sid).is_some() {
+                    self.pending.push_back(RoomEvent::AudioUnsubscribed {
+                        participant: participant(&remote),
+                        track_sid: track_sid.clone(),
+                    });
+                }
                 self.pending.push_back(RoomEvent::Unpublished {
                     participant: participant(&remote),
                     track_sid,
@@ -272,6 +374,7 @@ impl Connection {
             } => {
                 let track_sid = publication.sid().to_string();
                 let audio = IncomingAudio::new(&track);
+                self.tracks.insert(track_sid.clone(), track);
                 self.pending.push_back(RoomEvent::AudioSubscribed {
                     participant: participant(&remote),
                     track_sid,
@@ -283,6 +386,10 @@ impl Connection {
                 participant: remote,
                 ..
             } => {
+                // Subscribed anew meanwhile; if it is no longer published, that is said next.
+                if publication.is_desired() && self.track_of(&publication).is_some() {
+                    return;
+                }
                 let track_sid = publication.sid().to_string();
                 self.pending.push_back(RoomEvent::AudioUnsubscribed {
                     participant: participant(&remote),

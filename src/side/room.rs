@@ -451,7 +451,7 @@ impl SideRoom {
         }
     }
 
-    fn listen(&self) {
+    fn listen(&mut self) {
         if let Some(agent) = &self.agent {
             self.connection.set_listening(agent, true);
         }

@@ -18,9 +18,10 @@ use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use livekit::webrtc::media_stream_track::RtcTrackState;
 use livekit::webrtc::stats::RtcStats;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
@@ -44,6 +45,9 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 const PACKETS_MAX: usize = 256;
 /// The longest that counting packets may take.
 const SAMPLE_MAX: Duration = Duration::from_millis(500);
+/// How long no track of the caller's may have come before it is asked for again, first and at most.
+const ASK_AGAIN_FIRST: Duration = Duration::from_secs(1);
+const ASK_AGAIN_LAST: Duration = Duration::from_secs(8);
 /// How long nothing is said when the voice moves from one track to another, in frames: a caller who hears the one directly and
 /// the other by way of Baton, each through a buffer of its own, does not hear both. LiveKit's SIP bridge holds up to 100 ms of a
 /// track, and what comes by Baton may meet an empty buffer there.
@@ -56,14 +60,25 @@ pub(crate) struct Connection {
     orchestrator: String,
     misbehaviour: Misbehaviour,
     outlets: Arc<Mutex<Outlets>>,
-    /// Tracks made so far: each has a name of its own.
-    tracks: u32,
+    /// Tracks of ours made so far: each has a name of its own.
+    made: u32,
     /// Of the caller, once known; it stays when the caller is away.
     caller: Option<String>,
     wants_caller: bool,
     ears: BTreeMap<String, DropGuard>,
     /// Tracks of the caller that were subscribed before they were wanted: no event will tell of them again.
     subscribed: Vec<CallerTrack>,
+    /// The audio tracks that are published, as they were subscribed last.
+    tracks: BTreeMap<String, RemoteAudioTrack>,
+    unanswered: Option<Unanswered>,
+}
+
+/// A wish for the caller of which nothing has come yet.
+#[derive(Debug)]
+struct Unanswered {
+    /// When it is said again.
+    at: Instant,
+    pause: Duration,
 }
 
 /// A track of ours, and what it is fed from.
@@ -174,11 +189,13 @@ impl Connection {
             orchestrator: orchestrator.to_owned(),
             misbehaviour,
             outlets: Arc::new(Mutex::new(outlets)),
-            tracks: 1,
+            made: 1,
             caller: None,
             wants_caller: false,
             ears: BTreeMap::new(),
             subscribed: Vec::new(),
+            tracks: BTreeMap::new(),
+            unanswered: None,
         })
     }
 
@@ -227,8 +244,8 @@ impl Connection {
         if self.outlets().fresh.is_some() {
             return Ok(());
         }
-        self.tracks += 1;
-        let outlet = Outlet::new(&format!("{VOICE}-{}", self.tracks));
+        self.made += 1;
+        let outlet = Outlet::new(&format!("{VOICE}-{}", self.made));
         self.publish_outlet(&outlet).await?;
         // Fed with silence from here on: the server makes nothing of a track without packets.
         self.outlets().fresh = Some(outlet);
@@ -329,14 +346,12 @@ impl Connection {
     /// Counts the packets that have come; `None` if that cannot be done just now.
     /// It is a future of its own, so that nothing else waits for it.
     pub(crate) fn sample(&self) -> impl Future<Output = Option<Sample>> + Send + use<> {
-        let (room, program) = (self.room.clone(), self.program());
+        let program = self.program().into_iter();
+        let tracks: Vec<_> = program.filter_map(|each| self.track_of(&each)).collect();
+        let room = self.room.clone();
         let counting = async move {
-            let tracks = program;
             let mut program = None;
-            for publication in tracks {
-                let Some(RemoteTrack::Audio(track)) = publication.track() else {
-                    continue;
-                };
+            for track in tracks {
                 for stats in track.get_stats().await.ok()? {
                     if let RtcStats::InboundRtp(inbound) = stats {
                         *program.get_or_insert(0) += inbound.received.packets_received;
@@ -420,7 +435,17 @@ impl Connection {
             if let Some(track) = self.subscribed.pop() {
                 return Happening::Caller(track);
             }
-            let Some(event) = self.events.recv().await else {
+            let next = match &self.unanswered {
+                None => self.events.recv().await,
+                Some(unanswered) => match timeout_at(unanswered.at, self.events.recv()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        self.ask_again();
+                        continue;
+                    }
+                },
+            };
+            let Some(event) = next else {
                 return Happening::Ended(Ending::Broken("the event stream ended".to_owned()));
             };
             if let Some(happening) = self.translate(event) {
@@ -476,17 +501,22 @@ impl Connection {
                 publication,
                 participant,
             } => {
+                let sid = publication.sid().to_string();
+                self.tracks.insert(sid.clone(), track.clone());
                 let is_caller = self.caller.as_deref() == Some(participant.identity().as_str());
-                is_caller.then(|| {
-                    let sid = publication.sid().to_string();
-                    Happening::Caller(CallerTrack { sid, track })
-                })
+                is_caller.then_some(Happening::Caller(CallerTrack { sid, track }))
             }
             RoomEvent::TrackUnsubscribed { publication, .. } => {
                 // An earlier subscription may be said to have ended when the next one has begun.
-                if publication.track().is_none() {
+                if self.track_of(&publication).is_none() {
                     self.ears.remove(publication.sid().as_str());
                 }
+                None
+            }
+            RoomEvent::TrackUnpublished { publication, .. } => {
+                let sid = publication.sid();
+                self.tracks.remove(sid.as_str());
+                self.ears.remove(sid.as_str());
                 None
             }
             RoomEvent::LocalTrackSubscribed { track } => {
@@ -534,6 +564,46 @@ impl Connection {
         publications.any(|publication| publication.kind() == TrackKind::Audio)
     }
 
+    /// The track of a subscription, also where `livekit` knows of none: it forgets the track when the subscription ends, and tells
+    /// of no other when the next one begins before the server has taken the track away. That one then just goes on.
+    fn track_of(&self, publication: &RemoteTrackPublication) -> Option<RemoteAudioTrack> {
+        let track = match publication.track() {
+            Some(RemoteTrack::Audio(track)) => Some(track),
+            Some(RemoteTrack::Video(_)) | None => {
+                self.tracks.get(publication.sid().as_str()).cloned()
+            }
+        };
+        track.filter(|track| track.rtc_track().state() == RtcTrackState::Live)
+    }
+
+    /// Says once more that the caller is wanted, if it still is and nothing has come of it: `livekit` may have sent the end of one
+    /// subscription after the beginning of the next.
+    fn ask_again(&mut self) {
+        let Some(Unanswered { pause, .. }) = self.unanswered.take() else {
+            return;
+        };
+        let unheard: Vec<_> = self
+            .caller_audio()
+            .filter(|publication| publication.is_desired() && self.track_of(publication).is_none())
+            .collect();
+        if unheard.is_empty() || !self.wants_caller {
+            return;
+        }
+        debug!("no track of the caller's has come, asking again");
+        for publication in unheard {
+            publication.set_subscribed(true);
+        }
+        if pause < ASK_AGAIN_LAST {
+            self.unanswered = Some(Unanswered::after(pause * 2));
+        }
+    }
+
+    fn caller_audio(&self) -> impl Iterator<Item = RemoteTrackPublication> + use<> {
+        let caller = self.caller.as_deref();
+        let tracks = caller.map(|caller| audio_of(&self.room, caller));
+        tracks.unwrap_or_default().into_iter()
+    }
+
     fn apply_wish(&mut self) {
         let participants = self.room.remote_participants();
         if self.caller.is_none() && self.wants_caller {
@@ -551,12 +621,13 @@ impl Connection {
             let sid = publication.sid().to_string();
             if self.wants_caller
                 && !self.ears.contains_key(&sid)
-                && let Some(RemoteTrack::Audio(track)) = publication.track()
+                && let Some(track) = self.track_of(&publication)
             {
                 self.subscribed.push(CallerTrack { sid, track });
             }
             if publication.is_desired() != self.wants_caller {
                 publication.set_subscribed(self.wants_caller);
+                self.unanswered = Some(Unanswered::after(ASK_AGAIN_FIRST));
             }
         }
     }
@@ -617,6 +688,15 @@ async fn within<T>(
             limit_secs: limit.as_secs(),
         })?
         .map_err(|source| ConnectionError::Failed { what, source })
+}
+
+impl Unanswered {
+    fn after(pause: Duration) -> Self {
+        Self {
+            at: Instant::now() + pause,
+            pause,
+        }
+    }
 }
 
 impl Outlet {
