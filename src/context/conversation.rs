@@ -2,8 +2,9 @@
 //!
 //! Writers are checked here: only the holder, in the epoch of its grant, adds items; whoever has written an item may
 //! replace it later, and may add the result of a tool call of its own, since both become known only after a handoff. So
-//! does what was heard of the message that the last holder was saying: it may add that until it has let go. The
-//! state is written by the holder freely and by others by compare-and-set, each within its scopes.
+//! does what was heard of the message that the last holder was saying, and what the caller had said to it and nobody has
+//! answered yet: it may add both until it has let go. The state is written by the holder freely and by others by
+//! compare-and-set, each within its scopes.
 //!
 //! Every reader has a [`Feed`] of its own from its first preparation on. Nothing is copied for one that is slow: what it
 //! has yet to get is what lies between its feed and what was taken for it with [`Conversation::poll_send`].
@@ -653,12 +654,12 @@ impl Conversation {
         }
     }
 
-    /// Whether the item is what one has said that has just given the baton away.
+    /// Whether the item is what was said by, or to, one that has just given the baton away.
     fn was_saying(&self, author: Author, item: &Item) -> bool {
         let said = matches!(
             item.kind(),
             Kind::Message {
-                role: Role::Assistant
+                role: Role::Assistant | Role::User
             }
         );
         said && self.leaving == Some(author)

@@ -295,7 +295,7 @@ def show(report: dict[str, Any], out: Path) -> None:
     if turns := report.get("turns"):
         print(
             f"sentences of the caller: {turns['sentences']}, answered once {turns['answered_once']}, across a change "
-            f"{turns['across_a_change']}; turns taken {turns['turns']}, their ends told by Silero and {turns['ended_by']}"
+            f"{turns['across_a_change']}, right before one {turns['right_before_a_change']}; turns taken {turns['turns']}, their ends told by Silero and {turns['ended_by']}"
         )
     for failure in report["failures"]:
         print(f"FAIL {failure}")

@@ -1,7 +1,8 @@
 """The second call of the mixed demo: the caller speaks, and its turns are told by real analyzers, Silero and smart-turn.
 
-It speaks to each of two, and while the baton goes from one to the other. Each sentence has to get exactly one answer, by the one who
-has the baton at its end, and nobody may take a turn that was none.
+It speaks to each of two, while the baton goes from one to the other, and right before it goes, so that no analyzer has told the end of
+the turn yet. Each sentence has to get exactly one answer: by the one who has the baton at its end, or, if the baton went right then, by
+either.
 """
 
 import asyncio
@@ -30,6 +31,9 @@ SETTLED_SECS = 3.0
 """How long a second answer is waited for: more than any analyzer takes."""
 LEAD_SECS = 0.7
 """How long before a change the caller begins, if it takes as long as the last one: the analyzers of the one before have heard it begin."""
+SENTENCES_FEW = 10
+ANALYZERS_SECS = 0.6
+"""How long any analyzer takes at least to tell that a turn is over."""
 DIGITS = {"ears_triage": "1", "ears_payments": "2"}
 """By which a rule hands the baton to each: no model has to be asked in the middle of a sentence."""
 USER, ASSISTANT = 2, 3
@@ -56,12 +60,16 @@ class Said:
 
     @property
     def is_answered(self) -> bool:
-        """Whether it got the answer that it has to get. One that had ended when the baton moved was the other one's, whose
-        analyzer may not have been that far."""
+        """Whether it got the answer that it has to get. One that had ended when the baton moved may be answered by the one who had it then."""
         answers = {name: count for name, count in self.answers.items() if count}
         if self.changed is not None and self.changed >= self.ended:
-            return sum(answers.values()) <= 1
+            return sum(answers.values()) == 1
         return answers == {self.listener: 1}
+
+    @property
+    def is_right_before(self) -> bool:
+        """Whether it ended so shortly before the baton moved that no analyzer was that far."""
+        return self.changed is not None and 0 <= self.changed - self.ended < ANALYZERS_SECS
 
 
 class Turning:
@@ -89,17 +97,27 @@ class Turning:
             await asyncio.sleep(SETTLED_SECS)
         # The first one included a dispatch.
         self._change_secs = {name: min(secs, LEAD_SECS) for name, secs in self._change_secs.items()}
-        for _ in range(changes):
+        for number in range(changes):
             await self._speaks(phone, ASIDE, holder)
-            await self._speaks(phone, ACROSS, other, holder)
-            holder, other = other, holder
+            # Each way both there and back.
+            for right_before in (number % 2 == 1, number % 2 == 0):
+                await self._speaks(phone, ASIDE if right_before else ACROSS, other, holder, right_before)
+                holder, other = other, holder
         await self._speaks(phone, ASIDE, holder)
 
-    async def _speaks(self, phone: Phone, words: str, listener: str, before: str | None = None) -> None:
+    async def _speaks(
+        self, phone: Phone, words: str, listener: str, before: str | None = None, right_before: bool = False
+    ) -> None:
         had = self._answers()
         begun = asked = time.time()
+        secs = len(SENTENCES[words]) / PHONE_RATE
         if before is None:
             phone.say(SENTENCES[words])
+        elif right_before:
+            phone.say(SENTENCES[words])
+            await asyncio.sleep(secs - self._change_secs[listener] + ANALYZERS_SECS / 3)
+            asked = time.time()
+            await self._asks_for(phone, listener)
         else:
             wait = LEAD_SECS - self._change_secs[listener]
             if wait < 0:
@@ -112,7 +130,7 @@ class Turning:
                 asked = time.time()
                 await self._asks_for(phone, listener)
         await phone.said()
-        ended = begun + len(SENTENCES[words]) / PHONE_RATE
+        ended = begun + secs
         changed = None if before is None else await self._changed(listener, asked)
 
         def new() -> dict[str, int]:
@@ -126,7 +144,7 @@ class Turning:
         await asyncio.sleep(SETTLED_SECS)
         said = Said(words, begun, ended, listener, new(), changed)
         self.said.append(said)
-        across = f", across the change {changed - begun:.2f} s after it began" if changed is not None else ""
+        across = f", {secs:.2f} s long, the change {changed - begun:.2f} s after it began" if changed is not None else ""
         self._say(f"{words!r}, to {listener}{across}: answers {said.answers}")
 
     async def _asks_for(self, phone: Phone, listener: str) -> None:
@@ -144,10 +162,11 @@ class Turning:
         """The report."""
         failures = [f"no single answer of who has the baton: {each}" for each in self.said if not each.is_answered]
         across = [each for each in self.said if each.is_across]
+        right_before = [each for each in self.said if each.is_right_before]
         turns = sum(len(self._turns(name)) for name in AGENTS.values())
-        answers = sum(sum(each.answers.values()) for each in self.said)
-        if turns != answers:
-            failures.append(f"{turns} turns of the caller's were taken, and {answers} answered, of {len(self.said)} sentences")
+        # On a busy machine a change is late.
+        if not right_before and len(self.said) > SENTENCES_FEW:
+            failures.append("no sentence has ended right before a change, so that nothing is known of it")
         if not across:
             failures.append("the caller has not spoken across a change, so that nothing is known of it")
         for name, first in self._asked.items():
@@ -158,6 +177,7 @@ class Turning:
             "sentences": len(self.said),
             "answered_once": sum(sum(each.answers.values()) == 1 for each in self.said),
             "across_a_change": len(across),
+            "right_before_a_change": len(right_before),
             "turns": turns,
             "ended_by": sorted(set(ends)),
             "failures": failures,

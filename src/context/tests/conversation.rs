@@ -287,14 +287,19 @@ fn what_was_heard_of_the_last_words_is_kept_until_the_last_holder_has_let_go() {
         "the new one knows it"
     );
     assert_eq!(
-        stage.append(TRIAGE, 1, &[user("u1", "hello?")]),
+        stage.append(TRIAGE, 1, &[user("u1", "and my balance?")]),
+        [],
+        "the caller had said it to the old one, whoever answers it"
+    );
+    assert_eq!(
+        stage.append(TRIAGE, 1, &[call("f1", "c1", "look_up", "{}")]),
         [ItemRefusal::NotHolder],
-        "it heard the caller no more"
+        "it does nothing any more"
     );
     stage.conversation.released(TRIAGE);
     assert_eq!(
-        stage.append(TRIAGE, 1, &[assistant("a2", "more")]),
-        [ItemRefusal::NotHolder]
+        stage.append(TRIAGE, 1, &[assistant("a2", "more"), user("u2", "hello?")]),
+        [ItemRefusal::NotHolder, ItemRefusal::NotHolder]
     );
     assert_eq!(
         stage.append(BILLING, 3, &[assistant("a1", "forged")]),

@@ -3,7 +3,9 @@
 import asyncio
 import copy
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from livekit import api, rtc
@@ -19,6 +21,8 @@ from livekit.agents import (
     SpeechCreatedEvent,
     ToolCallStarted,
     ToolExecutionUpdatedEvent,
+    UserInputTranscribedEvent,
+    UserStateChangedEvent,
     get_job_context,
     llm,
 )
@@ -31,6 +35,7 @@ from baton.livekit_agents.audio import GatedInput, GatedOutput
 from baton.livekit_agents.items import Outgoing, decode
 from baton.livekit_agents.tool import complete_tool, delegate_tool, handoff_tool
 from baton.metadata import DispatchMetadata, MetadataNotJsonError, NotFromBatonError
+from baton.owed import Owed
 from baton.shared import Mirror
 from baton.specialist import (
     Agent,
@@ -51,6 +56,12 @@ SYNC_SECS = 0.2
 """How often what no event tells of is looked for: items that have changed, and the mirrored state."""
 HAND_BACK_MAX_SECS = 10.0
 """How long an agent that ends the call waits for somebody to take over."""
+TURN_OPEN_SECS = 5.0
+"""How long ago the caller may have spoken for its turn to be open: an analyzer tells the end of one by then."""
+TURN_MAX_SECS = 0.5
+"""How long the words of such a turn are waited for when the baton goes."""
+FLUSH_SECS = 0.8
+"""Silence that has an ear end what it hears: more than the pause that tells voice activity that speech is over."""
 _TASK = "baton/task"
 """The id of the message that tells the model its task. It does not travel."""
 
@@ -160,6 +171,10 @@ class Participation(Agent):
         self._has_entered = False
         self._closed = False
         self._ends = False
+        self._owed: Owed | None = None
+        self._spoke_at: float | None = None
+        self._understood_at: float | None = None
+        self._turn: asyncio.Task[Any] | None = None
         self._sharing: asyncio.Task[Any] | None = None
         self._shut_down = ctx.shutdown
 
@@ -262,13 +277,19 @@ class Participation(Agent):
 
     async def granted(self, call: Call, grant: Granting) -> None:
         await self._take_in()
+        await self._turn_ended()
+        answers = isinstance(grant.opening, Greet | Continue)
+        self._owed = Owed(time.monotonic(), call.memory.items, answers)
+        self._spoke_at = self._understood_at = None
         self.session.input.set_audio_enabled(True)
         self._open(grant.opening)
         while True:
             await asyncio.sleep(SYNC_SECS)
-            # What was heard of the last sentence of who had the baton before comes after the grant.
+            # What was heard of the last sentence of who had the baton before comes after the grant, and what the caller had said to it.
             await self._take_in()
             self._sync()
+            if self._owed.due(time.monotonic(), self._is_busy):
+                self.session.generate_reply()
             if self._sharing is None or self._sharing.done():
                 self._sharing = self._tasks.start(self._share(), "baton: state")
 
@@ -279,17 +300,21 @@ class Participation(Agent):
         self._deafen()
         if not self._running.done() or self._closed:
             return
+        self._owed = None
         interrupted = self.session.interrupt(force=True)
         try:
             async with asyncio.timeout(2.0):
                 await interrupted
         except TimeoutError:
             logger.debug("the session is not interrupted yet")
+        await self._turn_ended()
         # What was heard of the last sentence is known now.
         self._sync()
 
     def items(self, call: Call, items: tuple[ContextItem, ...]) -> None:
         self._arrived += items
+        if self._owed is not None:
+            self._owed.arrived(time.monotonic(), items)
 
     def state_changed(self, call: Call, patch: dict[str, Any]) -> None:
         if self._mirror is not None:
@@ -355,6 +380,8 @@ class Participation(Agent):
         self.session.on("function_tools_executed", lambda _: self._sync())
         self.session.on("tool_execution_updated", self._on_tool)
         self.session.on("speech_created", self._on_speech)
+        self.session.on("user_state_changed", self._on_user_state)
+        self.session.on("user_input_transcribed", self._on_understood)
         self.session.on("close", self._on_close)
         self._job.on_outcome(self._on_outcome)
         await self.session.start(self._agent, room=self._ctx.room, room_options=options, **self._options)
@@ -405,13 +432,75 @@ class Participation(Agent):
 
     def _on_speech(self, event: SpeechCreatedEvent) -> None:
         """A realtime model answers what it has heard before the baton went."""
-        if not self.call.holds:
+        if not self.call.hears:
             event.speech_handle.interrupt(force=True)
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether the caller speaks, or the agent, or a turn of the caller's is understood and its end not told yet."""
+        understood = self._understood_at is not None and time.monotonic() - self._understood_at < TURN_OPEN_SECS
+        return understood or self.session.user_state == "speaking" or self.session.agent_state in ("thinking", "speaking")
 
     def _deafen(self) -> None:
         if self._running.done() and not self._closed:
             self.session.input.set_audio_enabled(False)
+            if self._turn is None:
+                self._turn = self._tasks.start(self._end_turn(), "baton: the caller's turn")
+
+    async def _end_turn(self) -> None:
+        """Gives the words of a turn that was begun to whoever takes over, and answers them not."""
+        begun, self._spoke_at = self._spoke_at, None
+        # A realtime model hears for itself.
+        hears = isinstance(self.session.current_agent.llm or self.session.llm, llm.LLM)
+        if hears and begun is not None and time.monotonic() - begun < TURN_OPEN_SECS:
+            own = len(self.session.history.items)
+            try:
+                with self._no_guesses():
+                    async with asyncio.timeout(TURN_MAX_SECS):
+                        words = await self.session.commit_user_turn(
+                            transcript_timeout=TURN_MAX_SECS, stt_flush_duration=FLUSH_SECS, skip_reply=True
+                        )
+            except (TimeoutError, RuntimeError):
+                words = ""
             self.session.clear_user_turn()
+            # The session may have been quicker.
+            await asyncio.sleep(0)
+            since = self.session.history.items[own:]
+            if words and not any(item.type == "message" and item.role == "user" for item in since):
+                self._put_in(llm.ChatMessage(role="user", content=[words]))
+        else:
+            self.session.clear_user_turn()
+
+    @contextmanager
+    def _no_guesses(self) -> Iterator[None]:
+        """Has the model not be asked before a turn is over."""
+        enabled = "enabled"
+        settings = [self.session.options.preemptive_generation, self.session.current_agent._turn_handling.get("preemptive_generation")]
+        guessing: list[Any] = [each for each in settings if each and each.get(enabled)]
+        for each in guessing:
+            each[enabled] = False
+        try:
+            yield
+        finally:
+            for each in guessing:
+                each[enabled] = True
+
+    def _put_in(self, item: llm.ChatItem) -> None:
+        self.session.current_agent._chat_ctx.insert(item)
+        self.session.history.insert(item)
+
+    async def _turn_ended(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            await asyncio.gather(turn, return_exceptions=True)
+
+    def _on_understood(self, event: UserInputTranscribedEvent) -> None:
+        if event.transcript.strip():
+            self._understood_at = time.monotonic()
+
+    def _on_user_state(self, event: UserStateChangedEvent) -> None:
+        if event.new_state == "speaking" or event.old_state == "speaking":
+            self._spoke_at = time.monotonic()
 
     def _on_close(self, event: CloseEvent) -> None:
         self._closed = True
@@ -469,6 +558,8 @@ class Participation(Agent):
         news = self._outgoing.news([item for item in self.session.history.items if not self._stands_in(item)])
         if news:
             self.call.append(*news)
+            if self._owed is not None:
+                self._owed.said(time.monotonic(), news)
 
     def _on_tool(self, event: ToolExecutionUpdatedEvent) -> None:
         """Gives Baton a call as it begins: the history has it with its result only, and after a switch only the result of a

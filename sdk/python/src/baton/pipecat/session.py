@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -24,9 +25,10 @@ from pipecat.workers.runner import WorkerRunner
 
 from baton.bodies import ContextItem, Continue, Greet, Opening, Say, Wait
 from baton.errors import BatonError
+from baton.owed import Owed
 from baton.pipecat.messages import Mirror as Messages
 from baton.pipecat.tools import keep
-from baton.pipecat.turns import Turns, ask_only_while
+from baton.pipecat.turns import Asking, Turns
 from baton.shared import Mirror
 from baton.specialist import Agent, Call, Granting, HandoffError, Hearing, Preparation, Request, Specialist
 from baton.specialist.tasks import Tasks
@@ -170,8 +172,10 @@ class Participation:
 
         worker.add_event_handler("on_pipeline_started", started)
         self._turns = Turns(worker.pipeline, lambda: call.hears)
+        self._asking = Asking(llms, lambda: call.hears)
+        self._ending = asyncio.Lock()
+        self._owed: Owed | None = None
         for llm in llms:
-            ask_only_while(llm, lambda: call.hears)
             llm.add_event_handler("on_function_calls_started", self._called)
 
     async def share(self) -> None:
@@ -227,6 +231,8 @@ class Participation:
         """Opens, and shares what happens until it is cancelled."""
         self.take_in()
         self._messages.mark(self._context.messages)
+        self._turns.begin()
+        self._owed = Owed(time.monotonic(), self.call.memory.items, isinstance(opening, Greet | Continue))
         flow, self._flow = self._flow, None
         if flow is not None and self._node is not None:
             await flow.initialize(_opened(self._node, opening))
@@ -240,26 +246,39 @@ class Participation:
                 pass
         while True:
             await asyncio.sleep(SYNC_SECS)
-            # What was heard of the last sentence of who had the baton before comes after the grant.
+            # What was heard of the last sentence of who had the baton before comes after the grant, and what the caller had said to it.
             self.take_in()
             self.sync()
+            busy = self._turns.is_open or self._asking.is_answering or self.call.voice.is_busy
+            if self._owed.due(time.monotonic(), busy):
+                await self.worker.queue_frame(LLMRunFrame())
             if self._sharing is None or self._sharing.done():
                 self._sharing = self._tasks.start(self._share(), "baton: state")
 
     async def finishing(self) -> None:
         """Hears no more."""
-        await self._turns.forget()
+        await self._end_turn()
 
     async def revoked(self) -> None:
         """Falls silent."""
-        await self._turns.forget()
+        self._owed = None
+        await self._end_turn()
         await self.worker.queue_frame(InterruptionWorkerFrame())
         await asyncio.sleep(SYNC_SECS)
         self.sync()
 
+    async def _end_turn(self) -> None:
+        """Gives the words of a turn that was begun to whoever takes over, and answers them not."""
+        async with self._ending:
+            if words := await self._turns.end():
+                self._context.add_message({"role": "user", "content": words})
+                self.sync()
+
     def arrived(self, items: tuple[ContextItem, ...]) -> None:
         """Others have said this."""
         self._arrived += items
+        if self._owed is not None:
+            self._owed.arrived(time.monotonic(), items)
 
     def state_changed(self) -> None:
         """Somebody else has changed the state."""
@@ -301,6 +320,8 @@ class Participation:
         news = self._messages.news(self._context.messages)
         if news:
             self.call.append(*news)
+            if self._owed is not None:
+                self._owed.said(time.monotonic(), news)
 
     async def _share(self) -> None:
         try:

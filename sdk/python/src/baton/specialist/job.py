@@ -119,9 +119,9 @@ FAREWELL_MAX_SECS = 1.0
 """How long the last acks are waited for before the room is left."""
 REFUSAL_MAX_SECS = 0.5
 """How long it may take to learn that a handoff is under way, or refused: Baton says either at once."""
-LAST_WORDS_MAX_SECS = 0.4
-"""How long what was heard of an agent's last words is waited for before it says that it has let go. Baton waits for that
-for `revoke_timeout_ms`, a second by default."""
+LAST_WORDS_MAX_SECS = 0.8
+"""How long what was heard of an agent's last words, and what the caller had said to it, is waited for before it says that it has let go.
+Baton waits for that for `revoke_timeout_ms`, a second by default."""
 SPEECH_PAUSE_SECS = 0.1
 """How long nothing has to be said until an utterance counts as over."""
 LEFT_MAX_SECS = 2.0
