@@ -378,6 +378,9 @@ impl Task {
                 else {
                     break;
                 };
+                if is_conflict(&outgoing) {
+                    self.deps.metrics.state_conflict();
+                }
                 self.peers
                     .send_large(now, &identity, epoch, &body_of(outgoing));
             }
@@ -421,13 +424,21 @@ impl Task {
             .conversation
             .patch_from_outside(scopes, base, json, &mut effects);
         self.talk_carry_out(effects);
+        if matches!(outcome, PatchOutcome::Conflict { .. }) {
+            self.deps.metrics.state_conflict();
+        }
         outcome
     }
 
     /// An item or a patch was taken: it is durable before the next grant takes effect.
     fn talk_changed(&mut self, record: &Record) {
         match record {
-            Record::Item { position, .. } => debug!(position = position.0, "item taken"),
+            Record::Item { position, item, .. } => {
+                debug!(position = position.0, "item taken");
+                let native = item.native().map_or(0, |native| native.json.len());
+                let bytes = item.encoded().len() + native;
+                self.deps.metrics.context_grown(bytes);
+            }
             Record::Patch { version, .. } => {
                 debug!(version = version.0, "state changed");
                 self.tell_state();
@@ -453,6 +464,17 @@ impl Task {
             self.tell(Event::TailApplied { handoff });
         }
     }
+}
+
+/// Whether it tells a specialist that its change of the state came too late.
+fn is_conflict(outgoing: &Outgoing) -> bool {
+    matches!(
+        outgoing,
+        Outgoing::Answer(Answer::Patch {
+            outcome: PatchOutcome::Conflict { .. },
+            ..
+        })
+    )
 }
 
 /// A result as a model reads it: JSON, but for a text, which stands for itself.

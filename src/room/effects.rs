@@ -315,7 +315,8 @@ impl Task {
                 reason,
             } => {
                 debug!(%reason, "event rejected");
-                self.deps.metrics.rejected();
+                let named = wire::RejectReason::from(&reason);
+                self.deps.metrics.rejected(named.as_str());
                 if let Some(identity) = identity {
                     self.peers.reject(now, &identity, epoch, &reason);
                 }

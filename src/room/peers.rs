@@ -19,7 +19,7 @@ use wire::{
 
 use super::tickets::fresh_number;
 use crate::rtc;
-use crate::telemetry::Hash;
+use crate::telemetry::{Hash, Metrics};
 
 /// Frames in a row that are none of the protocol, after which a specialist counts as sending garbage.
 const GARBAGE_MAX: u32 = 50;
@@ -35,6 +35,7 @@ pub(super) struct Peers {
     /// Numbers for the mixer; a name keeps its number for the whole call.
     sources: Vec<Identity>,
     lost: BTreeSet<Identity>,
+    metrics: Metrics,
 }
 
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl Peer {
 
 impl Peers {
     /// Nobody yet.
-    pub(super) fn new(call: CallId, terms: Terms) -> Self {
+    pub(super) fn new(call: CallId, terms: Terms, metrics: Metrics) -> Self {
         Self {
             call,
             terms,
@@ -106,6 +107,7 @@ impl Peers {
             links: BTreeMap::new(),
             sources: Vec::new(),
             lost: BTreeSet::new(),
+            metrics,
         }
     }
 
@@ -127,8 +129,10 @@ impl Peers {
 
     /// A participant has left the room: a link of nobody is dropped.
     pub(super) fn left(&mut self, identity: &Identity) {
-        if self.admission.dispatch_of(identity).is_none() {
-            self.links.remove(identity);
+        if self.admission.dispatch_of(identity).is_none()
+            && let Some(mut peer) = self.links.remove(identity)
+        {
+            self.metrics.frames(peer.link.take_counts());
         }
     }
 
@@ -204,6 +208,7 @@ impl Peers {
             Verdict::Heard { dispatch, bound } => (dispatch, bound),
             Verdict::Unknown => return Vec::new(),
             Verdict::Ignored { reason, first } => {
+                self.metrics.ignored(reason.code());
                 // The last frames of a specialist whose dispatch is over are nothing to look into.
                 let is_old = identity
                     .as_ref()
@@ -270,6 +275,7 @@ impl Peers {
                     seq: _,
                 } => {
                     debug!(%identity, %reason, detail, "frame rejected");
+                    self.metrics.rejected(reason.as_str());
                     peer.garbage = peer.garbage.saturating_add(1);
                     if peer.garbage == GARBAGE_MAX {
                         out.push(Said::Event(Event::Misbehaved {
@@ -285,8 +291,10 @@ impl Peers {
         }
         for error in refused {
             debug!(%identity, %error, "a body in pieces was refused");
+            let reason = error.reject_reason();
+            self.metrics.rejected(reason.as_str());
             let reject = Reject {
-                reason: error.reject_reason(),
+                reason,
                 detail: error.to_string(),
                 seq: None,
             };
@@ -408,6 +416,7 @@ impl Peers {
     /// Says to everybody that Baton lives.
     pub(super) fn heartbeat(&mut self, holder: Option<&Identity>, epoch: Epoch, phase: PhaseName) {
         for peer in self.links.values_mut() {
+            self.metrics.frames(peer.link.take_counts());
             peer.link.heartbeat(
                 epoch,
                 Heartbeat {
@@ -461,6 +470,15 @@ impl Peers {
     /// Whether everything that was sent has been acked.
     pub(super) fn is_all_acked(&self) -> bool {
         self.links.values().all(|peer| peer.link.waiting() == 0)
+    }
+}
+
+impl Drop for Peers {
+    /// What came after the last heartbeat counts as well.
+    fn drop(&mut self) {
+        for peer in self.links.values_mut() {
+            self.metrics.frames(peer.link.take_counts());
+        }
     }
 }
 
@@ -621,7 +639,7 @@ mod tests {
     }
 
     fn peers() -> Peers {
-        let mut peers = Peers::new(CallId::from("call"), Terms::default());
+        let mut peers = Peers::new(CallId::from("call"), Terms::default(), Metrics::default());
         peers.expect(DispatchId(1), Ticket::from("secret"));
         peers
     }
@@ -733,7 +751,7 @@ mod tests {
                 body_bytes_max: Some(bound),
                 ..Terms::default()
             };
-            let mut peers = Peers::new(CallId::from("call"), terms);
+            let mut peers = Peers::new(CallId::from("call"), terms, Metrics::default());
             peers.expect(DispatchId(1), Ticket::from("secret"));
             let (mut link, hello) = specialist(now, "secret");
             peers.receive(now, Some(&anna()), &hello);

@@ -265,7 +265,7 @@ impl Task {
             span.record("trace", field::display(trace));
         }
         Self {
-            peers: Peers::new(call.id().clone(), deps.terms.clone()),
+            peers: Peers::new(call.id().clone(), deps.terms.clone(), deps.metrics.clone()),
             program,
             sides: Sides::default(),
             talk: Talk::new(&deps.context, &deps.terms),

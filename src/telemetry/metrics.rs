@@ -15,6 +15,8 @@ use prometheus_client::metrics::{
 };
 use prometheus_client::registry::Registry;
 
+use wire::LinkCounts;
+
 use super::HandoffFigures;
 
 /// Routes that are counted by the names of their ends.
@@ -45,7 +47,12 @@ struct Families {
     lost: Counter<f64, AtomicU64>,
     dead_airs: Counter,
     false_starts: Counter,
-    rejected: Counter,
+    rejected: Family<Reason, Counter>,
+    ignored: Family<Reason, Counter>,
+    frames_acked: Counter,
+    frames_resent: Counter,
+    context_bytes: Counter,
+    state_conflicts: Counter,
     misbehaved: Counter,
     losses: Counter,
     nobody_left: Counter,
@@ -145,9 +152,21 @@ impl Default for Metrics {
             registry.register(name, help, counter.clone());
             counter
         };
-        let rejected = count(
-            "events_rejected",
-            "Frames and events that had no place in their call",
+        let frames_acked = count(
+            "frames_acked",
+            "Frames of the protocol that specialists have acked",
+        );
+        let frames_resent = count(
+            "frames_resent",
+            "Frames of the protocol that were sent once more",
+        );
+        let context_bytes = count(
+            "context_bytes",
+            "Bytes of the items that conversations have grown by",
+        );
+        let state_conflicts = count(
+            "state_conflicts",
+            "Changes of a state that were made against a version that was no longer the newest",
         );
         let misbehaved = count(
             "agents_misbehaved",
@@ -170,6 +189,19 @@ impl Default for Metrics {
             "caller_lookups_failed",
             "Calls for which nothing more was known of the caller, because the lookup failed",
         );
+        let mut by_reason = |name: &str, help: &str| {
+            let family = Family::<Reason, Counter>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let rejected = by_reason(
+            "events_rejected",
+            "Frames and events that had no place in their call, by reason",
+        );
+        let ignored = by_reason(
+            "packets_ignored",
+            "Packets of participants that are no specialists of their call, by reason",
+        );
         Self(Arc::new(Families {
             registry,
             calls,
@@ -185,6 +217,11 @@ impl Default for Metrics {
             dead_airs,
             false_starts,
             rejected,
+            ignored,
+            frames_acked,
+            frames_resent,
+            context_bytes,
+            state_conflicts,
             misbehaved,
             losses,
             nobody_left,
@@ -249,9 +286,30 @@ impl Metrics {
         self.0.false_starts.inc();
     }
 
-    /// An event had no place in its call.
-    pub fn rejected(&self) {
-        self.0.rejected.inc();
+    /// An event or a frame had no place in its call. `reason` is from a closed list.
+    pub fn rejected(&self, reason: &'static str) {
+        self.0.rejected.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// A packet came from somebody who has no part in the protocol. `reason` is from a closed list.
+    pub fn ignored(&self, reason: &'static str) {
+        self.0.ignored.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// What became of frames to specialists.
+    pub fn frames(&self, counts: LinkCounts) {
+        self.0.frames_acked.inc_by(counts.acked);
+        self.0.frames_resent.inc_by(counts.resent);
+    }
+
+    /// A conversation has grown by an item of so many bytes.
+    pub fn context_grown(&self, bytes: usize) {
+        self.0.context_bytes.inc_by(bytes as u64);
+    }
+
+    /// A change of the state came too late.
+    pub fn state_conflict(&self) {
+        self.0.state_conflicts.inc();
     }
 
     /// An agent did what it must not.
@@ -354,6 +412,14 @@ mod tests {
             failed: Some("never_joined"),
             ..figures("billing")
         });
+        metrics.rejected("stale_epoch");
+        metrics.ignored("no_ticket");
+        metrics.frames(LinkCounts {
+            acked: 5,
+            resent: 2,
+        });
+        metrics.context_grown(300);
+        metrics.state_conflict();
         let text = metrics.text(WORKER);
         for line in [
             "baton_calls 1",
@@ -362,6 +428,12 @@ mod tests {
             "baton_handoff_ready_seconds_count 2",
             "baton_handoff_splice_wait_seconds_count 0",
             "baton_handoff_caller_lost_seconds_count 2",
+            "baton_events_rejected_total{reason=\"stale_epoch\"} 1",
+            "baton_packets_ignored_total{reason=\"no_ticket\"} 1",
+            "baton_frames_acked_total 5",
+            "baton_frames_resent_total 2",
+            "baton_context_bytes_total 300",
+            "baton_state_conflicts_total 1",
             "lk_agents_active_job_count 3",
             "lk_agents_worker_load 0.25",
             "# EOF",
@@ -408,6 +480,8 @@ mod tests {
         // What has labels is there when it was counted.
         metrics.handoff(&figures("billing"));
         metrics.call_ended("caller_gone");
+        metrics.rejected("stale_epoch");
+        metrics.ignored("no_ticket");
         let text = metrics.text(WORKER);
         let mut there = BTreeSet::new();
         for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {

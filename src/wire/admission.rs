@@ -84,6 +84,18 @@ pub enum IgnoreReason {
     TicketTaken,
 }
 
+impl IgnoreReason {
+    /// The reason's name, for programs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotAgent => "not_agent",
+            Self::NoTicket => "no_ticket",
+            Self::WrongTicket => "wrong_ticket",
+            Self::TicketTaken => "ticket_taken",
+        }
+    }
+}
+
 /// How many packets were judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AdmissionCounts {

@@ -52,7 +52,7 @@ pub use direction::{Direction, Side};
 pub use frame::{DecodeError, Frame, Position, Seq, StreamId, Version};
 pub use link::Link;
 pub use link_config::LinkConfig;
-pub use link_event::{LinkEvent, SendError, Transmit};
+pub use link_event::{LinkCounts, LinkEvent, SendError, Transmit};
 pub use metadata::{DispatchBinding, DispatchMetadata, METADATA_BYTES_MAX, MetadataError};
 pub use reason::{ContextRefuseKind, FailKind, RefuseKind, RejectReason};
 

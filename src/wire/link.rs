@@ -20,7 +20,7 @@ use crate::frame::{Frame, Position, Seq, StreamId, Version};
 use crate::handshake::{Handshake, Standing, fitting};
 use crate::inbound::{Held, Inbound, Taken};
 use crate::link_config::LinkConfig;
-use crate::link_event::{LinkEvent, SendError, Transmit};
+use crate::link_event::{LinkCounts, LinkEvent, SendError, Transmit};
 use crate::outbound::Outbound;
 use crate::reason::RejectReason;
 use crate::{FRAME_BYTES_MAX, VERSION, pb};
@@ -279,6 +279,11 @@ impl Link {
     /// The last of this side's frames that a peer has acked; 0 if none was.
     pub fn acked(&self) -> Seq {
         self.outbound.last_acked()
+    }
+
+    /// What became of this side's frames since this was asked last.
+    pub fn take_counts(&mut self) -> LinkCounts {
+        self.outbound.take_counts()
     }
 
     /// How many may wait.

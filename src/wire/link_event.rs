@@ -29,6 +29,15 @@ pub enum LinkEvent {
     Unresponsive,
 }
 
+/// Frames of a link's own stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LinkCounts {
+    /// The peer has acked them.
+    pub acked: u64,
+    /// They were sent once more, since no ack came or the peer reconnected.
+    pub resent: u64,
+}
+
 /// Something to send to the peer, on [`TOPIC`](crate::TOPIC).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit {

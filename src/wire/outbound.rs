@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::frame::{Position, Seq, StreamId};
+use crate::link_event::LinkCounts;
 use crate::pb;
 
 #[derive(Debug)]
@@ -15,11 +16,13 @@ pub(crate) struct Outbound {
     waiting: VecDeque<Waiting>,
     /// Since when an ack is due: the first sending of the oldest frame, or the last ack, if that was later.
     waiting_since: Option<Instant>,
+    counts: LinkCounts,
 }
 
 #[derive(Debug)]
 struct Waiting {
     envelope: pb::Envelope,
+    sent: bool,
     due: Instant,
     wait: Duration,
 }
@@ -32,7 +35,13 @@ impl Outbound {
             acked: Seq(0),
             waiting: VecDeque::new(),
             waiting_since: None,
+            counts: LinkCounts::default(),
         }
+    }
+
+    /// What was counted since it was taken last.
+    pub(crate) fn take_counts(&mut self) -> LinkCounts {
+        std::mem::take(&mut self.counts)
     }
 
     pub(crate) fn next(&self) -> Seq {
@@ -56,6 +65,7 @@ impl Outbound {
         self.next = self.next.next();
         self.waiting.push_back(Waiting {
             envelope,
+            sent: false,
             due: now,
             wait,
         });
@@ -73,6 +83,7 @@ impl Outbound {
         while self.oldest() <= position.seq {
             self.waiting.pop_front();
             self.acked = position.seq;
+            self.counts.acked += 1;
             progress = true;
         }
         if progress && self.waiting_since.is_some() {
@@ -101,6 +112,8 @@ impl Outbound {
         let waiting = self.waiting.iter_mut().find(|waiting| waiting.due <= now)?;
         waiting.due = now + waiting.wait;
         waiting.wait = (waiting.wait * 2).min(wait_max);
+        let again = std::mem::replace(&mut waiting.sent, true);
+        self.counts.resent += u64::from(again);
         self.waiting_since.get_or_insert(now);
         Some(&mut waiting.envelope)
     }

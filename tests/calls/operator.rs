@@ -93,6 +93,11 @@ async fn an_operator_moves_the_baton_by_the_rules_of_the_call_and_ends_it() {
         metrics.contains(route) && metrics.contains("baton_calls 1\n"),
         "{metrics}"
     );
+    // Both holders have acked what moved the baton.
+    let acked = "baton_frames_acked_total ";
+    let acked = metrics.lines().find_map(|line| line.strip_prefix(acked));
+    let acked: Option<u64> = acked.and_then(|count| count.parse().ok());
+    assert!(acked.is_some_and(|count| count >= 4), "{metrics}");
     assert!(!metrics.contains(&PHONE[1..]), "{metrics}");
 
     assert_eq!(stage.baton.api("DELETE", &one, &admin, "").0, 204);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use call::{CallId, Epoch, HandoffId, Identity, NamedTarget, Opening, Targets};
 use wire::{
-    Body, ContextItem, Frame, Heartbeat, Hello, Link, LinkConfig, LinkEvent, Position,
+    Body, ContextItem, Frame, Heartbeat, Hello, Link, LinkConfig, LinkCounts, LinkEvent, Position,
     RejectReason, SendError, Seq, Side, StreamId, Terms, VERSION, Version,
 };
 
@@ -210,6 +210,23 @@ fn an_ack_ends_resending_and_heals_an_unresponsive_peer() {
     events.clear();
     baton.handle_timeout(later, &mut events);
     assert_eq!(events, [LinkEvent::Unresponsive], "said anew");
+}
+
+#[test]
+fn what_became_of_frames_is_counted_until_it_is_taken() {
+    let start = Instant::now();
+    let (mut baton, mut specialist) = pair(start);
+    baton.take_counts();
+    baton.send(start, Epoch(1), &grant(1)).unwrap();
+    transmits(&mut baton, start);
+    let later = start + millis(300);
+    let again = transmits(&mut baton, later);
+    give(&mut specialist, later, &again);
+    let acks = transmits(&mut specialist, later + millis(20));
+    give(&mut baton, later, &acks);
+    let (acked, resent) = (1, 1);
+    assert_eq!(baton.take_counts(), LinkCounts { acked, resent });
+    assert_eq!(baton.take_counts(), LinkCounts::default());
 }
 
 #[test]
