@@ -23,6 +23,7 @@ class Line:
         self._to = port
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.StreamWriter, str] = {}
+        self._refused: set[str] = set()
         self._tasks = Tasks()
 
     async def start(self) -> int:
@@ -46,6 +47,15 @@ class Line:
             writer.transport.abort()
         return len(cut)
 
+    def refuse(self, room: str, refused: bool = True) -> None:
+        """Cuts the signalling of whoever is in this room, and refuses it from then on, or no more. Who is refused when it would resume
+        its connection makes a new one: the full reconnect of LiveKit's clients."""
+        if refused:
+            self._refused.add(room)
+            self.cut(room)
+        else:
+            self._refused.discard(room)
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open[writer] = ""
         to: asyncio.StreamWriter | None = None
@@ -53,7 +63,9 @@ class Line:
             async with asyncio.timeout(HEAD_MAX_SECS):
                 head = await reader.readuntil(b"\r\n\r\n")
                 answers, to = await asyncio.open_connection("127.0.0.1", self._to)
-            self._open[writer] = _room_of(head)
+            self._open[writer] = room = _room_of(head)
+            if room in self._refused:
+                return
             to.write(head)
             back = self._tasks.start(_hand_on(answers, writer), "kit: line")
             await _hand_on(reader, to)
