@@ -16,7 +16,7 @@ from baton import (
 from baton.ids import CallId, Epoch, Identity, SpecialistName, Ticket
 from baton.link import Received
 from baton.specialist import CallOverError, Job, StateConflictError, StateTimeoutError
-from baton.specialist.job import PATCHES_MAX, StateBusyError
+from baton.specialist.patches import PATCHES_MAX, StateBusyError
 
 PATIENCE_SECS = 10.0
 LIMIT_SECS = 0.05

@@ -5,7 +5,6 @@ learns of it after that, on a task of its own.
 """
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -28,13 +27,8 @@ from baton.bodies import (
     DelegationResult,
     Dtmf,
     Granted,
-    HandoffAccepted,
-    HandoffDone,
-    HandoffFailed,
     HandoffOutcome,
-    HandoffRefused,
     HandoffRequest,
-    HandoffResult,
     Hello,
     Ready,
     Packet,
@@ -44,9 +38,6 @@ from baton.bodies import (
     Released,
     Side,
     Speech,
-    StateAccepted,
-    StateConflict,
-    StateDenied,
     StatePatch,
     StateResult,
     SummaryRequest,
@@ -57,7 +48,7 @@ from baton.bodies import (
 from baton.chunks import ChunkLimits
 from baton.errors import BatonError
 from baton.frame import VERSION
-from baton.ids import Epoch, HandoffId, RequestId, StreamId
+from baton.ids import HandoffId, StreamId
 from baton.link import Link, LinkConfig, LinkEvent, Received, Rejected, SendError, Unresponsive
 from baton.memory import Memory, MemoryMismatchError
 from baton.metadata import DispatchMetadata
@@ -66,24 +57,21 @@ from baton.specialist.agent import (
     Agent,
     Call,
     CallOverError,
-    DelegationError,
     Granting,
     HandoffError,
     NotHolderError,
     NotSentError,
     Preparation,
     Request,
-    StateConflictError,
-    StateError,
-    StateForbiddenError,
     StateTimeoutError,
-    TooManyRequestsError,
     UnserialisableError,
-    outcome_error,
 )
 from baton.specialist.caller import CallerAudio, Hearing, Listener
 from baton.specialist.hooks import Hooks
 from baton.specialist.outlet import Outlet
+from baton.specialist.patches import WRITE_MAX_SECS, Patches
+from baton.specialist.payload import decoded, encoded
+from baton.specialist.requests import TEXT_CHARS_MAX, Asked, Requests
 from baton.specialist.room import Connection, ConnectionLostError
 from baton.specialist.tasks import Tasks
 from baton.specialist.voice import Voice
@@ -107,18 +95,10 @@ from baton.vigil import TIMEOUT_MS, Change, Vigil
 
 HEAR_MAX_SECS = 2.0
 """How long a specialist that is prepared waits for the caller's sound until it is ready without."""
-REQUESTS_MAX = 8
-"""Handoffs that an agent may ask for at the same time."""
-PATCHES_MAX = 64
-"""Changes of the state that may wait for their answer."""
-WRITE_MAX_SECS = 30.0
-"""How long a change of the state waits for Baton's answer, unless it is told otherwise."""
 WELCOME_MAX_SECS = 60.0
 """The longest that Baton may take to welcome a specialist that has just joined."""
 FAREWELL_MAX_SECS = 1.0
 """How long the last acks are waited for before the room is left."""
-REFUSAL_MAX_SECS = 0.5
-"""How long it may take to learn that a handoff is under way, or refused: Baton says either at once."""
 LAST_WORDS_MAX_SECS = 0.8
 """How long what was heard of an agent's last words, and what the caller had said to it, is waited for before it says that it has let go.
 Baton waits for that for `revoke_timeout_ms`, a second by default."""
@@ -133,8 +113,6 @@ OPEN_AGAIN_SECS = 0.2
 tracks every 3 s."""
 TAIL_SECS = 0.3
 """How long a track that the voice has left stays, for what was said last to reach the caller."""
-TEXT_CHARS_MAX = 512
-"""The longest reason that is sent, in characters."""
 
 logger = logging.getLogger("baton")
 
@@ -153,13 +131,6 @@ class VersionMismatchError(NotWelcomedError):
         super().__init__(f"{detail}; install a version of baton-livekit that speaks Baton's own")
 
 
-class StateBusyError(StateError):
-    """Too many changes of the state wait for their answer."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} changes of the state wait for their answer, which is the limit: await some of them first")
-
-
 class AgentFailedError(BatonError):
     """A hook of the agent raised an exception: it is the cause of this one."""
 
@@ -172,67 +143,6 @@ class _Direct(Enum):
     """It does."""
     HOME = "home"
     """It may, until the voice moves to the fresh track."""
-
-
-class _Request:
-    """A handoff that was asked for."""
-
-    def __init__(self, asking: HandoffRequest, epoch: Epoch) -> None:
-        loop = asyncio.get_running_loop()
-        self.asking = asking
-        self.number = asking.request
-        self.epoch = epoch
-        """Under which it was asked for last."""
-        self.first: asyncio.Future[HandoffAccepted] = loop.create_future()
-        self.last: asyncio.Future[HandoffDone] = loop.create_future()
-        for future in (self.first, self.last):
-            # Who asked may have gone away, and nobody is told then.
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    async def under_way(self) -> None:
-        await asyncio.wait((self.first,), timeout=REFUSAL_MAX_SECS)
-        if self.first.done():
-            self.first.result()
-
-    async def done(self) -> HandoffDone:
-        return await asyncio.shield(self.last)
-
-    def answered(self, outcome: HandoffOutcome) -> bool:
-        """Whether it was the last word."""
-        match outcome:
-            case HandoffAccepted():
-                if not self.first.done():
-                    self.first.set_result(outcome)
-                return False
-            case HandoffDone():
-                if not self.first.done():
-                    self.first.set_result(HandoffAccepted(outcome.handoff))
-                if not self.last.done():
-                    self.last.set_result(outcome)
-            case HandoffRefused() | HandoffFailed():
-                self.fail(outcome_error(outcome))
-        return True
-
-    def fail(self, error: HandoffError) -> None:
-        for future in (self.first, self.last):
-            if not future.done():
-                future.set_exception(error)
-
-
-class _Change:
-    """A change of the state that Baton has not answered yet."""
-
-    def __init__(self, merge_patch: bytes) -> None:
-        self.merge_patch = merge_patch
-        self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        # Who asked may have gone away, and nobody is told then.
-        self.answer.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    def answered(self, version: int) -> None:
-        self.answer.set_result(version)
-
-    def failed(self, error: BatonError) -> None:
-        self.answer.set_exception(error)
 
 
 class Job:
@@ -287,20 +197,16 @@ class Job:
         limits = ChunkLimits(side=Side.SPECIALIST)
         self._outlet = Outlet(self._link, limits)
         self._assembly = Assembly(limits)
-        self._patches: dict[int, _Change] = {}
-        self._last_patch = 0
+        self._patches = Patches(self.memory)
         self._applied_unsaid = False
         self._greets_again = False
-        self._delegations: dict[RequestId, asyncio.Future[Any]] = {}
         self._waiting_for: tuple[Preparation, Packet | None] | None = None
         self._connected = True
         self._sid = ""
         self._timer: asyncio.TimerHandle | None = None
         self._finish: asyncio.Task[Any] | None = None
         self._released: Released | None = None
-        self._requests: dict[RequestId, _Request] = {}
-        self._last_request = 0
-        self._outcomes: list[Callable[[HandoffOutcome], None]] = []
+        self._requests = Requests()
         self._extra_tracks: list[rtc.LocalTrack] = []
         self._tasks = Tasks()
         self._hooks: Hooks | None = None
@@ -341,7 +247,7 @@ class Job:
 
     def on_outcome(self, told: Callable[[HandoffOutcome], None]) -> None:
         """Tells of every outcome of a request."""
-        self._outcomes.append(told)
+        self._requests.on_outcome(told)
 
     def request(
         self,
@@ -350,43 +256,24 @@ class Job:
         tool_call: str | None = None,
         delegation: Any = None,
         result: Any = None,
-    ) -> _Request:
+    ) -> Asked:
         """Asks for a handoff. Raises `HandoffError`, or `UnserialisableError`."""
         if self._ended.done():
             raise CallOverError
         if not self._standing.may_hand_off:
             raise NotHolderError
-        if len(self._requests) >= REQUESTS_MAX:
-            raise TooManyRequestsError(REQUESTS_MAX)
-        number = RequestId(self._last_request + 1)
-        asking = HandoffRequest(
-            number,
-            target,
-            reason[:TEXT_CHARS_MAX],
-            tool_call,
-            None if delegation is None else _encoded("the task", delegation),
-            None if result is None else _encoded("the result", result),
-        )
+        asking = self._requests.next(target, reason, tool_call, delegation, result)
         try:
             self._send(asking)
         except SendError as error:
             raise NotSentError(str(error)) from error
-        self._last_request = number
-        request = self._requests[number] = _Request(asking, self._standing.epoch)
+        request = self._requests.asked(asking, self._standing.epoch)
         self._pump()
         return request
 
     async def delegation(self, request: Request) -> Any:
         """What comes of a delegation. Raises `HandoffError` or `DelegationError`."""
-        if not isinstance(request, _Request):
-            raise TypeError("it is no request of this job")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._delegations[request.number] = future
-        try:
-            await request.done()
-            return await future
-        finally:
-            self._delegations.pop(request.number, None)
+        return await self._requests.delegation(request)
 
     def append(self, items: tuple[ContextItem, ...]) -> None:
         """Adds to the conversation."""
@@ -399,16 +286,13 @@ class Job:
         """Changes the state. Raises `StateError` or `CallOverError`."""
         if self._ended.done():
             raise CallOverError
-        encoded = _encoded("the patch", merge_patch)
-        if len(self._patches) >= PATCHES_MAX:
-            raise StateBusyError(PATCHES_MAX)
-        self._last_patch = number = self._last_patch + 1
-        change = self._patches[number] = _Change(encoded)
+        patch = encoded("the patch", merge_patch)
+        number, change = self._patches.begin(patch)
         base = self.memory.state_version if base_version is None else base_version
         try:
-            self._outlet.put(StatePatch(number, base, encoded))
+            self._outlet.put(StatePatch(number, base, patch))
         except BatonError:
-            del self._patches[number]
+            self._patches.drop(number)
             raise
         self._pump()
         await asyncio.wait((change.answer,), timeout=self._write_timeout_secs)
@@ -546,7 +430,7 @@ class Job:
             self._tasks.start(self._summarize(body), "baton: summary")
             return
         if isinstance(body, DelegationResult):
-            self._delegation_ended(body)
+            self._requests.delegation_ended(body)
             return
         step = self._standing.hear(body)
         if isinstance(step, StartPreparing):
@@ -592,7 +476,8 @@ class Job:
             case GoOn(epoch):
                 self._apply_gate()
                 self._send(Granted(epoch))
-                self._ask_again(epoch)
+                for asking in self._requests.again(epoch):
+                    self._send(asking)
             case StopListening():
                 self._apply_gate()
             case FinishUtterance(deadline_ms):
@@ -608,7 +493,7 @@ class Job:
             case LeaveRoom():
                 self._end(None)
             case Answer(result):
-                self._answered(result)
+                self._requests.answered(result)
             case Complaint(reject):
                 self._complained(reject)
 
@@ -620,7 +505,7 @@ class Job:
         if prepare.caller is not None:
             self.connection.pin_caller(prepare.caller)
         self._apply_gate()
-        self.call.task = task = _json(prepare.delegation_input)
+        self.call.task = task = decoded(prepare.delegation_input)
         preparation = Preparation(
             step.handoff, step.source, step.reason, step.opening, task, prepare.traceparent
         )
@@ -658,26 +543,10 @@ class Job:
                         patch = self.memory.merge(body.merge_patch, version)
                     self._cue(lambda hooks: hooks.state_changed(patch))
                 case StateResult():
-                    self._state_answered(body)
+                    self._patches.answered(body)
         except (AssemblyError, MemoryMismatchError) as error:
             logger.error("what Baton sent cannot be used: %s", error)
         self._prepare_if_told()
-
-    def _state_answered(self, result: StateResult) -> None:
-        # Whoever asked may have stopped waiting: what Baton has taken is in the state all the same.
-        change = self._patches.pop(result.patch, None)
-        match result.outcome:
-            case StateAccepted(version):
-                if change is not None:
-                    self.memory.merge(change.merge_patch, version)
-                    change.answered(version)
-            case StateConflict(version, current):
-                self.memory.replace_state(current, version)
-                if change is not None:
-                    change.failed(StateConflictError(version))
-            case StateDenied(path, reason):
-                if change is not None:
-                    change.failed(StateForbiddenError(path, reason))
 
     async def _summarize(self, request: SummaryRequest) -> None:
         text, refused = None, "the agent makes no summaries"
@@ -692,15 +561,6 @@ class Job:
                 refused = f"the agent failed: {type(error).__name__}"
         self._send(SummaryResult(request.request, text, "" if text is not None else refused))
         self._pump()
-
-    def _delegation_ended(self, result: DelegationResult) -> None:
-        future = self._delegations.get(result.request)
-        if future is None or future.done():
-            return
-        if result.result is None:
-            future.set_exception(DelegationError(result.failed))
-        else:
-            future.set_result(_json(result.result))
 
     async def _finish_within(self, limit_secs: float) -> None:
         try:
@@ -888,21 +748,6 @@ class Job:
         failed.__cause__ = error
         self._end(failed)
 
-    def _ask_again(self, epoch: Epoch) -> None:
-        """The baton was granted anew, as by a Baton that was started again: what was asked for before is not answered under
-        the epoch that was, and is asked for under the new one."""
-        for request in self._requests.values():
-            if request.epoch != epoch:
-                request.epoch = epoch
-                self._send(request.asking)
-
-    def _answered(self, result: HandoffResult) -> None:
-        request = self._requests.get(result.request)
-        if request is not None and request.answered(result.outcome):
-            del self._requests[result.request]
-        for told in self._outcomes:
-            told(result.outcome)
-
     def _complained(self, reject: Reject) -> None:
         logger.warning("Baton rejected a frame, %s: %s", reject.reason.name, reject.detail)
         if self._welcomed.is_set():
@@ -969,15 +814,8 @@ class Job:
         self._say_released()
         self.voice.close()
         self.voice.set_audible(False)
-        for request in self._requests.values():
-            request.fail(CallOverError())
-        self._requests.clear()
-        for change in self._patches.values():
-            change.failed(CallOverError())
-        self._patches.clear()
-        for waiting in self._delegations.values():
-            if not waiting.done():
-                waiting.set_exception(CallOverError())
+        self._requests.over()
+        self._patches.over()
         if self._hooks is not None:
             await self._hooks.stop()
             self._hooks = None
@@ -1002,20 +840,3 @@ class Job:
             await source.aclose()
         if self._ended.done() and not self._ended.cancelled():
             self._ended.exception()
-
-
-def _encoded(what: str, value: Any) -> bytes:
-    try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UnserialisableError(what, str(error)) from None
-
-
-def _json(text: bytes | None) -> Any:
-    if text is None:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        logger.error("what Baton sent is no json")
-        return None

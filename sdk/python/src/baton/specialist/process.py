@@ -10,7 +10,8 @@ from livekit import rtc
 from baton.metadata import DispatchMetadata
 from baton.specialist.agent import MakeAgent
 from baton.specialist.caller import Hearing
-from baton.specialist.job import WRITE_MAX_SECS, Job
+from baton.specialist.job import Job
+from baton.specialist.patches import WRITE_MAX_SECS
 from baton.specialist.room import ConnectionLostError
 from baton.specialist.worker import Assignment, Worker, WorkerError
 
