@@ -1,9 +1,10 @@
-//! Every specialist of somebody else's configuration, played by the demo itself: each sounds a tone of its own while it has
+//! Every agent of somebody else's configuration, played by the demo itself: each sounds a tone of its own while it has
 //! the baton, and does nothing by itself. Who it is comes from its dispatch; what it is to do is asked of its [`Call`].
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,6 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::TONE_DBFS;
+use crate::person::Person;
 
 /// Tones that can be told apart in one recording.
 pub(crate) const TONES_HZ: [u32; 8] = [600, 1_700, 2_900, 1_100, 2_300, 1_400, 2_000, 2_600];
@@ -24,9 +26,15 @@ const REGISTER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Samples that are written at a time: 20 ms.
 const CHUNK_SAMPLES: usize = 960;
 
-/// A specialist has been granted the baton.
+/// Somebody who has the baton.
+pub(crate) enum Holder {
+    Specialist(Call),
+    Person(Arc<Person>),
+}
+
+/// Somebody has been granted the baton.
 pub(crate) struct Granted {
-    pub(crate) call: Call,
+    pub(crate) holder: Holder,
     pub(crate) at: Instant,
     /// Whether it had the baton before, and has it again.
     pub(crate) renewed: bool,
@@ -35,6 +43,7 @@ pub(crate) struct Granted {
 /// The workers of all specialists; they end when it is dropped.
 pub(crate) struct Cast {
     _workers: JoinSet<()>,
+    sender: UnboundedSender<Granted>,
     granted: UnboundedReceiver<Granted>,
 }
 
@@ -106,8 +115,14 @@ impl Cast {
         }
         Ok(Self {
             _workers: workers,
+            sender,
             granted,
         })
+    }
+
+    /// Where people tell that they have the baton.
+    pub(crate) fn sender(&self) -> UnboundedSender<Granted> {
+        self.sender.clone()
     }
 
     /// The next grant to anybody. Cancel-safe.
@@ -132,7 +147,7 @@ impl Agent for Part {
     async fn granted(&mut self, call: &Call, grant: Grant) {
         // Nobody listens any more once the demo is over.
         let _ = self.granted.send(Granted {
-            call: call.clone(),
+            holder: Holder::Specialist(call.clone()),
             at: Instant::now(),
             renewed: grant.handoff.is_none(),
         });

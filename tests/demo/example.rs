@@ -1,6 +1,7 @@
 //! `--config FILE`: calls under somebody else's configuration, in which each route is gone once that can be.
 //!
-//! Server, Baton and caller are real; the specialists of the file are played by the demo under their names. It writes into
+//! Server, Baton and caller are real; the specialists of the file are played by the demo under their names, its people too: they come into their
+//! side rooms and press their keys. The demo writes into
 //! the shared state what a condition asks for; what depends on the clock or on the caller stays shut, and is named. Where no way
 //! that is left leads on, the caller hangs up and calls again.
 
@@ -24,9 +25,10 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::caller::{Caller, Line};
-use crate::cast::{Cast, Granted, tone_hz};
+use crate::cast::{Cast, Granted, Holder, tone_hz};
+use crate::person::{People, Role};
 use crate::stage::{beside_us, spawn};
-use crate::walk::{Moment, REASON, Step, Walk, merged, names};
+use crate::walk::{Moment, REASON, Step, Walk, is_person, merged, names};
 use crate::{Arguments, Progress, RING_TIMEOUT, TAIL, TONE_DBFS};
 
 const NUMBER: &str = "+15550199";
@@ -267,6 +269,13 @@ impl<'a> Show<'a> {
             .answered(RING_TIMEOUT)
             .await
             .with_context(|| self.hint())?;
+        let _people = People::wait(
+            &self.server,
+            &facts.room,
+            self.roles(),
+            self.baton.log_path(),
+            self.cast.sender(),
+        );
         let first_leg = report.legs.len();
         let holders = self.walked(number, &facts, walk, report).await;
         tokio::time::sleep(TAIL).await;
@@ -458,21 +467,35 @@ impl<'a> Show<'a> {
             }
         }
         if let Some(patch) = &step.patch
-            && let Err(error) = holder.call.state().patch(patch.clone()).await
+            && let Holder::Specialist(call) = &holder.holder
+            && let Err(error) = call.state().patch(patch.clone()).await
         {
             return Ok(Err(Halt::NotAllowed(format!(
                 "{} cannot write {patch}: {error}",
                 name_of(holder)
             ))));
         }
-        let (call, to) = (holder.call.clone(), step.to.to_string());
+        let to = step.to.to_string();
         let back = step.route.is_none();
-        let mut asked = tokio::spawn(async move {
-            match back {
-                true => call.hand_back(REASON).await,
-                false => call.handoff(&to, REASON).await,
+        let mut asked = match &holder.holder {
+            Holder::Specialist(call) => {
+                let call = call.clone();
+                tokio::spawn(async move {
+                    let done = match back {
+                        true => call.hand_back(REASON).await,
+                        false => call.handoff(&to, REASON).await,
+                    };
+                    done.map(|_| ())
+                })
             }
-        });
+            Holder::Person(person) => {
+                let person = person.clone();
+                tokio::spawn(async move {
+                    person.hand_back().await;
+                    Ok(())
+                })
+            }
+        };
         let deadline = tokio::time::Instant::now() + HANDOFF_TIMEOUT;
         let mut open = true;
         loop {
@@ -480,14 +503,14 @@ impl<'a> Show<'a> {
             tokio::select! {
                 granted = self.cast.granted() => {
                     let granted = granted?;
-                    if granted.call.id() == holder.call.id() {
+                    if is_of_one_call(&granted, holder) {
                         return Ok(Ok(granted));
                     }
                 }
                 answer = &mut asked, if open => {
                     open = false;
                     match answer.context("the request was given up")? {
-                        Ok(_) | Err(HandoffError::Refused { reason: RefuseKind::InProgress, .. }) => {}
+                        Ok(()) | Err(HandoffError::Refused { reason: RefuseKind::InProgress, .. }) => {}
                         // It learns no more of a baton that it has lost.
                         Err(HandoffError::NoBaton | HandoffError::CallOver) => {}
                         Err(error) => return Ok(Err(Halt::Wrong(error.to_string()))),
@@ -520,6 +543,22 @@ impl<'a> Show<'a> {
     fn place(&self, name: &SpecialistName) -> usize {
         let mut names = self.config().specialists.keys();
         names.position(|known| known == name).unwrap_or_default()
+    }
+
+    /// How the people of the file are played.
+    fn roles(&self) -> BTreeMap<SpecialistName, Role> {
+        let notes = self.loaded.config.notes.iter();
+        notes
+            .filter_map(|(name, notes)| {
+                let human = notes.human.as_ref()?;
+                let role = Role {
+                    tone_hz: tone_hz(self.place(name)),
+                    accept: human.accept,
+                    hand_back: human.hand_back,
+                };
+                Some((name.clone(), role))
+            })
+            .collect()
     }
 
     /// Whether nobody else of this call sounds the tone of `to`.
@@ -565,7 +604,12 @@ impl<'a> Show<'a> {
             .filter(|leg| leg.from.is_some() && leg.wrong.is_none());
         for (leg, change) in moves.zip(&verdict.changes) {
             leg.silence_ms = Some(change.silence_ms);
-            if change.silence_ms > SILENCE_MAX_MS {
+            // On hold until a person has accepted, the caller hears the filler.
+            let is_hold = is_person(
+                &self.loaded.config.call,
+                &SpecialistName::from(leg.to.as_str()),
+            );
+            if change.silence_ms > SILENCE_MAX_MS && !is_hold {
                 leg.wrong = Some(format!("{} ms of silence", change.silence_ms));
             }
         }
@@ -592,7 +636,18 @@ enum Halt {
 }
 
 fn name_of(granted: &Granted) -> SpecialistName {
-    SpecialistName::from(granted.call.specialist())
+    match &granted.holder {
+        Holder::Specialist(call) => SpecialistName::from(call.specialist()),
+        Holder::Person(person) => person.name.clone(),
+    }
+}
+
+/// What a call that is over has left is not taken for a grant of the next; a person's goes with its call.
+fn is_of_one_call(one: &Granted, other: &Granted) -> bool {
+    match (&one.holder, &other.holder) {
+        (Holder::Specialist(one), Holder::Specialist(other)) => one.id() == other.id(),
+        (Holder::Person(_), _) | (_, Holder::Person(_)) => true,
+    }
 }
 
 fn table(report: &Report) -> String {

@@ -14,6 +14,7 @@ mod compare;
 mod example;
 mod figures;
 mod journal;
+mod person;
 mod picture;
 mod sound;
 mod specialist;

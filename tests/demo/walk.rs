@@ -55,14 +55,17 @@ impl<'a> Walk<'a> {
         let playable: BTreeSet<&SpecialistName> = config
             .specialists
             .iter()
-            .filter(|(_, specialist)| specialist.kind == SpecialistKind::Baton)
+            .filter(|(_, specialist)| match specialist.kind {
+                SpecialistKind::Baton | SpecialistKind::Human { .. } => true,
+                SpecialistKind::LivekitAgent | SpecialistKind::Sip { .. } => false,
+            })
             .map(|(name, _)| name)
             .collect();
         let mut left = BTreeSet::new();
         for (number, route) in config.routes.iter().enumerate() {
             let targets = playable.iter().filter(|to| route.to.contains(to));
             let reached = targets.filter(|to| {
-                let mut holders = playable.iter();
+                let mut holders = playable.iter().filter(|from| !is_person(config, from));
                 holders.any(|from| from != *to && route.from.contains(from))
             });
             left.extend(reached.map(|to| (number, (*to).clone())));
@@ -182,7 +185,10 @@ impl<'a> Walk<'a> {
     fn along(&self, moment: &Moment<'_>, way: &Way) -> Option<Step> {
         let (number, to) = way;
         let route = self.config.routes.get(*number)?;
-        if to == moment.holder || !route.from.contains(moment.holder) {
+        if to == moment.holder
+            || !route.from.contains(moment.holder)
+            || is_person(self.config, moment.holder)
+        {
             return None;
         }
         self.step(moment, to, |deciding| deciding == *number)
@@ -190,14 +196,19 @@ impl<'a> Walk<'a> {
 
     /// A step to this specialist by any route, or back to it.
     fn anyhow(&self, moment: &Moment<'_>, to: &SpecialistName, is_first: bool) -> Option<Step> {
+        let from_person = is_person(self.config, moment.holder);
         let back = || {
-            let goes_back = is_first && self.config.hand_back && moment.previous == Some(to);
+            let may = self.config.hand_back || from_person;
+            let goes_back = is_first && may && moment.previous == Some(to);
             goes_back.then(|| Step {
                 to: to.clone(),
                 route: None,
                 patch: None,
             })
         };
+        if from_person {
+            return back();
+        }
         self.step(moment, to, |_| true).or_else(back)
     }
 
@@ -229,6 +240,12 @@ impl<'a> Walk<'a> {
             patch: Some(patch),
         })
     }
+}
+
+/// Whether this is a person, who asks for nothing but to give the call back.
+pub(crate) fn is_person(config: &CallConfig, name: &SpecialistName) -> bool {
+    let specialist = config.specialists.get(name);
+    specialist.is_some_and(|one| matches!(one.kind, SpecialistKind::Human { .. }))
 }
 
 /// Specialists as a list for a reader.

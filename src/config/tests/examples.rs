@@ -292,6 +292,15 @@ fn a_call_to_the_bank() {
     assert_eq!(call.refused("payments"), "closed");
     call.presses('0');
     assert_eq!(call.holder(), "advisor");
+    let advisor = call.holder_identity();
+    call.on(Event::HandedBack { identity: advisor });
+    assert_eq!(call.holder(), "accounts", "whoever had the baton before");
+    call.absent.insert("advisor".to_owned());
+    call.pass(3);
+    call.presses('0');
+    assert_eq!(call.holder(), "", "the caller is on hold");
+    call.pass(46);
+    assert_eq!(call.holder(), "accounts", "nobody has answered");
     call.ends();
 }
 
