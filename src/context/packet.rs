@@ -197,6 +197,9 @@ pub enum PacketError {
     /// A part of its protobuf is missing, or is not the JSON that it should be.
     #[error("the packet's {0} is missing or is no valid JSON")]
     Part(&'static str),
+    /// A part of its protobuf has among its further fields one that it has already.
+    #[error("the packet's {0} has a field that is known by that name")]
+    Twice(&'static str),
     /// One of its items is none that could be written.
     #[error("item {index} of the packet cannot be written")]
     Unwritable {

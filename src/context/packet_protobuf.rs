@@ -70,6 +70,12 @@ impl Packet {
                 found: version.into(),
             });
         }
+        let more = read_more(&more, "more")?;
+        if !more.is_empty() {
+            let mut hollow = Self::new(Vec::new());
+            hollow.other.clone_from(&more);
+            unambiguous(true, &hollow, "more")?;
+        }
         Ok(Self {
             version,
             call_id,
@@ -91,7 +97,7 @@ impl Packet {
                 .transpose()?
                 .unwrap_or_default(),
             telephony: telephony.map(PacketTelephony::try_from).transpose()?,
-            other: read_more(&more, "more")?,
+            other: more,
         })
     }
 }
@@ -204,11 +210,13 @@ impl TryFrom<pb::State> for PacketState {
             document,
             more,
         } = state;
-        Ok(Self {
+        let read = Self {
             version,
             document: read_more(&document, "state.document")?,
             other: read_more(&more, "state.more")?,
-        })
+        };
+        unambiguous(!read.other.is_empty(), &read, "state.more")?;
+        Ok(read)
     }
 }
 
@@ -239,12 +247,14 @@ impl TryFrom<pb::Route> for PacketRoute {
             reason,
             more,
         } = route;
-        Ok(Self {
+        let read = Self {
             from,
             to,
             reason,
             other: read_more(&more, "route.more")?,
-        })
+        };
+        unambiguous(!read.other.is_empty(), &read, "route.more")?;
+        Ok(read)
     }
 }
 
@@ -306,14 +316,16 @@ impl TryFrom<pb::Turn> for PacketTurn {
             adopted_calls,
             more,
         } = turn;
-        Ok(Self {
+        let read = Self {
             epoch,
             caller_speaking,
             partial_transcript,
             language,
             adopted_calls,
             other: read_more(&more, "turn.more")?,
-        })
+        };
+        unambiguous(!read.other.is_empty(), &read, "turn.more")?;
+        Ok(read)
     }
 }
 
@@ -350,14 +362,16 @@ impl TryFrom<pb::Telephony> for PacketTelephony {
             dtmf,
             more,
         } = telephony;
-        Ok(Self {
+        let read = Self {
             caller_number,
             called_number,
             identity,
             attributes,
             dtmf,
             other: read_more(&more, "telephony.more")?,
-        })
+        };
+        unambiguous(!read.other.is_empty(), &read, "telephony.more")?;
+        Ok(read)
     }
 }
 
@@ -384,5 +398,21 @@ fn read_more(json: &[u8], part: &'static str) -> Result<Map<String, Value>, Pack
         Ok(Map::new())
     } else {
         read_json(json, part)
+    }
+}
+
+/// Fields that are not known here must not have the names of those that are: as JSON they would take their place.
+fn unambiguous<T: Serialize + DeserializeOwned + PartialEq>(
+    has_more: bool,
+    read: &T,
+    part: &'static str,
+) -> Result<(), PacketError> {
+    if !has_more {
+        return Ok(());
+    }
+    let again = serde_json::to_value(read).and_then(serde_json::from_value::<T>);
+    match again {
+        Ok(again) if again == *read => Ok(()),
+        Ok(_) | Err(_) => Err(PacketError::Twice(part)),
     }
 }

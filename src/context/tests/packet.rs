@@ -208,3 +208,19 @@ fn a_packet_does_not_print_what_is_in_it() {
         }
     ));
 }
+
+#[test]
+fn a_further_field_cannot_take_the_place_of_a_known_one() {
+    let packets: [fn(&mut Packet); 3] = [
+        |packet| drop(packet.other.insert("route".to_owned(), json!({"to": "x"}))),
+        |packet| drop(packet.route.other.insert("to".to_owned(), json!("x"))),
+        |packet| drop(packet.turn.other.insert("epoch".to_owned(), json!(7))),
+    ];
+    for (packet, part) in packets.into_iter().zip(["more", "route.more", "turn.more"]) {
+        let mut twice = Packet::new(Vec::new());
+        packet(&mut twice);
+        let protobuf = twice.to_protobuf().expect("it can be written");
+        let read = Packet::from_protobuf(&protobuf, 1 << 20).map(|_| ());
+        assert!(matches!(read, Err(PacketError::Twice(named)) if named == part));
+    }
+}
