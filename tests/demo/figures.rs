@@ -73,13 +73,16 @@ pub(crate) struct Figures {
 }
 
 /// When a handoff was asked for, prepared and granted, in milliseconds of the recording.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Moments {
     pub(crate) epoch: u64,
     pub(crate) requested_ms: f64,
     pub(crate) ready_ms: f64,
     pub(crate) granted_ms: f64,
     caller_lost_ms: Option<f64>,
+    /// What the old one had of the conversation as it asked, and the new one with its grant.
+    left: Option<(u64, String)>,
+    known: Option<(u64, String)>,
 }
 
 impl Heard {
@@ -188,6 +191,26 @@ impl Call {
             let before = entries.filter(|entry| entry.at_us <= granted_us && wanted(&entry.event));
             before.map(|entry| entry.at_us).max().unwrap_or(granted_us)
         };
+        let entries = |mine: bool| {
+            let journals = self.journals.iter();
+            let journals = journals.filter(move |(name, _)| (**name == to) == mine);
+            journals.flat_map(|(_, entries)| entries)
+        };
+        let left = entries(false).filter(|entry| entry.at_us <= granted_us);
+        let mut left = left.filter_map(|entry| {
+            let Event::Leaves { items, hash } = &entry.event else {
+                return None;
+            };
+            Some((*items, hash.clone()))
+        });
+        let known = entries(true).filter(|entry| entry.at_us >= granted_us);
+        let mut known = known.filter_map(|entry| {
+            let Event::Knows { items, hash } = &entry.event else {
+                return None;
+            };
+            Some((*items, hash.clone()))
+        });
+        let (left, known) = (left.next_back(), known.next());
         let requested_us = last(false, |event| matches!(event, Event::Requested { .. }));
         let ready_us = last(true, |event| matches!(event, Event::Ready { .. }));
         Moments {
@@ -196,6 +219,8 @@ impl Call {
             ready_ms: self.caller.ms(ready_us.max(requested_us)),
             granted_ms: self.caller.ms(granted_us),
             caller_lost_ms: self.caller_lost_ms(granted_us, to),
+            left,
+            known,
         }
     }
 
@@ -239,6 +264,9 @@ impl Figures {
             from: voices[change.from].name.clone(),
             to: voices[change.to].name.clone(),
             epoch: moments.epoch,
+            context_items: moments.known.as_ref().map(|(items, _)| *items),
+            context_hash: moments.known.as_ref().map(|(_, hash)| hash.clone()),
+            context_equal: moments.known.is_some() && moments.known == moments.left,
             requested_at_ms: rounded(moments.requested_ms),
             request_to_ready_ms: rounded(moments.ready_ms - moments.requested_ms),
             ready_to_grant_ms: rounded(moments.granted_ms - moments.ready_ms),
@@ -294,6 +322,9 @@ impl Figures {
                 from,
                 to,
                 epoch,
+                context_items: _,
+                context_hash: _,
+                context_equal: _,
                 requested_at_ms: _,
                 request_to_ready_ms,
                 ready_to_grant_ms,
@@ -422,6 +453,7 @@ fn limits(call: &Call, verdict: &Verdict, report: &Report) -> Vec<Limit> {
     let unfaded = all()
         .filter(|handoff| handoff.overlap_ms < OVERLAP_MIN_MS)
         .count();
+    let strangers = all().filter(|handoff| !handoff.context_equal).count();
     let most = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
     let step_db = most(&mut all().filter_map(|handoff| handoff.level_step_db.map(f64::abs)));
     let caller_lost_ms = most(&mut all().filter_map(|handoff| handoff.caller_lost_ms));
@@ -476,6 +508,11 @@ fn limits(call: &Call, verdict: &Verdict, report: &Report) -> Vec<Limit> {
             "caller's words that nobody heard, worst (limit 20)",
             format!("{caller_lost_ms:.0} ms"),
             within(caller_lost_ms <= CALLER_LOST_MAX_MS),
+        ),
+        limit(
+            "handoffs with another conversation (limit 0)",
+            format!("{strangers} of {handoffs}"),
+            within(strangers == 0),
         ),
         limit(
             "holder's death to filler (limit 2000)",

@@ -32,6 +32,10 @@ pub(crate) enum Event {
     Revoked,
     /// It has asked for a handoff.
     Requested { to: String },
+    /// So many items of the conversation are here as it takes the baton, Baton's own apart, with this hash.
+    Knows { items: u64, hash: String },
+    /// The same as it asks for a handoff.
+    Leaves { items: u64, hash: String },
     /// A handoff that it asked for did not happen.
     Failed { why: String },
     /// It has heard the caller, from this place of its sweep to that one, since its grant.

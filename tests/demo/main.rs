@@ -312,6 +312,8 @@ async fn follow(arguments: &Arguments, stage: &mut Stage, progress: &Progress) -
                 | Event::Ready { .. }
                 | Event::Revoked
                 | Event::Requested { .. }
+                | Event::Knows { .. }
+                | Event::Leaves { .. }
                 | Event::HeardCaller { .. }
                 | Event::ToneBegan { .. }
                 | Event::Finished => {}

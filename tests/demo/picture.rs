@@ -216,6 +216,8 @@ fn state(voice: usize, event: &Event) -> Option<Option<(SpanKind, String)>> {
         Event::Revoked => Some(None),
         Event::Joined
         | Event::Requested { .. }
+        | Event::Knows { .. }
+        | Event::Leaves { .. }
         | Event::Failed { .. }
         | Event::HeardCaller { .. }
         | Event::ToneBegan { .. }

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use aws_lc_rs::digest;
 use baton_specialist::{
     Agent, Call, CallerFrame, Clip, Grant, Misbehaviour, Preparation, Refusal, Specialist,
+    items::{self, Speaks},
 };
 use kit::sweep;
 use kit::tone::Tone;
@@ -81,9 +83,27 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
+/// How many items of the conversation are here, those apart by which Baton tells of itself, and a hash of them all in their order.
+fn known(call: &Call) -> (u64, String) {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    let items = call.conversation().items();
+    let said = items
+        .iter()
+        .filter(|item| !item.id().as_str().starts_with("baton/"));
+    let mut count = 0;
+    for item in said {
+        hash.update(item.digest());
+        count += 1;
+    }
+    let hash = hash.finish();
+    let hash = hash.as_ref().iter().take(8);
+    (count, hash.map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// What one of the two says and does.
 #[derive(Clone)]
 struct Script {
+    name: String,
     partner: String,
     tone: Tone,
     handoffs: u64,
@@ -141,6 +161,7 @@ impl Script {
         };
         let tone = Tone::new(options.tone_hz, TONE_DBFS, baton_specialist::SAMPLE_RATE_HZ);
         Ok(Self {
+            name: options.name.clone(),
             partner: options.partner.clone(),
             tone: tone.context("--tone-hz")?,
             handoffs: options.handoffs,
@@ -159,8 +180,21 @@ impl Script {
         }
     }
 
+    /// Adds what was said in this epoch, so that every handoff has a conversation to carry.
+    async fn note(&self, call: &Call, epoch: u64) {
+        let text = format!("epoch {epoch}: {} goes on", self.name);
+        let said = items::message(&format!("said-{epoch}"), Speaks::Specialist, &text);
+        if let Err(error) = call.conversation().append(said).await {
+            let why = error.to_string();
+            Entry::say(Event::Failed { why });
+        }
+        let (items, hash) = known(call);
+        Entry::say(Event::Leaves { items, hash });
+    }
+
     /// Asks until it is done; the grant ends, and this with it, when it is.
-    async fn hand_off(&self, call: &Call) {
+    async fn hand_off(&self, call: &Call, epoch: u64) {
+        self.note(call, epoch).await;
         loop {
             Entry::say(Event::Requested {
                 to: self.partner.clone(),
@@ -197,7 +231,7 @@ impl Script {
             if last {
                 return;
             }
-            self.hand_off(call).await;
+            self.hand_off(call, epoch).await;
             // The old one sounds until the new one is heard; the end of the grant ends this.
             std::future::pending::<()>().await;
         };
@@ -240,9 +274,11 @@ impl Agent for Script {
     async fn granted(&mut self, call: &Call, grant: Grant) {
         let epoch = grant.epoch.0;
         Entry::say(Event::Granted { epoch });
+        let (items, hash) = known(call);
+        Entry::say(Event::Knows { items, hash });
         self.speak(call, epoch).await;
         if epoch < self.speech_epochs {
-            self.hand_off(call).await;
+            self.hand_off(call, epoch).await;
             return;
         }
         if epoch == self.speech_epochs && !self.speech.is_empty() {

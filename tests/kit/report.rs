@@ -14,6 +14,12 @@ pub struct Handoff {
     pub to: String,
     /// Epoch of the grant.
     pub epoch: u64,
+    /// Items of the conversation that the new one had when it took the baton, Baton's own apart; nothing if it did not say.
+    pub context_items: Option<u64>,
+    /// A hash of them.
+    pub context_hash: Option<String>,
+    /// Whether the old one had just these when it asked.
+    pub context_equal: bool,
     /// When it was requested, in milliseconds of the recording.
     pub requested_at_ms: f64,
     /// From the request until the new specialist was ready.
@@ -99,6 +105,9 @@ mod tests {
             from: "anna".to_owned(),
             to: "ben".to_owned(),
             epoch: 2,
+            context_items: Some(2),
+            context_hash: Some("5f2a".to_owned()),
+            context_equal: true,
             requested_at_ms: 900.0,
             request_to_ready_ms: 1.0,
             ready_to_grant_ms: 200.0,
@@ -146,6 +155,9 @@ mod tests {
         one.sort();
         let expected = [
             "caller_lost_ms",
+            "context_equal",
+            "context_hash",
+            "context_items",
             "epoch",
             "from",
             "grant_to_audible_ms",
