@@ -23,6 +23,8 @@ use crate::telemetry::{Hash, Metrics};
 
 /// Frames in a row that are none of the protocol, after which a specialist counts as sending garbage.
 const GARBAGE_MAX: u32 = 50;
+/// What counts packets whose sender the server has not announced, or never will.
+const UNKNOWN_SENDER: &str = "unknown_sender";
 
 /// Everybody who speaks the protocol in one call.
 #[derive(Debug)]
@@ -206,7 +208,11 @@ impl Peers {
             });
         let (dispatch, bound) = match self.admission.judge(view, payload) {
             Verdict::Heard { dispatch, bound } => (dispatch, bound),
-            Verdict::Unknown => return Vec::new(),
+            Verdict::Unknown => {
+                // Somebody hidden, or somebody who has just joined: no line for each of these.
+                self.metrics.ignored(UNKNOWN_SENDER);
+                return Vec::new();
+            }
             Verdict::Ignored { reason, first } => {
                 self.metrics.ignored(reason.code());
                 // The last frames of a specialist whose dispatch is over are nothing to look into.

@@ -19,7 +19,7 @@ use crate::stage::{ROOM, Stage};
 use crate::{BILLING_HZ, PATIENCE, TRIAGE_HZ, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_of_the_caller_or_of_a_stranger_move_nothing() {
+async fn frames_of_the_caller_of_strangers_and_of_the_hidden_move_nothing() {
     let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
     let triage = stage.cast("triage", TRIAGE_HZ).await;
     let billing = stage.cast("billing", BILLING_HZ).await;
@@ -29,6 +29,8 @@ async fn frames_of_the_caller_or_of_a_stranger_move_nothing() {
     let stranger = stage
         .join(JoinToken::new(ROOM, "stranger").kind(Kind::Agent))
         .await;
+    let hidden = JoinToken::new(ROOM, "hidden").kind(Kind::Agent).hidden();
+    let hidden = stage.join(hidden).await;
     // What a newcomer sends is dropped without a word until the server has announced it.
     sleep(Duration::from_secs(3)).await;
 
@@ -57,7 +59,7 @@ async fn frames_of_the_caller_or_of_a_stranger_move_nothing() {
         }),
     );
     let mark = caller.mark();
-    for forger in [&caller, &stranger] {
+    for forger in [&caller, &stranger, &hidden] {
         for _ in 0..3 {
             forger.send(hello.clone(), true).await;
             forger.send(request.clone(), true).await;
@@ -66,7 +68,7 @@ async fn frames_of_the_caller_or_of_a_stranger_move_nothing() {
             forger.send(Vec::new(), true).await;
         }
     }
-    until("both are noticed", || {
+    until("those that are seen are noticed", || {
         stage.baton.count("frames ignored") == 3
     })
     .await;
@@ -78,6 +80,17 @@ async fn frames_of_the_caller_or_of_a_stranger_move_nothing() {
         .map(|line| line["reason"].as_str().unwrap().to_owned())
         .collect();
     reasons.sort();
+    let refused = |reason: &str| {
+        let (_, metrics) = stage.baton.page("/metrics");
+        let line = format!("baton_packets_ignored_total{{reason=\"{reason}\"}} ");
+        let count = metrics.lines().find_map(|found| found.strip_prefix(&line));
+        count.map_or(0, |count| count.parse::<u32>().unwrap())
+    };
+    until("each frame is counted", || {
+        refused("not_agent") == 15 && refused("unknown_sender") >= 15
+    })
+    .await;
+    assert_eq!((refused("wrong_ticket"), refused("no_ticket")), (3, 12));
     let expected = [
         "the sender has not shown a ticket",
         "the sender is no agent",

@@ -30,6 +30,7 @@ pub struct JoinToken {
     metadata: String,
     attributes: BTreeMap<String, String>,
     agents: Vec<RoomAgentDispatch>,
+    hidden: bool,
 }
 
 impl Kind {
@@ -105,6 +106,12 @@ impl JoinToken {
         self
     }
 
+    /// Joins without anybody being told.
+    pub fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
     /// The token, signed.
     ///
     /// # Errors
@@ -117,12 +124,14 @@ impl JoinToken {
             metadata,
             attributes,
             agents,
+            hidden,
         } = self;
         let grants = VideoGrants {
             room_join: true,
             room: room.clone(),
             can_update_own_metadata: Some(true),
             agent: matches!(kind, Kind::Agent),
+            hidden: *hidden,
             ..VideoGrants::default()
         };
         let mut access = AccessToken::with_api_key(api_key, api_secret)
