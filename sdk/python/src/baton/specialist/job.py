@@ -58,13 +58,11 @@ from baton.specialist.agent import (
     Call,
     CallOverError,
     Granting,
-    HandoffError,
     NotHolderError,
     NotSentError,
     Preparation,
     Request,
     StateTimeoutError,
-    UnserialisableError,
 )
 from baton.specialist.caller import CallerAudio, Hearing, Listener
 from baton.specialist.hooks import Hooks
