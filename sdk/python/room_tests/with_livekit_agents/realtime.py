@@ -1,6 +1,5 @@
 """A worker of LiveKit Agents whose model hears and speaks by itself. The lines that Baton needs are marked."""
 
-import asyncio
 import os
 import sys
 from typing import Any

@@ -3,8 +3,9 @@
 import asyncio
 import tempfile
 
+from scenes import Silent
 from stage import staged, until
-from test_handoff import Silent, told, worker
+from test_handoff import told, worker
 
 from baton.specialist import Call, Specialist
 
@@ -25,8 +26,9 @@ def test_end_call_hands_back_to_whoever_had_the_baton_before() -> None:
                     await until("both are registered", lambda: server.log().count("worker registered") == 3, 90.0)
                     phone = await stage.dial()
                     await until("reception has the baton", lambda: len(grants) == 1)
+                    since = asyncio.get_running_loop().time()
                     await grants[0].handoff("triage", "a test moves on")
-                    await phone.hears(300)
+                    await until("triage is heard", lambda: phone.hears_since(since) > 300)
                     await asyncio.sleep(1.5)
                     await phone.room.local_participant.send_text("good bye", topic="test.says")
                     await until("reception has the baton again", lambda: len(grants) == 2)

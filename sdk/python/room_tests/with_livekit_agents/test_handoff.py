@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import telling
+from scenes import Silent
 from stage import Stage, staged, until
 
 from baton.kit.server import Program
-from baton.specialist import Agent, Call, Granting, Specialist
+from baton.specialist import Call, Specialist
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src"
@@ -27,16 +28,6 @@ def worker(stage: Stage, folder: str, file: str = "triage.py", **environment: st
 
 def told(program: Program, kind: str) -> list[dict[str, Any]]:
     return telling.told(program.log(), kind)
-
-
-class Silent(Agent):
-    """Another specialist, that says nothing."""
-
-    def __init__(self, call: Call, grants: list[Call]) -> None:
-        self.grants = grants
-
-    async def granted(self, call: Call, grant: Granting) -> None:
-        self.grants.append(call)
 
 
 def test_an_agent_greets_hands_off_and_is_told_of_a_refusal() -> None:

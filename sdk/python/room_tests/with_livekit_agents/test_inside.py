@@ -7,10 +7,11 @@ from array import array
 from typing import Any
 
 from inside import BACKGROUND_HZ, EVENTS, VOICE_HZ
+from scenes import Silent
 from sounds import tone_ms
 from stage import staged, until
 from telling import described
-from test_handoff import Silent, told, worker
+from test_handoff import told, worker
 
 from baton.kit.phone import SAMPLE_RATE, Phone
 from baton.kit.server import Program

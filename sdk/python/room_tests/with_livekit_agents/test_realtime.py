@@ -5,9 +5,10 @@ import tempfile
 
 from livekit import rtc
 from realtime import HAND_OFF, LATENCY_SECS, LOOK_UP, TALK
+from scenes import Silent
 from stage import staged, until
 from telling import described, tone
-from test_handoff import Silent, told, worker
+from test_handoff import told, worker
 
 from baton.kit.phone import Phone
 from baton.kit.server import Program

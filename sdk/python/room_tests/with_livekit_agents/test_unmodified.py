@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from livekit import api
+from scenes import Silent
 from speech import PHONE_RATE, clip, spoken_secs
 from stage import ROOM, Stage, staged, until
 from telling import described
-from test_handoff import Silent, told
+from test_handoff import told
 from test_speech import CLIPS
 
 from baton.kit.phone import Phone

@@ -1,0 +1,112 @@
+"""Scenes that are played with each framework: a specialist of it, and what others see and hear of it."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stage import Stage, server, staged, until
+from telling import described, told
+
+from baton.kit.checks import CHECKS, Target
+from baton.kit.report import check_all, table
+from baton.kit.server import Program
+from baton.specialist import Agent, Call, Granting, Specialist
+
+Make = Callable[[Stage, str], Program]
+"""Makes the program of a specialist, whose log is in the folder."""
+
+
+class Silent(Agent):
+    """Another specialist, that says nothing."""
+
+    def __init__(self, call: Call, grants: list[Call]) -> None:
+        self.grants = grants
+
+    async def granted(self, call: Call, grant: Granting) -> None:
+        self.grants.append(call)
+
+
+async def the_next_one_gets_a_summary(name: str, make: Make) -> None:
+    """The model sums the conversation up for the one who takes over, where the route is to give no more."""
+    with tempfile.TemporaryDirectory() as folder:
+        route = ", context: summary, summary: {last_items: 1, timeout_ms: 10000, fallback: none}"
+        async with staged([name, "billing"], route=route) as stage:
+            first = make(stage, folder)
+            await first.start()
+            stop = asyncio.Event()
+            grants: list[Call] = []
+            livekit = stage.server
+            keys = {"url": livekit.url, "api_key": livekit.api_key, "api_secret": livekit.api_secret}
+            billing = Specialist("billing", **keys, drain_grace_secs=2)
+            running = asyncio.create_task(billing.run(lambda call: Silent(call, grants), stop))
+            try:
+                await until("both are registered", lambda: livekit.log().count("worker registered") == 3, 90.0)
+                phone = await stage.dial()
+                await phone.hears(500)
+                await asyncio.sleep(1.5)
+                await phone.room.local_participant.send_text("handoff billing", topic="test.says")
+                await until("billing has the baton", lambda: len(grants) == 1)
+
+                def texts() -> list[Any]:
+                    return [described(item.chat_item).get("text") for item in grants[0].memory.items]
+
+                await until("the summary is there", lambda: any(text and "the sum of " in text[0] for text in texts()))
+                # What was said at first is in it alone.
+                assert [f"hello, this is {name}"] not in texts(), texts()
+                await phone.hang_up()
+            finally:
+                print(first.log()[-6_000:])
+                await first.stop()
+                stop.set()
+                await asyncio.wait_for(running, 10)
+
+
+async def what_cannot_be_shared_is_told(name: str, make: Make) -> None:
+    """What may not be shared, and what cannot, is told, and nothing else ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with staged([name], each=", state_fields: [read notes]") as stage:
+            agent = make(stage, folder)
+            await agent.start()
+            errors = lambda: told(agent.log(), "error")  # noqa: E731
+            try:
+                await until("both are registered", lambda: stage.server.log().count("worker registered") == 2, 90.0)
+                phone = await stage.dial()
+                await phone.hears(500)
+                await asyncio.sleep(1.5)
+                say = phone.room.local_participant.send_text
+                await say("share notes", topic="test.says")
+                await until("the first is refused", lambda: len(errors()) == 1)
+                await say("share notes badly", topic="test.says")
+                await until("the second is refused", lambda: len(errors()) == 2)
+                forbidden, unserialisable = errors()
+                assert forbidden["type"] == "StateForbiddenError"
+                assert "/notes may not be written" in forbidden["text"] and "see the scopes" in forbidden["text"]
+                assert unserialisable["type"] == "UnserialisableError"
+                assert "Caller.notes cannot be shared" in unserialisable["text"] and "mark it as local" in unserialisable["text"]
+                since = asyncio.get_running_loop().time()
+                await say("are you there", topic="test.says")
+                await until("it goes on", lambda: phone.hears_since(since) > 300)
+                await phone.hang_up()
+            finally:
+                print(agent.log()[-6_000:])
+                await agent.stop()
+
+
+async def the_kit_passes(name: str, command: list[str], source: str) -> None:
+    """Every check of the kit passes for a specialist that this command starts."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with server() as livekit:
+            environment = {**await livekit.agents_environment(), "PYTHONPATH": source}
+            agent = Program(name, command, Path(folder) / "log", environment)
+            await agent.start()
+            try:
+                await until("it is registered", lambda: "worker registered" in livekit.log(), 60.0)
+                keys = {"api_key": livekit.api_key, "api_secret": livekit.api_secret}
+                target = Target(url=livekit.url, **keys, agent_name=name, line=livekit.line)
+                outcomes = await check_all(target, CHECKS, 3)
+                assert all(outcome.passed for outcome in outcomes), table(outcomes)
+            finally:
+                print(agent.log()[-6_000:])
+                await agent.stop()
