@@ -1,19 +1,25 @@
 """Scenes that are played with each framework: a specialist of it, and what others see and hear of it."""
 
 import asyncio
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from livekit import rtc
 from stage import Stage, server, staged, until
-from telling import described, told
+from telling import described, told, tone
 
 from baton.kit.checks import CHECKS, Target
 from baton.kit.report import check_all, table
 from baton.kit.server import Program
 from baton.specialist import Agent, Call, Granting, Specialist
 
+FALLBACK_MAX_SECS = 20.0
+"""How long the fallback is waited for."""
+HEARD_MAX_SECS = 2.0
+"""From the kill until it is heard. LiveKit's server keeps a participant whose process was killed for some 20 s; Baton asks."""
 Make = Callable[[Stage, str], Program]
 """Makes the program of a specialist, whose log is in the folder."""
 
@@ -26,6 +32,61 @@ class Silent(Agent):
 
     async def granted(self, call: Call, grant: Granting) -> None:
         self.grants.append(call)
+
+
+class Standby(Agent):
+    """Says something when it has the baton, and keeps what it was told until then."""
+
+    def __init__(self, contexts: list[list[str]], grants: list[float]) -> None:
+        self.contexts = contexts
+        self.grants = grants
+
+    async def granted(self, call: Call, grant: Granting) -> None:
+        self.grants.append(asyncio.get_running_loop().time())
+        self.contexts.append([item.id for item in call.memory.items])
+        rate = call.voice.sample_rate
+        samples = tone("somebody else is here and goes on with it", 700, rate)
+        await call.voice.say(rtc.AudioFrame(samples, rate, 1, len(samples) // 2))
+
+
+async def the_fallback_goes_on(name: str, make: Make) -> None:
+    """The process is killed while it speaks: the fallback goes on, with all that was acked."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with staged([name, "standby"], fallback="standby") as stage:
+            agent = make(stage, folder)
+            await agent.start()
+            contexts: list[list[str]] = []
+            grants: list[float] = []
+            stop = asyncio.Event()
+            livekit = stage.server
+            keys = {"url": livekit.url, "api_key": livekit.api_key, "api_secret": livekit.api_secret}
+            standby = Specialist("standby", **keys, drain_grace_secs=2)
+            running = asyncio.create_task(standby.run(lambda _: Standby(contexts, grants), stop))
+            try:
+                await until("both are registered", lambda: livekit.log().count("worker registered") == 3, 90.0)
+                phone = await stage.dial()
+                await phone.hears(500)
+                await asyncio.sleep(1.5)
+                # A long answer, in whose middle it dies.
+                await phone.room.local_participant.send_text("tell me " + "more " * 20, topic="test.says")
+                await phone.hears(300)
+                taken = len(stage.lines("item taken"))
+                loop = asyncio.get_running_loop()
+                killed = loop.time()
+                agent.signal_group(signal.SIGKILL)
+                await until("the fallback has the baton", lambda: len(contexts) == 1, FALLBACK_MAX_SECS)
+                # From the grant on it is the fallback that is heard.
+                heard = lambda: next((when for when, _, _ in phone.heard if when > grants[0] + 0.05), None)  # noqa: E731
+                await until("the fallback is heard", lambda: heard() is not None, FALLBACK_MAX_SECS)
+                heard_secs = (heard() or 0.0) - killed
+                print(f"heard {heard_secs:.2f} s after the kill, {len(contexts[0])} of {taken} items known")
+                assert len(contexts[0]) >= taken
+                assert heard_secs <= HEARD_MAX_SECS
+                await phone.hang_up()
+            finally:
+                await agent.stop()
+                stop.set()
+                await asyncio.wait_for(running, 20)
 
 
 async def the_next_one_gets_a_summary(name: str, make: Make) -> None:

@@ -4,9 +4,9 @@ import asyncio
 import signal
 import tempfile
 
+from scenes import Standby
 from stage import ROOM, staged, until
 from test_handoff import told, worker
-from test_killed import Standby
 
 from baton.specialist import Specialist
 
