@@ -126,6 +126,8 @@ async def entrypoint(ctx: JobContext) -> None:
     background = BackgroundAudioPlayer(ambient_sound=AudioConfig(hum(), volume=0.3))
     part = await baton.start(session, agent=Front(), ctx=ctx)  # Baton
     assert part is not None
+    linked = session.room_io.linked_participant
+    tell("linked", identity=linked.identity if linked is not None else None)
     await background.start(room=ctx.room, agent_session=session)
     ctx.room.on("sip_dtmf_received", lambda digit: tell("digit", digit=digit.digit))
 

@@ -36,6 +36,8 @@ def test_agents_tasks_and_sounds_of_a_session_go_on_in_a_call_of_baton() -> None
                     say = phone.room.local_participant.send_text
                     await until("it greets", lambda: said(front) == ["hello, this is the front"])
 
+                    assert [each["identity"] for each in told(front, "linked")] == [phone.identity], "its user is the caller"
+
                     # Both of its tracks are heard, on the program track.
                     heard = Heard(phone)
                     await until("the background is heard", lambda: heard.ms(BACKGROUND_HZ) > 500)
