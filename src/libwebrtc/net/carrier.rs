@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -12,12 +12,14 @@ use std::{
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpStream, UdpSocket, lookup_host},
-    sync::mpsc,
+    net::{TcpStream, UdpSocket},
+    sync::{Semaphore, mpsc},
+    task::spawn_blocking,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
 
+use super::engine::LOOKUPS_MAX;
 use crate::pc::Carrier;
 
 /// How long finding and connecting may take.
@@ -150,12 +152,24 @@ async fn find(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    let found = limited(lookup_host((host, port))).await?;
-    let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
+    let addresses = limited(look_up(host.to_owned(), port)).await?;
     match addresses.is_empty() {
         true => Err(io::Error::other("the host has no address")),
         false => Ok(addresses),
     }
+}
+
+/// A look-up cannot be called off. One that nobody waits for any more keeps its place until it ends, and the next ones wait here, where
+/// they can be dropped: else dead name servers would gather them without end.
+async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    static PLACES: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
+    let place = PLACES.acquire().await.map_err(io::Error::other)?;
+    let looking = spawn_blocking(move || {
+        let found = (host.as_str(), port).to_socket_addrs();
+        drop(place);
+        found.map(|found| found.take(ADDRESSES_MAX).collect())
+    });
+    looking.await.map_err(io::Error::other)?
 }
 
 fn opened(stream: &TcpStream) -> io::Result<Arrival> {

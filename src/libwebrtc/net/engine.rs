@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Handle};
 use crate::pc::PcError;
 
 /// Names that are looked up at the same time.
-const LOOKUPS_MAX: usize = 4;
+pub(super) const LOOKUPS_MAX: usize = 4;
 /// How long a thread for names stays when there is none to be found.
 const LOOKUP_KEEP_ALIVE: Duration = Duration::from_millis(500);
 

@@ -797,6 +797,8 @@ impl Peer {
             .find(|codec| Some(codec.payload_type) == main)
             .cloned();
         let sends = transceiver.sending();
+        let expected = agreed.ssrcs.iter().map(|ssrc| ssrc.main).collect();
+        let former = std::mem::replace(&mut transceiver.expected, expected);
         if let Some(mid) = transceiver.mid.as_deref() {
             let retransmits = transceiver.codecs.iter().any(|codec| codec.is("rtx"));
             let retransmission = retransmits.then_some(transceiver.retransmission_ssrc);
@@ -806,12 +808,23 @@ impl Peer {
             let existing = direct
                 .stream_tx_by_mid(mid, None)
                 .map(|stream| stream.ssrc());
-            // str0m has given a number of its own choice to what may send.
-            if let Some(other) = existing.filter(|existing| *existing != wanted) {
+            // str0m has given a number of its own choice to what may send, and keeps what sends no longer with all that it holds for
+            // retransmission.
+            if let Some(other) = existing.filter(|existing| *existing != wanted || !sends) {
                 direct.remove_stream_tx(other);
             }
             if sends && existing != Some(wanted) {
                 direct.declare_stream_tx(wanted, retransmission.map(Into::into), mid, None);
+            }
+            // What the peer has ceased to send would be kept as well.
+            let ceased = |former: &&u32| !transceiver.expected.contains(former);
+            for former in former.iter().filter(ceased) {
+                direct.remove_stream_rx((*former).into());
+            }
+            if transceiver.expected.is_empty() {
+                while let Some(stray) = direct.stream_rx_by_mid(mid, None).map(|s| s.ssrc()) {
+                    direct.remove_stream_rx(stray);
+                }
             }
         }
         if offered {

@@ -85,6 +85,8 @@ pub(crate) struct Transceiver {
     pub(crate) extensions: Vec<Extension>,
     /// The peer's parameters of the first codec: its wishes to a sender.
     pub(crate) wishes: Option<Codec>,
+    /// The numbers of the streams that the peer has announced.
+    pub(super) expected: Vec<u32>,
     pub(crate) ssrc: u32,
     pub(super) retransmission_ssrc: u32,
     next_sequence: u64,
@@ -109,6 +111,7 @@ impl Transceiver {
             codecs: Vec::new(),
             extensions: Vec::new(),
             wishes: None,
+            expected: Vec::new(),
             ssrc: random_ssrc(),
             retransmission_ssrc: random_ssrc(),
             // Low enough not to roll over soon, as SRTP has to guess roll-overs from what it sees first.
