@@ -24,6 +24,7 @@ from telling import tell
 from baton import livekit_agents as baton  # Baton
 
 NAME = "realtime"
+VOICE_HZ = 440
 LATENCY_SECS = 1.5
 """How long after the caller's turn its answer comes."""
 LOOK_UP, HAND_OFF, TALK = 600, 900, 1_200
@@ -71,7 +72,7 @@ def script(context: llm.ChatContext) -> Any:
 async def entrypoint(ctx: JobContext) -> None:
     parts: list[baton.Participation] = []
     model = ScriptedRealtime(
-        script, 440, LATENCY_SECS, lambda why: tell("asked", why=why, holds=[part.call.holds for part in parts])
+        script, VOICE_HZ, LATENCY_SECS, lambda why: tell("asked", why=why, holds=[part.call.holds for part in parts])
     )
     session = AgentSession[None](llm=model)
 

@@ -3,17 +3,14 @@ the session's events."""
 
 import asyncio
 import tempfile
-from array import array
-from typing import Any
 
 from inside import BACKGROUND_HZ, EVENTS, VOICE_HZ
 from scenes import Silent
-from sounds import tone_ms
+from sounds import Heard
 from stage import staged, until
 from telling import described
 from test_handoff import told, worker
 
-from baton.kit.phone import SAMPLE_RATE, Phone
 from baton.kit.server import Program
 from baton.specialist import Call, Specialist
 
@@ -91,25 +88,6 @@ def test_agents_tasks_and_sounds_of_a_session_go_on_in_a_call_of_baton() -> None
                     await asyncio.wait_for(running, 20)
 
     asyncio.run(scenario())
-
-
-class Heard:
-    """What the caller hears from now on, on the program track."""
-
-    def __init__(self, phone: Phone) -> None:
-        (self._samples,) = phone.samples.values()
-        self._looked = self._since = len(self._samples)
-        self._ms: dict[int, int] = {}
-        self._at: dict[int, int] = {}
-
-    def ms(self, hz: int) -> int:
-        """How long a tone was heard, in milliseconds."""
-        since = self._at.get(hz, self._since)
-        whole = (len(self._samples) - since) // (SAMPLE_RATE // 10) * (SAMPLE_RATE // 10)
-        new: Any = array("h", self._samples[since : since + whole])
-        self._at[hz] = since + whole
-        self._ms[hz] = self._ms.get(hz, 0) + tone_ms(new, hz, SAMPLE_RATE)
-        return self._ms[hz]
 
 
 def said(program: Program) -> list[str]:

@@ -58,7 +58,7 @@ HAND_BACK_MAX_SECS = 10.0
 """How long an agent that ends the call waits for somebody to take over."""
 TURN_OPEN_SECS = 5.0
 """How long ago the caller may have spoken for its turn to be open: an analyzer tells the end of one by then."""
-TURN_MAX_SECS = 0.5
+TURN_MAX_SECS = 0.4
 """How long the words of such a turn are waited for when the baton goes."""
 FLUSH_SECS = 0.8
 """Silence that has an ear end what it hears: more than the pause that tells voice activity that speech is over."""

@@ -46,7 +46,7 @@ _OF_A_TURN = (
 """What a turn of the caller's is made of."""
 
 
-WORDS_MAX_SECS = 0.4
+WORDS_MAX_SECS = 0.3
 """How long the words of a turn are waited for that was begun when the baton went."""
 
 

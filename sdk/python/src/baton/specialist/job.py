@@ -97,7 +97,7 @@ WELCOME_MAX_SECS = 60.0
 """The longest that Baton may take to welcome a specialist that has just joined."""
 FAREWELL_MAX_SECS = 1.0
 """How long the last acks are waited for before the room is left."""
-LAST_WORDS_MAX_SECS = 0.8
+LAST_WORDS_MAX_SECS = 0.6
 """How long what was heard of an agent's last words, and what the caller had said to it, is waited for before it says that it has let go.
 Baton waits for that for `revoke_timeout_ms`, a second by default."""
 SPEECH_PAUSE_SECS = 0.1
