@@ -164,9 +164,9 @@ impl Lane {
         Some(packet)
     }
 
-    /// Leaves out the next packet, if it is quiet and others wait behind it; whether it did.
-    pub(crate) fn leave_out(&mut self) -> bool {
-        if self.waiting.len() < 2 || self.lost() > 0 {
+    /// Leaves out the next packet, if it is quiet and at least so many others wait behind it; whether it did.
+    pub(crate) fn leave_out(&mut self, others: usize) -> bool {
+        if self.waiting.len() <= others || self.lost() > 0 {
             return false;
         }
         let Some(quiet) = self.waiting.pop_front_if(|packet| packet.looks_quiet()) else {

@@ -497,6 +497,7 @@ impl Playout {
         }
         let behind = now - self.sent;
         if behind <= -AHEAD_MAX {
+            self.fall_back();
             return None;
         }
         let mut skipped = 0;
@@ -535,6 +536,16 @@ impl Playout {
             Mode::Mix => self.sent + PATIENCE,
         };
         next.max(now + 1).unsigned_abs()
+    }
+
+    /// The track is as far ahead of its clock as it may be: a packet that has come would wait for its turn, and all after it for as
+    /// long. Where nothing is said it is left out.
+    fn fall_back(&mut self) {
+        if let Mode::Pass(place) = self.mode
+            && self.tracks[place].lane.leave_out(0)
+        {
+            self.counters.shortened += 1;
+        }
     }
 
     fn slot(&mut self, behind: i64) -> Option<Slot> {
@@ -611,7 +622,7 @@ impl Playout {
         let lane = &mut track.lane;
         // What waits since a crossfade, or since the network held packets up, delays all that comes: where nothing is said it
         // is worked off.
-        while lane.leave_out() {
+        while lane.leave_out(1) {
             self.counters.shortened += 1;
         }
         let lost = lane.lost() >= SLOT_SAMPLES;

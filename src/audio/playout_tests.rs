@@ -978,3 +978,30 @@ fn what_waits_since_a_stall_is_worked_off_in_the_next_pause() {
     let heard = counters.passed + counters.mixed + counters.shortened;
     assert!(heard >= 74, "{counters:?}");
 }
+
+#[test]
+fn after_a_pause_packets_leave_as_soon_as_they_come() {
+    let mut stage = Stage::solo();
+    // Half a second of voice, then a pause whose packets come all the same, and voice again.
+    let mut said = tone(440.0, 500);
+    said.extend(vec![0; 48 * 500]);
+    said.extend(tone(440.0, 500));
+    let mut anna = Sender::new(said);
+    let mut held_up = Vec::new();
+    for number in 0..75 {
+        let packet = anna.packet();
+        let came = Some(packet.payload().clone());
+        held_up.push(packet);
+        // The network holds three packets up, once.
+        if !(10..13).contains(&number) {
+            for packet in held_up.drain(..) {
+                stage.push(1, packet);
+            }
+        }
+        stage.tick();
+        let left = stage.slots.last().and_then(|slot| slot.payload.clone());
+        assert!(number < 55 || left == came, "packet {number} waits");
+        stage.tick();
+    }
+    stage.assert_on_time();
+}
