@@ -2,11 +2,12 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    task::{Context, Poll},
 };
 
 use if_addrs::Interface;
-use tokio::net::UdpSocket;
+use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::pc::Loopback;
 
@@ -17,18 +18,40 @@ const SOCKETS_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) address: SocketAddr,
-    pub(super) io: UdpSocket,
+    /// Watched for arrivals alone: told of room as well, the thread would wake once more after each datagram that it sends.
+    io: AsyncFd<UdpSocket>,
 }
 
 impl Socket {
     /// A socket on a free port of an address. Must run on a runtime.
     fn open(ip: IpAddr) -> io::Result<Self> {
-        let socket = StdSocket::bind(SocketAddr::new(ip, 0))?;
+        let socket = UdpSocket::bind(SocketAddr::new(ip, 0))?;
         socket.set_nonblocking(true)?;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, for types whose descriptor may change; this one's does not"
+        )]
+        let io = AsyncFd::with_interest(socket, Interest::READABLE)?;
         Ok(Self {
-            address: socket.local_addr()?,
-            io: UdpSocket::from_std(socket)?,
+            address: io.get_ref().local_addr()?,
+            io,
         })
+    }
+
+    /// Whether something may have arrived; if not, the task is woken when it has.
+    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_read_ready(context).map(|_| ())
+    }
+
+    /// The next datagram, its length and its sender.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let receive = |socket: &UdpSocket| socket.recv_from(buffer);
+        self.io.try_io(Interest::READABLE, receive)
+    }
+
+    /// Sends a datagram now or not at all.
+    pub(super) fn send(&self, contents: &[u8], destination: SocketAddr) -> io::Result<usize> {
+        self.io.get_ref().send_to(contents, destination)
     }
 }
 

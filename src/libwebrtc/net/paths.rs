@@ -116,7 +116,7 @@ impl Paths {
 
     /// Whether something has arrived, or a task of this connection has.
     pub(super) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let readable = |s: &Socket| s.io.poll_recv_ready(context).is_ready();
+        let readable = |s: &Socket| s.poll_readable(context).is_ready();
         // All are asked, so that each wakes this task.
         let ready = self.sockets.iter().map(readable).filter(|r| *r).count() > 0;
         if let Poll::Ready(Some(arrival)) = self.receiver.poll_recv(context) {
@@ -283,7 +283,7 @@ impl Paths {
             for _ in 0..BURST {
                 let socket = &self.sockets[index];
                 let address = socket.address;
-                match socket.io.try_recv_from(buffer) {
+                match socket.receive(buffer) {
                     Ok((length, source)) => {
                         self.datagram(peer, source, address, &buffer[..length]);
                     }
@@ -472,7 +472,7 @@ impl Paths {
             match question.handle_timeout(now) {
                 Ok(Some(request)) => {
                     if let Some(socket) = sockets.iter().find(|s| s.address == socket) {
-                        socket.io.try_send_to(request, server).ok();
+                        socket.send(request, server).ok();
                     }
                     true
                 }
@@ -495,7 +495,7 @@ impl Paths {
             contents,
         } = transmit;
         if !stream && let Some(socket) = self.sockets.iter().find(|s| s.address == *source) {
-            if let Err(error) = socket.io.try_send_to(contents, *destination) {
+            if let Err(error) = socket.send(contents, *destination) {
                 tracing::trace!(%error, "a datagram was not sent");
             }
             return;
