@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::clock;
-use crate::rtc::{IncomingAudio, IncomingPacket, ProgramTrack};
+use crate::rtc::{self, IncomingAudio, IncomingPacket, ProgramTrack};
 
 /// Orders that may wait for the next tick; a full channel makes the call's task wait.
 const ORDERS_MAX: usize = 64;
@@ -138,7 +138,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Starts the task.
+    /// Starts the task, where packets come in and go out.
     pub(super) fn start(track: ProgramTrack, playout: Playout, faults: Faults) -> Self {
         let (orders, orders_in) = mpsc::channel(ORDERS_MAX);
         let (reports_out, reports) = mpsc::channel(REPORTS_MAX);
@@ -158,7 +158,7 @@ impl Program {
             faults,
             reports: reports_out,
         };
-        tokio::spawn(task.run(orders_in));
+        rtc::spawn_at_media(task.run(orders_in));
         Self { orders, reports }
     }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::bytes::IncomingBytes;
 pub use self::connection::{ConnectOptions, Connection, Pulse, Sender};
-pub use self::track::{IncomingAudio, IncomingPacket, ProgramTrack};
+pub use self::track::{IncomingAudio, IncomingPacket, ProgramTrack, spawn_at_media};
 
 /// Samples per second of a track's time.
 pub const SAMPLE_RATE_HZ: u32 = 48_000;

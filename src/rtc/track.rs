@@ -7,9 +7,17 @@ use futures_util::StreamExt;
 use livekit::prelude::{LocalAudioTrack, RemoteAudioTrack};
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
-use livekit::webrtc::encoded::{EncodedAudioSource, EncodedAudioStream, OpusFrame};
+use livekit::webrtc::encoded::{self, EncodedAudioSource, EncodedAudioStream, OpusFrame};
 
 use super::SAMPLE_RATE_HZ;
+
+/// Runs a task on the thread that sends and receives, so that a packet is in and out again without a change of threads. It must
+/// neither block nor compute for long: all calls share that thread.
+pub fn spawn_at_media(task: impl Future<Output = ()> + Send + 'static) {
+    if let Err(error) = encoded::spawn(task) {
+        tracing::error!(%error, "no sound can be sent or received");
+    }
+}
 
 /// A track of ours: above all the program track, the one that the caller hears. Packets go out as they are handed in; the
 /// clock is that of who hands them in.

@@ -29,6 +29,8 @@
 //! It never decodes: a remote track with streams of this kind alone costs no decoder. It neither reorders nor fills
 //! what it hands on; which packet is sent when is the application's to say.
 //!
+//! [`spawn`] runs a task between the two where connections are driven, so that a packet passes without a change of threads.
+//!
 //! [`NativeAudioSource`]: crate::audio_source::native::NativeAudioSource
 
 mod source;
@@ -37,8 +39,22 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
+
 pub use self::{
     source::{ENCODER_DELAY_48K, EncodedAudioSource},
     stream::EncodedAudioStream,
 };
 pub use crate::audio::frames::{EncodedError, OpusFrame, ReceivedFrame};
+use crate::{RtcError, net};
+
+/// Runs a task on the one thread that drives all connections of the process: what it takes from an [`EncodedAudioStream`] and
+/// hands to an [`EncodedAudioSource`] does not change threads. Tokio's timers work there.
+///
+/// Nothing is received or sent while the task computes, so it must neither block nor take longer than a few milliseconds.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<(), RtcError> {
+    Ok(net::spawn(task)?)
+}

@@ -12,7 +12,7 @@ pub(super) const LOOKUPS_MAX: usize = 4;
 const LOOKUP_KEEP_ALIVE: Duration = Duration::from_millis(500);
 
 /// Starts the thread if it does not run yet, and a task on it.
-pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<(), PcError> {
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<(), PcError> {
     handle()?.spawn(task);
     Ok(())
 }

@@ -19,6 +19,7 @@ mod stun;
 mod watch;
 
 pub(crate) use connection::{Connection, ConnectionConfig, EventSink, Policy};
+pub(crate) use engine::spawn;
 pub(crate) use media::{AudioHandle, AudioTrack, Track, VideoTrack};
 pub(crate) use servers::{Help, Server};
 pub(crate) use state::{ConnectionReport, Encoding, State, StreamParameters};
