@@ -19,7 +19,7 @@ use kit::token::JoinToken;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::{Caller, Line};
-use crate::figures::{Figures, Heard};
+use crate::figures::{Call, Figures, Heard};
 use crate::stage::{Stage, spawn};
 use crate::{
     Arguments, BILLING, BILLING_HZ, Progress, TAIL, TONE_DBFS, TRIAGE, TRIAGE_HZ, call_of,
@@ -69,6 +69,10 @@ struct Side {
     /// From the word that moves the caller to the first window in which the next voice is heard: the grant, the request to the
     /// server, the request to dispatch.
     audible_ms: Spread,
+    /// From the same word to the arrival of the first packet at the caller in which the next voice is heard.
+    arrived_ms: Spread,
+    /// From there on: what the caller's jitter buffer and the bridge's mixer hold, which is neither side's.
+    buffered_ms: Spread,
     /// Heard from who had no turn, in all.
     leaked_ms: u64,
     changes_with_silence: usize,
@@ -106,7 +110,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     let mut stage = Stage::set(&arguments)?;
     progress.say(&format!("{} handoffs by Baton", options.handoffs));
     let call = call_of(&arguments, &mut stage, &progress).await?;
-    let ours = ours(&Figures::of(&call)?);
+    let ours = ours(&call)?;
     drop(call);
     let Stage {
         server,
@@ -146,10 +150,29 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     Ok(figures::exit(&report.goals))
 }
 
-fn ours(figures: &Figures) -> Side {
-    let handoffs = &figures.report.handoffs;
-    let audible = handoffs.iter().map(|handoff| handoff.grant_to_audible_ms);
-    Side::of("Baton", &figures.verdict, audible.collect())
+fn ours(call: &Call) -> Result<Side> {
+    let figures = Figures::of(call)?;
+    let from_us = call.caller.us(figures.judged_from_ms);
+    let came_us = call.caller.arrivals.of_changes(from_us, &call.expected())?;
+    let handoffs = figures.report.handoffs.iter();
+    let heard = figures.moments.iter().zip(handoffs).zip(came_us);
+    let audible = heard.map(|((moments, handoff), came_us)| Audible {
+        heard_ms: handoff.grant_to_audible_ms,
+        arrived_ms: call.caller.ms(came_us) - moments.granted_ms,
+    });
+    Ok(Side::of(
+        "Baton",
+        &figures.verdict,
+        &audible.collect::<Vec<_>>(),
+    ))
+}
+
+/// How long the next voice took, from the word that moves the caller.
+struct Audible {
+    /// Until it was heard.
+    heard_ms: f64,
+    /// Until it had reached the caller.
+    arrived_ms: f64,
 }
 
 /// A side that runs in Python.
@@ -254,10 +277,16 @@ impl Peer<'_> {
         let verdict = probe::judge(samples, SAMPLE_RATE_HZ, &expected)
             .with_context(|| format!("{name} cannot be judged"))?;
         let moves = said.iter().filter(|line| line.event == "moves");
-        let audible = moves.zip(&verdict.changes).map(|(line, change)| {
-            (first as u64 * 10 + change.audible_at_ms) as f64 - heard.ms(line.at_us)
+        let came_us = heard.arrivals.of_changes(began.at_us, &expected)?;
+        let changes = moves.zip(&verdict.changes).zip(came_us);
+        let audible = changes.map(|((line, change), came_us)| {
+            let moved_ms = heard.ms(line.at_us);
+            Audible {
+                heard_ms: (first as u64 * 10 + change.audible_at_ms) as f64 - moved_ms,
+                arrived_ms: heard.ms(came_us) - moved_ms,
+            }
         });
-        Ok(Side::of(name, &verdict, audible.collect()))
+        Ok(Side::of(name, &verdict, &audible.collect::<Vec<_>>()))
     }
 }
 
@@ -295,7 +324,7 @@ fn goals(ours: &Side, moved: &Side) -> Vec<Goal> {
 }
 
 impl Side {
-    fn of(name: &'static str, verdict: &Verdict, audible_ms: Vec<f64>) -> Self {
+    fn of(name: &'static str, verdict: &Verdict, audible: &[Audible]) -> Self {
         let changes = &verdict.changes;
         let silence = |ms: u64| ms as f64;
         Self {
@@ -304,7 +333,9 @@ impl Side {
             missing: verdict.missing.len(),
             silence_ms: Spread::of(changes.iter().map(|each| silence(each.silence_ms))),
             overlap_ms: Spread::of(changes.iter().map(|each| silence(each.overlap_ms))),
-            audible_ms: Spread::of(audible_ms),
+            audible_ms: Spread::of(audible.iter().map(|each| each.heard_ms)),
+            arrived_ms: Spread::of(audible.iter().map(|each| each.arrived_ms)),
+            buffered_ms: Spread::of(audible.iter().map(|each| each.heard_ms - each.arrived_ms)),
             leaked_ms: verdict.leaked_ms,
             changes_with_silence: changes.iter().filter(|each| each.silence_ms > 0).count(),
         }
@@ -332,6 +363,8 @@ impl Report {
                 silence_ms,
                 overlap_ms,
                 audible_ms,
+                arrived_ms,
+                buffered_ms,
                 leaked_ms,
                 changes_with_silence,
             } = side;
@@ -341,13 +374,29 @@ impl Report {
                  \x20                        p50      p95      p99    worst\n\
                  \x20 silence, ms       {}\n\
                  \x20 both heard, ms    {}\n\
-                 \x20 until audible, ms {}",
+                 \x20 until audible, ms {}\n\
+                 \x20   at the caller   {}\n\
+                 \x20   its buffers     {}",
                 line(silence_ms),
                 line(overlap_ms),
                 line(audible_ms),
+                line(arrived_ms),
+                line(buffered_ms),
             );
         }
         table.push('\n');
+        if let [ours, moved, _] = &self.sides[..] {
+            let _ = writeln!(
+                table,
+                "what reaches the caller: {:.2} of UpdateSubscriptions' median, {:.2} of its worst. Buffers that no side can shorten\n\
+                 take {:.1} ms of the {:.1} ms until audible; a third of UpdateSubscriptions' median is {:.1} ms.\n",
+                ours.arrived_ms.p50 / moved.arrived_ms.p50,
+                ours.arrived_ms.p50 / moved.arrived_ms.worst,
+                ours.buffered_ms.p50,
+                ours.audible_ms.p50,
+                moved.audible_ms.p50 * AUDIBLE_SHARE_OF_MEDIAN,
+            );
+        }
         table.push_str(&figures::lines(&self.goals));
         table
     }

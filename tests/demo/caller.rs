@@ -18,12 +18,14 @@ use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use livekit::webrtc::encoded::EncodedAudioStream;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::TONE_DBFS;
+use crate::arrivals::Arrivals;
 use crate::journal::now_us;
 
 const SAMPLE_RATE_HZ: u32 = 48_000;
@@ -54,6 +56,8 @@ pub(crate) struct Caller {
 #[derive(Default)]
 pub(crate) struct Ear {
     mixer: BridgeMixer,
+    /// Everything that came, before it was buffered and mixed.
+    pub(crate) arrivals: Arrivals,
     /// Everything heard, from the first tick on.
     pub(crate) heard: Vec<i16>,
     /// Moment of the first sample, in microseconds since the Unix epoch.
@@ -255,9 +259,21 @@ impl Drop for Listening {
 }
 
 async fn read(ear: Arc<Mutex<Ear>>, sid: String, track: RemoteAudioTrack) {
+    let mut packets = EncodedAudioStream::new(track.rtc_track());
     let mut stream = NativeAudioStream::new(track.rtc_track(), SAMPLE_RATE_HZ as i32, 1);
-    while let Some(frame) = stream.next().await {
-        ear.lock().mixer.push(&sid, &frame.data);
+    let name: Arc<str> = sid.as_str().into();
+    loop {
+        // Cancel-safe: streams of packets and of frames.
+        tokio::select! {
+            packet = packets.next() => match packet {
+                Some(packet) => ear.lock().arrivals.push(&name, packet),
+                None => return,
+            },
+            frame = stream.next() => match frame {
+                Some(frame) => ear.lock().mixer.push(&sid, &frame.data),
+                None => return,
+            },
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use kit::probe::{self, Change, Expected, Verdict, Voice};
 use kit::report::{Handoff, Report, median};
 use kit::sweep;
 
+use crate::arrivals::Arrivals;
 use crate::caller::Ear;
 use crate::journal::{Entry, Event};
 use crate::sound;
@@ -54,6 +55,7 @@ pub(crate) struct Call {
 /// What the caller heard, and when it began to.
 pub(crate) struct Heard {
     pub(crate) samples: Vec<i16>,
+    pub(crate) arrivals: Arrivals,
     pub(crate) started_us: u64,
     track_published_us: Option<u64>,
     answered_us: Option<u64>,
@@ -89,11 +91,17 @@ impl Heard {
     pub(crate) fn of(ear: &Ear) -> Self {
         Self {
             samples: ear.heard.clone(),
+            arrivals: ear.arrivals.clone(),
             started_us: ear.started_us,
             track_published_us: ear.track_published_us,
             answered_us: ear.answered_us,
             late_ticks: ear.late_ticks,
         }
+    }
+
+    /// A moment of the recording, of this machine's clock.
+    pub(crate) fn us(&self, at_ms: u64) -> u64 {
+        self.started_us + at_ms * 1_000
     }
 
     /// A moment of this machine's clock, in milliseconds of the recording.
@@ -115,7 +123,7 @@ impl Call {
         voices
     }
 
-    fn expected(&self) -> Expected {
+    pub(crate) fn expected(&self) -> Expected {
         Expected {
             voices: self.voices(),
             holders: (0..=self.arguments.handoffs as usize)

@@ -5,6 +5,7 @@
 //! like. The same caller is then moved between two open tracks by the server alone, for comparison.
 //! With `--rogue` or `--without-ring` the run has to fail: it shows that the checks can.
 
+mod arrivals;
 mod bench;
 mod bench_audio;
 mod bench_context;
