@@ -35,7 +35,7 @@ pub use self::error::AdminError;
 pub use self::levels::{LevelsView, VoiceLevel};
 pub use self::past::{PastCall, PastList};
 pub use self::said::{ContextPage, ItemView, PatchAnswer, PatchWish, StateView};
-pub use self::steer::{EscalationWish, HoldAnswer, ResumeWish, RungAnswer};
+pub use self::steer::{EscalationWish, HoldAnswer, RungAnswer, WaitWish};
 pub use self::timeline::{Follow, Moved, TimelineEntry, TimelinePage};
 pub use self::view::{
     CallView, CallerView, ChangeView, CountsView, HandoffView, HoldView, HolderView, SpecialistRow,

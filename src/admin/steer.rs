@@ -15,10 +15,10 @@ use crate::room::{Ask, Steered};
 /// How long a call may take to say that it has done what is no handoff, in milliseconds.
 const STEER_MS: u64 = 5_000;
 
-/// A wish to end a hold, or to hand back for a person.
+/// How long whoever wishes waits to be told what became of it, where there is nothing else to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ResumeWish {
+pub struct WaitWish {
     /// How long to wait for the outcome, in milliseconds, 60,000 at most.
     #[serde(default, deserialize_with = "super::whole::optional")]
     #[schema(maximum = 60_000)]
@@ -83,9 +83,9 @@ impl Admin {
         &self,
         access: &Access,
         id: &str,
-        wish: ResumeWish,
+        wish: WaitWish,
     ) -> Result<HandoffAnswer, AdminError> {
-        let ResumeWish { wait_ms } = wish;
+        let WaitWish { wait_ms } = wish;
         let steered = self
             .steer(access, id, bounded(wait_ms)?, |answer| Ask::HandBack {
                 answer,
@@ -133,9 +133,9 @@ impl Admin {
         &self,
         access: &Access,
         id: &str,
-        wish: ResumeWish,
+        wish: WaitWish,
     ) -> Result<HandoffAnswer, AdminError> {
-        let ResumeWish { wait_ms } = wish;
+        let WaitWish { wait_ms } = wish;
         let steered = self
             .steer(access, id, bounded(wait_ms)?, |answer| Ask::Resume {
                 answer,

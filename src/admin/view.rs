@@ -61,6 +61,8 @@ pub struct HolderView {
     pub identity: String,
     /// The epoch of its grant.
     pub epoch: u64,
+    /// Whether it is a person, who can be had give the baton back.
+    pub person: bool,
 }
 
 /// A hold.
@@ -180,6 +182,7 @@ impl CallView {
                 specialist: holder.specialist.to_string(),
                 identity: holder.identity.to_string(),
                 epoch: holder.epoch.0,
+                person: snapshot.person_holds,
             }),
             held: held(&snapshot.phase).map(|hold| HoldView {
                 specialist: hold.specialist.to_string(),

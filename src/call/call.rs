@@ -215,6 +215,10 @@ impl Call {
             shut: self.gates.shut.clone(),
             previous: self.previous.clone(),
             rung: self.rung().map(|rung| rung.person),
+            person_holds: self
+                .phase
+                .holder()
+                .is_some_and(|holder| self.is_human(holder.dispatch)),
             counts: self.counts,
             ended: self.ended,
         }

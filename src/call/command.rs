@@ -71,7 +71,7 @@ pub enum Command {
         epoch: Epoch,
         /// For which handoff.
         handoff: HandoffId,
-        /// Who holds the baton now, if anybody does.
+        /// Who holds the baton now, or was put aside for it, if anybody.
         from: Option<SpecialistName>,
         /// Why it is handed off.
         reason: String,

@@ -197,7 +197,11 @@ impl Call {
             identity,
             epoch: self.epoch,
             handoff: handoff.id,
-            from: from.as_ref().map(|holder| holder.specialist.clone()),
+            from: from
+                .as_ref()
+                .map(|holder| &holder.specialist)
+                .or(self.kept.as_ref().map(|kept| &kept.specialist))
+                .cloned(),
             reason: handoff.reason.clone(),
             opening: handoff.opening.clone(),
             route: handoff.route,

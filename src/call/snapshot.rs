@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub previous: Option<SpecialistName>,
     /// The person that is rung and has not answered.
     pub rung: Option<SpecialistName>,
+    /// Whether whoever has the baton is a person.
+    pub person_holds: bool,
     /// What was counted.
     pub counts: Counts,
     /// Why it ended, if it did.

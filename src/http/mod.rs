@@ -39,8 +39,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use crate::admin::{
     Admin, CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish,
-    HoldAnswer, LevelsView, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, RungAnswer,
-    StateView, TimelinePage, WorkerView,
+    HoldAnswer, LevelsView, PastCall, PastList, PatchAnswer, PatchWish, RungAnswer, StateView,
+    TimelinePage, WaitWish, WorkerView,
 };
 
 use crate::admin::Access;
@@ -95,7 +95,7 @@ impl FromRef<Agents> for App {
         said::context, said::state, said::patch, said::packet, said::timeline, said::levels,
         past::list, past::one, past::timeline, past::packet, past::vcon,
     ),
-    components(schemas(CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish, HoldAnswer, LevelsView, PastCall, PastList, PatchAnswer, PatchWish, ResumeWish, RungAnswer, StateView, TimelinePage, WorkerView, calls::PhaseWord, Problem)),
+    components(schemas(CallList, CallView, ChangeView, ContextPage, EscalationWish, HandoffAnswer, HandoffWish, HoldAnswer, LevelsView, PastCall, PastList, PatchAnswer, PatchWish, WaitWish, RungAnswer, StateView, TimelinePage, WorkerView, calls::PhaseWord, Problem)),
     security(("bearer" = [])),
 )]
 struct Document;

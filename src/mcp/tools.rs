@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Mcp, access};
-use crate::admin::{AdminError, EscalationWish, Filter, HandoffWish, PatchWish, ResumeWish};
+use crate::admin::{AdminError, EscalationWish, Filter, HandoffWish, PatchWish, WaitWish};
 
 /// Which calls to list.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -263,7 +263,7 @@ impl Mcp {
         Extension(parts): Extension<Parts>,
     ) -> Result<CallToolResult, ErrorData> {
         let access = access(&parts)?;
-        let wish = ResumeWish { wait_ms };
+        let wish = WaitWish { wait_ms };
         answer(self.admin.resume(&access, &call, wish).await)
     }
 
@@ -343,7 +343,7 @@ impl Mcp {
         Extension(parts): Extension<Parts>,
     ) -> Result<CallToolResult, ErrorData> {
         let access = access(&parts)?;
-        let wish = ResumeWish { wait_ms };
+        let wish = WaitWish { wait_ms };
         answer(self.admin.hand_back(&access, &call, wish).await)
     }
 }

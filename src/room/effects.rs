@@ -84,6 +84,7 @@ impl Task {
             } => {
                 let packet = self.talk_prepare(&identity, route);
                 if self.sides.order(&identity, side::Order::Prepare(handoff)) {
+                    self.brief(&identity, handoff, from.as_ref(), &reason);
                     return None;
                 }
                 let prepare = Prepare {

@@ -12,6 +12,7 @@
 //! **Invariant**: what is decided about a call is decided in the crate `call`. Here is only how it is done.
 
 mod attention;
+mod briefing;
 mod conversation;
 mod desk;
 mod effects;

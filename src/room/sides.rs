@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 use wire::{Body, ContextItem};
 
 use super::CallDeps;
+use super::briefing::Briefing;
 use super::program::Order as ProgramOrder;
 use super::server_api::Dial;
 use super::task::Task;
@@ -61,6 +62,8 @@ struct Side {
     to_ring: Option<(String, Dial)>,
     /// What waits for the person to answer.
     ringing: Option<AbortHandle>,
+    /// What a person is told in writing; nothing is ever told to an agent.
+    briefing: Option<Briefing>,
 }
 
 impl Drop for Side {
@@ -105,6 +108,18 @@ impl Sides {
         side.map(|(dispatch, _)| *dispatch)
     }
 
+    /// The name of whoever is in the side room of this dispatch.
+    pub(super) fn identity_of(&self, dispatch: DispatchId) -> Option<Identity> {
+        self.sides.get(&dispatch).map(|side| side.identity.clone())
+    }
+
+    /// What a person is told in writing; none if this is no person in a side room.
+    pub(super) fn briefing_mut(&mut self, identity: &Identity) -> Option<&mut Briefing> {
+        let mut sides = self.sides.values_mut();
+        let side = sides.find(|side| side.identity == *identity)?;
+        side.briefing.as_mut()
+    }
+
     /// Hands an order to an agent in a side room; gives whether it is one.
     pub(super) fn order(&mut self, identity: &Identity, order: Order) -> bool {
         let Some(dispatch) = self.dispatch_of(identity) else {
@@ -113,8 +128,9 @@ impl Sides {
         let Some(side) = self.sides.get_mut(&dispatch) else {
             return false;
         };
-        if side.orders.try_send(order).is_err() {
-            warn!(%identity, ?order, "a side room does not take its orders");
+        if side.orders.try_send(order.clone()).is_err() {
+            // What is in a briefing is personal.
+            warn!(%identity, "a side room does not take its orders");
         }
         match order {
             Order::Grant(epoch) => {
@@ -127,7 +143,11 @@ impl Sides {
                     self.lead_to_nobody();
                 }
             }
-            Order::Prepare(_) | Order::Accepted(_) | Order::Press(_) | Order::Ask => {}
+            Order::Prepare(_)
+            | Order::Accepted(_)
+            | Order::Brief(_)
+            | Order::Press(_)
+            | Order::Ask => {}
         }
         true
     }
@@ -229,8 +249,10 @@ impl Task {
                 epoch: Epoch(0),
                 to_ring: None,
                 ringing: None,
+                briefing: None,
             };
             let human = self.deps.humans.get(&specialist);
+            side.briefing = human.map(|_| Briefing::default());
             let beside = human.map_or(Beside::Agent, |human| human.beside.clone());
             let dial = human.and_then(|human| human.dial.clone());
             side.to_ring = dial.map(|dial| (room.clone(), dial));
@@ -517,11 +539,13 @@ fn ring(
 pub(super) fn reference(call: &CallId) -> HashMap<String, String> {
     HashMap::from([
         ("X-Baton-Call".to_owned(), call.to_string()),
-        (
-            "X-Baton-Packet".to_owned(),
-            format!("/api/v1/calls/{call}/packet"),
-        ),
+        ("X-Baton-Packet".to_owned(), packet_path(call)),
     ])
+}
+
+/// Where below the operators' interface the packet of a call is.
+pub(super) fn packet_path(call: &CallId) -> String {
+    format!("/api/v1/calls/{call}/packet")
 }
 
 /// The name of a side room. It carries the number of the dispatch, so that it is always a new one.

@@ -212,6 +212,11 @@ impl Task {
         let item = item
             .inspect_err(|error| warn!(handoff = handoff.0, %error, "no summary"))
             .ok();
+        if let Some(item) = &item {
+            let under_way = self.call.phase().handoff();
+            let route = under_way.and_then(|handoff| handoff.route);
+            self.brief_summary(target, item, route);
+        }
         self.talk.conversation.summed(author(target), item);
         self.tell(Event::SummarySettled { handoff });
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use livekit::data_stream::api::SendByteOptions;
+use livekit::data_stream::api::{SendByteOptions, SendTextOptions};
 use livekit::options::{AudioEncoding, TrackPublishOptions};
 use livekit::participant::{ParticipantKind as Kind, ParticipantTrackPermission};
 use livekit::prelude::{
@@ -614,6 +614,15 @@ impl Sender {
         let sent = self.participant.send_bytes(message, options).await;
         sent.map(|_| ())
             .map_err(|error| RtcError::SendBytes(error.to_string()))
+    }
+
+    /// Sends a message to one participant as a text stream.
+    pub async fn send_text(&self, identity: &str, topic: &str, text: &str) -> Result<(), RtcError> {
+        let mut options = SendTextOptions::new_with_topic(topic);
+        options.destination_identities = vec![identity.to_owned().into()];
+        let sent = self.participant.send_text(text, options).await;
+        sent.map(|_| ())
+            .map_err(|error| RtcError::SendText(error.to_string()))
     }
 
     /// Presses a key of a phone's pad for one participant.

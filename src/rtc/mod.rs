@@ -134,6 +134,9 @@ pub enum RtcError {
     /// A byte stream could not be sent.
     #[error("sending a byte stream failed: {0}")]
     SendBytes(String),
+    /// A text stream could not be sent.
+    #[error("sending a text stream failed: {0}")]
+    SendText(String),
     /// The track permissions could not be set.
     #[error("setting the track permissions failed")]
     Permission(#[source] livekit::RoomError),

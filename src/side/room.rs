@@ -36,6 +36,8 @@ const PACKET: Duration = Duration::from_millis(20);
 const SIP_CALL_STATUS: &str = "sip.callStatus";
 /// The name of the track that the agent takes for the caller's microphone.
 const TRACK_NAME: &str = "caller";
+/// What a person is told in writing is a text stream of this topic.
+const BRIEFING_TOPIC: &str = "baton.briefing";
 
 /// Who is to be in the room.
 #[derive(Clone, Debug)]
@@ -52,12 +54,14 @@ pub enum Beside {
 }
 
 /// What the call wants of whoever is there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Order {
     /// To be ready for this handoff.
     Prepare(HandoffId),
     /// To know that somebody has accepted for it; only of a person.
     Accepted(HandoffId),
+    /// To read this, if it can; only of a person.
+    Brief(String),
     /// To have the baton.
     Grant(Epoch),
     /// To hear the caller no more.
@@ -113,6 +117,7 @@ pub async fn run(
                 sender,
                 said,
                 agent: None,
+                reader: None,
                 resident: Resident::new(beside, line.clone()),
                 messages: VecDeque::new(),
             };
@@ -152,6 +157,8 @@ struct SideRoom {
     said: mpsc::Sender<(DispatchId, Said)>,
     /// The first that came of those who may be meant; nobody else is taken for it.
     agent: Option<String>,
+    /// The same, if it is on no phone.
+    reader: Option<String>,
     resident: Resident,
     /// In the order in which they began.
     messages: VecDeque<IncomingBytes>,
@@ -273,6 +280,7 @@ impl SideRoom {
             Order::Accepted(handoff) => {
                 return self.tell_human(human::Input::Accepted(handoff)).await;
             }
+            Order::Brief(text) => return self.brief_in_writing(&text).await,
             Order::Grant(epoch) => (Input::Grant(epoch), human::Input::Grant(epoch)),
             Order::Supersede => (Input::Supersede, human::Input::Supersede),
             Order::Revoke(epoch) => (Input::Revoke(epoch), human::Input::Revoke(epoch)),
@@ -297,6 +305,8 @@ impl SideRoom {
             RoomEvent::Joined(participant) => {
                 if self.agent.is_none() && self.resident.may_be(participant.kind) {
                     self.agent = Some(participant.identity.clone());
+                    let reads = participant.kind == ParticipantKind::Standard;
+                    self.reader = reads.then(|| participant.identity.clone());
                 }
                 if self.is_agent(&participant) {
                     self.tell(Input::Joined).await;
@@ -448,6 +458,17 @@ impl SideRoom {
         }
         if let Some(briefing) = briefing.as_ref().filter(|_| on) {
             *playing = Some(tokio::spawn(play(line.clone(), briefing.clone())));
+        }
+    }
+
+    /// A phone has no screen that it could be sent to.
+    async fn brief_in_writing(&self, text: &str) {
+        let (Some(reader), Resident::Human { .. }) = (&self.reader, &self.resident) else {
+            return;
+        };
+        let sending = self.sender.send_text(reader, BRIEFING_TOPIC, text);
+        if !matches!(timeout(SEND_MAX, sending).await, Ok(Ok(()))) {
+            warn!("a briefing did not reach the person");
         }
     }
 

@@ -14,7 +14,7 @@ use crate::caller::Caller;
 use crate::cast::Cast;
 use crate::operator::{steering, token};
 use crate::stage::{PHONE, Stage};
-use crate::{BILLING_HZ, TRIAGE_HZ};
+use crate::{BILLING_HZ, CALLER_HZ, TRIAGE_HZ, humans};
 
 /// Names the Python that has the packages of `tests/mcp/requirements.txt`.
 const PYTHON: &str = "BATON_PYTHON_MCP";
@@ -92,6 +92,33 @@ async fn an_agent_of_langgraph_takes_part_in_a_live_call() {
         "langgraph_agent.py",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_escalates_to_a_person_accepts_for_it_and_has_it_hand_back() {
+    let scene = humans::Scene::set("accept_timeout_ms: 60000").await;
+    let stage = &scene.stage;
+    let token = steering(stage);
+    let (_, list) = stage.baton.api("GET", "/calls", &token, "");
+    let given = |part: &str| {
+        json!({
+            "url": stage.baton.mcp_url(),
+            "token": token,
+            "call": list["calls"][0]["id"],
+            "person": "desk",
+            "before": "triage",
+            "part": part,
+        })
+    };
+    let (python, accepts) = (interpreter(PYTHON, "mcp"), given("accept"));
+    let (said, person) = tokio::join!(run(&python, "person.py", &accepts), scene.enters());
+    assert!(said.ends_with("accept: as it should be\n"), "{said}");
+    scene.caller.hears(humans::PERSON_HZ).await;
+    person.hears(CALLER_HZ).await;
+    let said = run(&python, "person.py", &given("hand_back")).await;
+    assert!(said.ends_with("hand_back: as it should be\n"), "{said}");
+    scene.caller.hears(TRIAGE_HZ).await;
+    assert_eq!(scene.triage.grants().len(), 2);
 }
 
 /// CrewAI is heavy: `cargo xtask packages crewai` installs it, and names its Python.

@@ -12,6 +12,7 @@ use kit::probe::{self, Expected, ProbeError, Verdict, Voice};
 use kit::sweep::Sweep;
 use kit::tone::Tone;
 use livekit::SimulateScenario;
+use livekit::data_stream::api::StreamReader as _;
 use livekit::options::TrackPublishOptions;
 use livekit::prelude::{
     DataPacket, LocalAudioTrack, LocalTrack, RemoteAudioTrack, RemoteTrack, RemoteTrackPublication,
@@ -71,6 +72,8 @@ struct Ear {
     reconnects: u32,
     /// The keys that others have pressed for it.
     keys: String,
+    /// Text streams that were sent to it, with their topics.
+    texts: Vec<(String, String)>,
     /// Whether what no packet brings is left out, and not invented by the decoder.
     conceals_nothing: bool,
     /// When the last packet of each track came.
@@ -297,6 +300,13 @@ impl Caller {
         }
     }
 
+    /// The text streams of a topic that were sent to it, whole ones.
+    pub(crate) fn texts(&self, topic: &str) -> Vec<String> {
+        let texts = lock(&self.ear).texts.clone();
+        let of_topic = texts.into_iter().filter(|(known, _)| known == topic);
+        of_topic.map(|(_, text)| text).collect()
+    }
+
     /// The keys that others have pressed for it.
     pub(crate) fn keys(&self) -> String {
         lock(&self.ear).keys.clone()
@@ -402,6 +412,15 @@ impl Listening {
                     };
                     self.listen(publication.sid().to_string(), heard, track)
                         .await;
+                }
+                RoomEvent::TextStreamOpened { reader, topic, .. } => {
+                    if let Some(reader) = reader.take() {
+                        let ear = self.ear.clone();
+                        tokio::spawn(async move {
+                            let text = reader.read_all().await.unwrap();
+                            lock(&ear).texts.push((topic, text));
+                        });
+                    }
                 }
                 RoomEvent::SipDTMFReceived { digit, .. } => {
                     lock(&self.ear).keys.extend(digit);

@@ -3,13 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::post;
+use baton_specialist::items::{self, Speaks};
 use baton_specialist::{Call, FailKind, HandoffDone, HandoffError};
 use kit::server::{LivekitServer, ServerOptions};
 use kit::token::JoinToken;
 use kit::tone::Tone;
 use kit::wav::Wav;
 use livekit_api::services::sip::{CreateSIPOutboundTrunkOptions, SIPClient};
+use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -24,23 +29,29 @@ use crate::{BILLING_HZ, CALLER_HZ, PATIENCE, ROGUE_HZ, TONE_DBFS, TRIAGE_HZ, unt
 /// The caller hears it on hold, and the person before it accepts.
 const WAITING_HZ: u32 = ROGUE_HZ;
 /// The person's own voice.
-const PERSON_HZ: u32 = BILLING_HZ;
+pub(crate) const PERSON_HZ: u32 = BILLING_HZ;
 /// More than any recording of these tests.
 const ALL_MS: usize = 600_000;
+/// A summary with something in it that is masked.
+const LOST: &str = "the card 4111 1111 1111 1111 is lost";
 /// What a tone that begins or breaks off sounds like for a moment, at most.
 const SPLATTER_MS: u64 = 100;
 
 /// A server, Baton, triage, and a caller that hears it; `desk` is a person.
-struct Scene {
-    stage: Stage,
-    triage: Cast,
-    caller: Caller,
+pub(crate) struct Scene {
+    pub(crate) stage: Stage,
+    pub(crate) triage: Cast,
+    pub(crate) caller: Caller,
     /// Where the briefing is.
     _folder: TempDir,
 }
 
 impl Scene {
-    async fn set(options: &str) -> Self {
+    pub(crate) async fn set(options: &str) -> Self {
+        Self::set_with(options, |config| config).await
+    }
+
+    async fn set_with(options: &str, more: impl FnOnce(Config) -> Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = format!(
             "kind: human, briefing: '{}', {options}",
@@ -50,7 +61,7 @@ impl Scene {
             .person("desk", &options)
             .part("escalation: desk")
             .audio("fade_ms: 60, dead_air_ms: 200, filler: {sound: tone, tone_hz: 1200, tone_off_ms: 0, level_dbfs: -17}");
-        let stage = Stage::set(&config).await;
+        let stage = Stage::set(&more(config)).await;
         let triage = stage.cast("triage", TRIAGE_HZ).await;
         let caller = stage.dial().await;
         caller.hears(TRIAGE_HZ).await;
@@ -84,10 +95,16 @@ impl Scene {
     }
 
     /// The person comes into the side room, and talks from then on.
-    async fn comes(&self) -> Caller {
+    pub(crate) async fn enters(&self) -> Caller {
         let room = self.side_room().await;
         let person = self.stage.join(JoinToken::new(&room, "clerk")).await;
         person.sound(PERSON_HZ).await;
+        person
+    }
+
+    /// The same, and hears its briefing.
+    async fn comes(&self) -> Caller {
+        let person = self.enters().await;
         person.hears(WAITING_HZ).await;
         person
     }
@@ -329,6 +346,46 @@ async fn an_operator_escalates_accepts_for_the_person_hands_back_and_declines() 
     }
     scene.caller.hears(TRIAGE_HZ).await;
     scene.side_room_is_closed().await;
+}
+
+/// A webhook makes the summary; the person reads it beside what it hears, before it accepts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_with_a_screen_reads_why_it_is_rung_and_the_summary() {
+    // A stand-in for somebody's language model.
+    let pages = Router::new().route("/", post(async || format!(r#"{{"summary": "{LOST}"}}"#)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    let route = format!(
+        "context: summary, masks: ['redact card_numbers'], summary: {{webhook: 'http://{address}/', timeout_ms: 20000}}"
+    );
+    let scene = Scene::set_with("accept_timeout_ms: 60000", |config| config.route(&route)).await;
+    let call = scene.triage.call().await;
+    let words = items::message("u1", Speaks::Caller, "I have lost my card");
+    call.conversation().append(words).await.unwrap();
+    let asked = scene.asks().await;
+    let person = scene.comes().await;
+    let mut told = Value::Null;
+    until("the person is told of the summary", || {
+        let texts = person.texts("baton.briefing");
+        told = texts
+            .last()
+            .map_or(Value::Null, |text| serde_json::from_str(text).unwrap());
+        told["summary"].is_string()
+    })
+    .await;
+    assert_eq!(told["summary"], "the card [redacted] is lost");
+    assert_eq!(told["from"], "triage");
+    assert_eq!(told["reason"], "a person is asked for");
+    let id = told["call"].as_str().unwrap();
+    assert_eq!(told["packet"], format!("/api/v1/calls/{id}/packet"));
+    assert_eq!(scene.caller.texts("baton.briefing"), Vec::<String>::new());
+    assert!(
+        !scene.stage.baton.log().contains("is lost"),
+        "personal data"
+    );
+    person.press("2").await;
+    triage_goes_on(&scene, asked, "declined").await;
 }
 
 /// No SIP service runs here: the request goes to the real server, passes its authentication and its checks, and fails for want of

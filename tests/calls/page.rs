@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use baton_specialist::items::{self, Speaks};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::baton::Config;
+use crate::humans::{PERSON_HZ, Scene};
 use crate::operator::steering;
 use crate::stage::Stage;
-use crate::{BILLING_HZ, TRIAGE_HZ};
+use crate::{BILLING_HZ, CALLER_HZ, TRIAGE_HZ};
 
 /// Names the Python that has the packages of `tests/page/requirements.txt`.
 const PYTHON: &str = "BATON_PYTHON_PAGE";
@@ -22,18 +23,9 @@ const WORDS: &str = "my invoice is wrong";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_live_page_shows_a_call_and_steers_it() {
-    let python = std::env::var_os(PYTHON).map_or_else(
-        || PathBuf::from(ROOT).join("target/venvs/page/bin/python"),
-        PathBuf::from,
-    );
-    let Some(chromium) = std::env::var_os(CHROMIUM).map(PathBuf::from).or_else(found) else {
-        eprintln!("skipped: no chromium on the PATH");
+    let Some(chromium) = chromium() else {
         return;
     };
-    assert!(
-        python.exists(),
-        "{PYTHON} names no Python; `cargo xtask setup` makes one"
-    );
     let stage = Stage::set(&Config::new(&["triage", "billing"])).await;
     let triage = stage.cast("triage", TRIAGE_HZ).await;
     let _billing = stage.cast("billing", BILLING_HZ).await;
@@ -51,6 +43,52 @@ async fn the_live_page_shows_a_call_and_steers_it() {
         "words": WORDS,
         "specialists": ["triage", "billing"],
     });
+    drive(&given).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_live_page_answers_for_a_person_and_hands_back() {
+    let Some(chromium) = chromium() else {
+        return;
+    };
+    let scene = Scene::set("accept_timeout_ms: 60000").await;
+    let given = json!({
+        "chromium": chromium,
+        "url": scene.stage.baton.mcp_url().trim_end_matches("/mcp"),
+        "token": steering(&scene.stage),
+        "out": format!("{ROOT}/target/page"),
+        "specialists": ["triage"],
+        "person": "desk",
+    });
+    let follows = async {
+        let person = scene.enters().await;
+        scene.caller.hears(PERSON_HZ).await;
+        person.hears(CALLER_HZ).await;
+    };
+    tokio::join!(drive(&given), follows);
+    scene.caller.hears(TRIAGE_HZ).await;
+    assert_eq!(scene.triage.grants().len(), 2);
+}
+
+/// The browser to drive, if there is one.
+fn chromium() -> Option<PathBuf> {
+    let chromium = std::env::var_os(CHROMIUM).map(PathBuf::from).or_else(found);
+    if chromium.is_none() {
+        eprintln!("skipped: no chromium on the PATH");
+    }
+    chromium
+}
+
+/// Runs the driver to its end; it has found all as it should be.
+async fn drive(given: &Value) {
+    let python = std::env::var_os(PYTHON).map_or_else(
+        || PathBuf::from(ROOT).join("target/venvs/page/bin/python"),
+        PathBuf::from,
+    );
+    assert!(
+        python.exists(),
+        "{PYTHON} names no Python; `cargo xtask setup` makes one"
+    );
     let mut driver = Command::new(python);
     driver
         .arg(format!("{ROOT}/tests/page/drive.py"))

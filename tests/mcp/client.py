@@ -207,4 +207,5 @@ async def main():
     print("as it should be")
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

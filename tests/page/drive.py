@@ -36,7 +36,7 @@ class Browser:
             elif message.get("method") == "Log.entryAdded":
                 entry = message["params"]["entry"]
                 # That the call's rules refuse something is asked for below, and a call may end while it is asked about; the browser notes each.
-                refusal = entry["source"] == "network" and re.search(r"/(escalate|handoffs|timeline|context|state|levels)", entry.get("url", ""))
+                refusal = entry["source"] == "network" and re.search(r"/(escalate|accept|handoffs|timeline|context|state|levels)", entry.get("url", ""))
                 if entry["level"] == "error" and not refusal:
                     self.wrong.append(entry)
             elif message.get("method") == "Page.javascriptDialogOpening":
@@ -138,6 +138,31 @@ async def live(page, given):
     await page.until("document.querySelectorAll('#calls li').length === 0", "the call is over")
 
 
+async def to_a_person(page, given):
+    holder, person = given["specialists"][0], given["person"]
+    await page.until("!document.getElementById('main').hidden", "the token opens the page")
+    await page.until(f"document.querySelector('#facts').textContent.includes({holder!r})", f"{holder} has the baton")
+    for id in ["accept", "decline", "hand-back"]:
+        await page.until(f"document.getElementById({id!r}).hidden", f"{id} is not offered")
+    await page.click("escalate")
+    await page.until("!document.getElementById('accept').hidden", "somebody is rung")
+    await page.until(f"document.getElementById('accept').textContent.includes({person!r})", "it says who")
+    # It is refused until the person is there.
+    for _ in range(PATIENCE * 2):
+        await page.click("accept")
+        await asyncio.sleep(0.5)
+        if await page.run("document.getElementById('accept').hidden"):
+            break
+    await page.until(f"document.querySelector('#calls .chip').textContent === {person!r}", f"{person} has the call")
+    await page.until("!document.getElementById('hand-back').hidden", "it can be had give the call back")
+    await page.shoot(given["out"], "person-390", 390, 844, "light")
+    # The person is heard meanwhile.
+    await asyncio.sleep(3)
+    await page.click("hand-back")
+    await page.says(f"{holder} has the baton")
+    await page.until("document.getElementById('hand-back').hidden", "nobody is left who could")
+
+
 async def past(page, given):
     for _ in range(PATIENCE):
         await page.click("past")
@@ -189,8 +214,11 @@ async def main():
                     await page.send(f"{domain}.enable")
                 await page.send("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
                 await page.send("Page.navigate", url=f"{given['url']}/#token={given['token']}")
-                await live(page, given)
-                await past(page, given)
+                if "person" in given:
+                    await to_a_person(page, given)
+                else:
+                    await live(page, given)
+                    await past(page, given)
                 if page.wrong:
                     raise SystemExit(f"the console is not clean: {json.dumps(page.wrong)[:2000]}")
                 listening.cancel()

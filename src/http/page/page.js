@@ -166,6 +166,8 @@ function facts(call) {
   $("hold").textContent = call.held ? "Resume" : "Hold";
   $("accept").hidden = $("decline").hidden = !call.rung;
   $("accept").querySelector("span").textContent = call.rung ?? "";
+  $("hand-back").hidden = !call.holder?.person;
+  $("hand-back").querySelector("span").textContent = call.holder?.specialist ?? "";
   const names = [...new Set([...call.specialists.map((row) => row.specialist), ...colors.keys(), "previous"])];
   const others = names.filter((name) => name !== call.holder?.specialist);
   $("names").replaceChildren(...others.map((name) => make("option", { value: name })));
@@ -411,14 +413,16 @@ function say(text, bad = false) {
 
 async function steer(what, path, body, method = "POST") {
   say(`${what} ...`);
-  for (const button of $("steer").querySelectorAll("button")) button.disabled = true;
+  // A person is answered for while the handoff to it is awaited.
+  const buttons = $("steer").querySelectorAll("button:not(#accept, #decline)");
+  for (const button of buttons) button.disabled = true;
   try {
     const answer = await ask(`${of(page.chosen)}${path}`, method, body);
     say(answer?.holder ? `${answer.holder} has the baton, epoch ${answer.epoch}` : answer?.held ? "The caller is on hold" : answer && "accepted" in answer ? (answer.accepted ? "Accepted" : "Declined") : `${what}: ${answer?.outcome?.replace("_", " ") ?? "done"}`);
   } catch (error) {
     say(`${what}: ${error.message}${error.problem?.reason ? ` (${error.problem.reason})` : ""}`, true);
   } finally {
-    for (const button of $("steer").querySelectorAll("button")) button.disabled = false;
+    for (const button of buttons) button.disabled = false;
     more();
   }
 }
@@ -497,6 +501,7 @@ $("steer").addEventListener("submit", (event) => { event.preventDefault(); handO
 $("hold").addEventListener("click", toggleHold);
 $("accept").addEventListener("click", () => steer("Accept", "/accept"));
 $("decline").addEventListener("click", () => steer("Decline", "/decline"));
+$("hand-back").addEventListener("click", () => steer("Hand back", "/hand_back", {}));
 $("escalate").addEventListener("click", escalate);
 $("end").addEventListener("click", () => { if (confirm("End this call?")) steer("End", "", undefined, "DELETE"); });
 $("play").addEventListener("click", () => play(playing === null));
