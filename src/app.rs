@@ -52,8 +52,8 @@ use crate::{
     reload,
     resume::Resumer,
     room::{
-        self, CallDeps, ContextRules, Desk, Dial, Faults, Human, Journals, RouteContext, Seats,
-        ServerApi, Summarizer, VoiceLoudness, Webhooks,
+        self, CallDeps, ContextRules, Desk, Dial, Faults, Human, Journals, RecordingRules,
+        RouteContext, Seats, ServerApi, Summarizer, VoiceLoudness, Webhooks,
     },
     side::{Beside, Keys},
     telemetry::{
@@ -612,6 +612,7 @@ fn call_deps(
         state,
         audio,
         store: _,
+        recording,
         sdk,
         time_zone,
     } = config;
@@ -707,6 +708,10 @@ fn call_deps(
         },
         time_zone: time_zone.clone(),
         lookup: lookup.as_ref().map(caller_lookup).transpose()?,
+        recording: recording.as_ref().map(|recording| RecordingRules {
+            when: recording.when.clone(),
+            path: recording.path.clone(),
+        }),
         faults: faults(),
     })
 }

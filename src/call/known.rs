@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rules::{CallerFacts, Facts, LocalTime};
+use rules::{CallerFacts, Condition, EvaluationError, Facts, LocalTime};
 use serde_json::Value as Json;
 
 use crate::call::Call;
@@ -55,6 +55,16 @@ impl Known {
 }
 
 impl Call {
+    /// Whether a condition holds of the call as it stands: `from` is who has the baton, and `to` is empty.
+    ///
+    /// # Errors
+    /// If it has no answer.
+    pub fn evaluate(&self, now: Instant, condition: &Condition) -> Result<bool, EvaluationError> {
+        let holder = self.phase().holder().map(|holder| &holder.specialist);
+        let nobody = SpecialistName::from("");
+        condition.evaluate(&self.facts(now, holder, &nobody, ""))
+    }
+
     /// What a condition sees of a handoff.
     pub(crate) fn facts<'a>(
         &'a self,

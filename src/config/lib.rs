@@ -20,6 +20,7 @@ mod odd;
 mod option;
 mod problem;
 mod reader;
+mod recording;
 mod rule;
 mod schema;
 mod sdk;
@@ -50,6 +51,7 @@ pub use self::{
     human::{Dial, Human},
     option::{Kind, OptionSpec},
     problem::{Finding, Place, Report, Severity},
+    recording::Recording,
     schema::schema,
     sdk::Sdk,
     server::{Connection, ConnectionError, Server},
@@ -89,6 +91,8 @@ pub struct Config {
     pub state: StateRules,
     /// What the caller hears at a change.
     pub audio: Audio,
+    /// What of calls is recorded.
+    pub recording: Option<Recording>,
     /// Where the journal of calls is kept.
     pub store: Store,
     /// What every specialist's SDK is told.
@@ -196,6 +200,7 @@ fn read(section: &mut Section<'_, '_>) -> Config {
         )
         .unwrap_or(TimeZone::UTC);
     let (state, conditions) = section.part("state", |state| context::read_state(state, &sdk));
+    let recording = section.part("recording", |section| recording::read(section, &conditions));
     let lookup = section.part("caller_lookup", entry::read_lookup);
     let defaults = RouteDefaults {
         fade_ms: audio.fade_ms,
@@ -222,6 +227,7 @@ fn read(section: &mut Section<'_, '_>) -> Config {
         opening,
         state,
         audio,
+        recording,
         store,
         sdk,
         time_zone,

@@ -26,6 +26,7 @@ mod outbox;
 mod past;
 mod peers;
 mod program;
+mod recording;
 mod seats;
 mod server_api;
 mod sides;
@@ -69,6 +70,7 @@ pub use self::journal::Journals;
 pub use self::loudness::VoiceLoudness;
 pub use self::past::{Told, happened};
 pub use self::program::Faults;
+pub use self::recording::RecordingRules;
 pub use self::seats::Seats;
 pub use self::server_api::{Dial, RingError, ServerApi, ServerApiError};
 pub use self::stored::{Opened, Rebuilt};
@@ -129,6 +131,8 @@ pub struct CallDeps {
     pub time_zone: TimeZone,
     /// Who is asked about a caller before it is decided who takes its call.
     pub lookup: Option<Lookup>,
+    /// What of calls is recorded, if anything.
+    pub recording: Option<RecordingRules>,
     /// Rings of the gate that are switched off, by tests alone.
     pub faults: Faults,
 }

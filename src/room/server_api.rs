@@ -8,12 +8,17 @@ use std::time::Duration;
 use call::NoAnswer;
 use livekit_api::services::SipCallError;
 use livekit_api::services::agent_dispatch::AgentDispatchClient;
+use livekit_api::services::egress::{
+    EgressClient, EgressListFilter, EgressListOptions, TrackEgressOutput,
+};
 use livekit_api::services::room::RoomClient;
 use livekit_api::services::sip::{
     CreateSIPParticipantOptions, SIPClient, TransferSIPParticipantOptions,
 };
 use livekit_api::services::{ServerError, ServerErrorCode};
-use livekit_protocol::{CreateAgentDispatchRequest, RoomAgentDispatch, RoomConfiguration};
+use livekit_protocol::{
+    CreateAgentDispatchRequest, DirectFileOutput, RoomAgentDispatch, RoomConfiguration, egress_info,
+};
 use livekit_token::{AccessToken, AccessTokenError, VideoGrants};
 use worker::Secret;
 
@@ -21,6 +26,8 @@ use crate::rtc::{Participant, ParticipantKind};
 
 /// The longest one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same where an egress has to be found first, for which the server asks around for 10 s and longer.
+const EGRESS_TIMEOUT: Duration = Duration::from_secs(12);
 /// How long a side room lives, in seconds, once Baton has left it without closing it.
 const SIDE_DEPARTURE_SECS: u32 = 10;
 /// How long a token of our own may be used to join; the server renews it while we are in the room.
@@ -130,6 +137,7 @@ fn is_too_late(error: &livekit_api::services::ServiceError) -> bool {
 pub struct ServerApi {
     rooms: RoomClient,
     sip: SIPClient,
+    egress: EgressClient,
     dispatches: AgentDispatchClient,
     url: String,
     api_key: String,
@@ -145,6 +153,8 @@ impl ServerApi {
                 .with_request_timeout(REQUEST_TIMEOUT),
             sip: SIPClient::with_api_key(&host, api_key, api_secret)
                 .with_request_timeout(REQUEST_TIMEOUT),
+            egress: EgressClient::with_api_key(&host, api_key, api_secret)
+                .with_request_timeout(EGRESS_TIMEOUT),
             dispatches: AgentDispatchClient::with_api_key(&host, api_key, api_secret)
                 .with_request_timeout(REQUEST_TIMEOUT),
             url: url.to_owned(),
@@ -286,6 +296,65 @@ impl ServerApi {
             .transfer_sip_participant(room.to_owned(), identity.to_owned(), address, options)
             .await;
         transferred.map_err(|error| RingError::new("TransferSIPParticipant", error))
+    }
+
+    /// Has a track recorded to the file `path`; returns the egress's id. One that was asked for before and runs goes on.
+    pub async fn record(
+        &self,
+        room: &str,
+        track_sid: &str,
+        path: String,
+    ) -> Result<String, ServerApiError> {
+        let of_room = EgressListOptions {
+            filter: EgressListFilter::Room(room.to_owned()),
+            active: true,
+            ..EgressListOptions::default()
+        };
+        let running = self.egress.list_egress(of_room).await;
+        let running = running.map_err(|source| ServerApiError {
+            request: "ListEgress",
+            source,
+        })?;
+        let of_track = running.into_iter().find(|info| {
+            matches!(&info.request, Some(egress_info::Request::Track(track)) if track.track_id == track_sid)
+        });
+        if let Some(info) = of_track {
+            return Ok(info.egress_id);
+        }
+        let file = DirectFileOutput {
+            filepath: path,
+            ..DirectFileOutput::default()
+        };
+        let output = TrackEgressOutput::File(Box::new(file));
+        let started = self
+            .egress
+            .start_track_egress(room, output, track_sid)
+            .await;
+        started
+            .map(|info| info.egress_id)
+            .map_err(|source| ServerApiError {
+                request: "StartTrackEgress",
+                source,
+            })
+    }
+
+    /// Ends a recording; one that has ended already is fine.
+    pub async fn stop_recording(&self, egress: &str) -> Result<(), ServerApiError> {
+        match self.egress.stop_egress(egress).await {
+            Ok(_) => Ok(()),
+            Err(livekit_api::services::ServiceError::Twirp(ServerError::Twirp(error)))
+                if matches!(
+                    error.code.as_str(),
+                    ServerErrorCode::NOT_FOUND | ServerErrorCode::FAILED_PRECONDITION
+                ) =>
+            {
+                Ok(())
+            }
+            Err(source) => Err(ServerApiError {
+                request: "StopEgress",
+                source,
+            }),
+        }
     }
 
     /// Asks for `agent_name` in `room`; returns the dispatch's id. A room that is gone is created anew by this.

@@ -26,6 +26,7 @@ use super::journal::Journal;
 use super::outbox::Outbox;
 use super::peers::{Peers, Said};
 use super::program::{Order, Program, Report};
+use super::recording::{Recorded, Recorder};
 use super::seats::CallSeats;
 use super::sides::Sides;
 use super::stored::{Opened, Rebuilt, Stored};
@@ -68,6 +69,11 @@ pub(super) enum Done {
     },
     /// Something has come from the server since the holder was asked.
     ServerHeard,
+    /// The egress records a track, records it no more, or has refused.
+    Recording {
+        recorded: Recorded,
+        answer: Result<Option<String>, ()>,
+    },
     /// A webhook has made a summary, or not.
     Summarized {
         handoff: HandoffId,
@@ -138,6 +144,7 @@ pub(super) struct Task {
     pub(super) post: Post,
     pub(super) answers: Answers,
     pub(super) figures: Figures,
+    pub(super) recorder: Recorder,
     pub(super) trace: CallTrace,
     /// Whether the call may stand elsewhere than it was published.
     unpublished: bool,
@@ -304,6 +311,7 @@ impl Task {
             post,
             answers: Answers::default(),
             figures: Figures::default(),
+            recorder: Recorder::default(),
             trace,
             unpublished: false,
             metadata: String::new(),
@@ -370,6 +378,7 @@ impl Task {
         if self.heartbeat_at <= now {
             self.heartbeat_at = now + self.heartbeat_interval();
             self.tell_time();
+            self.record(now);
             let holder = self
                 .call
                 .phase()
@@ -867,6 +876,9 @@ impl Task {
                 self.tell(Event::Unanswered { dispatch, how });
             }
             Done::Summarized { handoff, summary } => self.summary_made(handoff, summary),
+            Done::Recording { recorded, answer } => {
+                self.recording_answered(clock::now(), recorded, answer);
+            }
             Done::Dispatched {
                 dispatch,
                 made: Ok(id),
@@ -929,6 +941,24 @@ impl Task {
         }
     }
 
+    /// Takes back what was done too late.
+    fn undo(&mut self, reason: EndReason, done: Done) {
+        match done {
+            Done::Dispatched { made: Ok(id), .. } => self.delete_dispatch(id),
+            Done::Recording {
+                answer: Ok(Some(egress)),
+                ..
+            } if reason != EndReason::TakenOver => self.stop_egress(egress),
+            Done::Recording { .. }
+            | Done::Dispatched { made: Err(_), .. }
+            | Done::Journaled { .. }
+            | Done::LookedUp { .. }
+            | Done::Transferred { .. }
+            | Done::ServerHeard
+            | Done::Summarized { .. } => {}
+        }
+    }
+
     /// Leaves nothing behind: last frames, withdrawn dispatches, our own participant.
     async fn farewell(mut self) -> EndReason {
         let reason = self.ended.unwrap_or(EndReason::Stopped);
@@ -938,6 +968,9 @@ impl Task {
             self.trace.end(reason.code());
         }
         self.hang_up(reason);
+        if reason != EndReason::TakenOver {
+            self.record_no_more();
+        }
         self.last_frames(reason).await;
         self.close_sides();
         let deadline = tokio::time::Instant::now() + FAREWELL_MAX;
@@ -945,18 +978,12 @@ impl Task {
         let finished = tokio::time::timeout_at(deadline, async {
             loop {
                 tokio::select! {
-                    Some(done) = self.done_in.recv() => {
-                        if let Done::Dispatched { made: Ok(id), .. } = done {
-                            self.delete_dispatch(id);
-                        }
-                    }
+                    Some(done) = self.done_in.recv() => self.undo(reason, done),
                     joined = self.requests.join_next() => if joined.is_none() { break },
                 }
             }
             while let Ok(done) = self.done_in.try_recv() {
-                if let Done::Dispatched { made: Ok(id), .. } = done {
-                    self.delete_dispatch(id);
-                }
+                self.undo(reason, done);
             }
             while self.requests.join_next().await.is_some() {}
         });

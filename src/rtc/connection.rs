@@ -278,6 +278,14 @@ impl Connection {
             .collect()
     }
 
+    /// The sid of the program track, once it is published.
+    pub fn program_sid(&self) -> Option<String> {
+        let publications = self.room.local_participant().track_publications();
+        let mut publications = publications.into_values();
+        let program = publications.find(|publication| publication.name() == PROGRAM_NAME)?;
+        Some(program.sid().to_string())
+    }
+
     /// The next event. After [`RoomEvent::Closed`] there is none. Cancel-safe.
     pub async fn next_event(&mut self) -> RoomEvent {
         loop {

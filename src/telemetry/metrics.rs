@@ -57,6 +57,8 @@ struct Families {
     losses: Counter,
     nobody_left: Counter,
     lookups_failed: Counter,
+    recordings_started: Counter,
+    recordings_failed: Counter,
     routes: Mutex<BTreeSet<(String, String)>>,
 }
 
@@ -189,6 +191,14 @@ impl Default for Metrics {
             "caller_lookups_failed",
             "Calls for which nothing more was known of the caller, because the lookup failed",
         );
+        let recordings_started = count(
+            "recordings_started",
+            "Tracks of calls that an egress has begun to record",
+        );
+        let recordings_failed = count(
+            "recordings_failed",
+            "Requests to begin or end a recording that failed",
+        );
         let mut by_reason = |name: &str, help: &str| {
             let family = Family::<Reason, Counter>::default();
             registry.register(name, help, family.clone());
@@ -226,6 +236,8 @@ impl Default for Metrics {
             losses,
             nobody_left,
             lookups_failed,
+            recordings_started,
+            recordings_failed,
             routes: Mutex::default(),
         }))
     }
@@ -330,6 +342,16 @@ impl Metrics {
     /// Nothing more is known of a caller.
     pub fn lookup_failed(&self) {
         self.0.lookups_failed.inc();
+    }
+
+    /// A track is recorded from here on.
+    pub fn recording_started(&self) {
+        self.0.recordings_started.inc();
+    }
+
+    /// A recording could not be begun, or not be ended.
+    pub fn recording_failed(&self) {
+        self.0.recordings_failed.inc();
     }
 
     /// Everything, in the text form of OpenMetrics. The worker's figures carry the names that LiveKit's workers give them.

@@ -11,7 +11,7 @@ mod cast;
 mod context;
 mod proxy;
 mod redis;
-mod sip_service;
+mod services;
 mod stage;
 
 mod agents;
@@ -36,6 +36,7 @@ mod page;
 mod personal_data;
 mod program;
 mod reconnect;
+mod recording;
 mod resume;
 mod rogue;
 mod rollback;

@@ -10,7 +10,7 @@ use crate::caller::Caller;
 use crate::cast::Cast;
 use crate::operator::steering;
 use crate::redis::RedisServer;
-use crate::sip_service::{Reports, SipService};
+use crate::services::{Reports, Services};
 use crate::stage::{PHONE, ROOM, Stage, credentials};
 use crate::{TRIAGE_HZ, until};
 
@@ -27,7 +27,7 @@ fn config(answer_timeout_ms: u64) -> Config {
 
 /// A server, the mock in front of it, Baton behind that, triage, and a caller that hears it.
 struct Scene {
-    sip: SipService,
+    sip: Services,
     stage: Stage,
     triage: Cast,
     caller: Caller,
@@ -36,7 +36,7 @@ struct Scene {
 impl Scene {
     async fn set(answer_timeout_ms: u64) -> Self {
         let server = LivekitServer::start().unwrap();
-        let sip = SipService::start(server.port()).await;
+        let sip = Services::start(server.port()).await;
         let mut credentials = credentials(&server);
         credentials.url = sip.url();
         let baton = Baton::start(&config(answer_timeout_ms), &credentials, &[]).await;

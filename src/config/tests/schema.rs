@@ -43,6 +43,11 @@ const BEYOND: &[(&str, &str)] = &[
     ("rule_time_missing", "what goes with what"),
     ("state_larger_than_a_message", "what goes with what"),
     ("schema_file_missing", "a file that is not there"),
+    ("recording_path", "what stands for something in a text"),
+    (
+        "recording_path_incomplete",
+        "what stands for something in a text",
+    ),
     ("time_zone_unknown", "a name that no time zone has"),
     ("rule_to_nobody", "a name that no specialist has"),
 ];

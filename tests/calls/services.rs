@@ -1,13 +1,17 @@
-//! A mock of LiveKit's SIP service: it stands in front of a real server, answers `TransferSIPParticipant` in its place, and
-//! passes everything else on. No SIP service runs in these tests; what the real server says without one is tested beside it.
+//! A mock of two services behind LiveKit's server, SIP and egress: it stands in front of a real server, answers
+//! `TransferSIPParticipant` and the requests of track egresses in its place, and passes everything else on. Neither service runs
+//! in these tests; what the real server says without them is tested beside it.
 //!
-//! A request is read as the real server reads it, by LiveKit's own schema. A refusal has the form in which the server gives a
-//! SIP status: a Twirp error with `sip_status_code` and `sip_status` in its `meta`, as LiveKit's own client expects it.
+//! A request is read as the real server reads it, by LiveKit's own schema. A refusal has the form in which the server gives it: a
+//! Twirp error, of SIP with `sip_status_code` and `sip_status` in its `meta`, as LiveKit's own client expects it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use livekit_protocol::{TransferSipParticipantRequest, TransferSipParticipantResponse};
+use livekit_protocol::{
+    EgressInfo, ListEgressRequest, ListEgressResponse, StopEgressRequest, TrackEgressRequest,
+    TransferSipParticipantRequest, TransferSipParticipantResponse, egress_info,
+};
 use prost::Message as _;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
@@ -16,6 +20,7 @@ use tokio::task::JoinHandle;
 
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const TRANSFER: &str = "/twirp/livekit.SIP/TransferSIPParticipant";
+const EGRESS: &str = "/twirp/livekit.Egress/";
 
 /// What the caller's phone reports of the call that it was to make.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +33,7 @@ pub(crate) enum Reports {
 }
 
 /// Runs until it is dropped.
-pub(crate) struct SipService {
+pub(crate) struct Services {
     port: u16,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -38,9 +43,17 @@ struct Shared {
     to: u16,
     reports: Mutex<VecDeque<Reports>>,
     asked: Mutex<Vec<TransferSipParticipantRequest>>,
+    egresses: Mutex<Vec<Egress>>,
 }
 
-impl SipService {
+/// A recording of a track.
+#[derive(Clone, Debug)]
+pub(crate) struct Egress {
+    pub(crate) asked: TrackEgressRequest,
+    pub(crate) runs: bool,
+}
+
+impl Services {
     pub(crate) async fn start(to: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -48,6 +61,7 @@ impl SipService {
             to,
             reports: Mutex::default(),
             asked: Mutex::default(),
+            egresses: Mutex::default(),
         });
         let accepting = shared.clone();
         let task = tokio::spawn(async move {
@@ -67,13 +81,18 @@ impl SipService {
         self.shared.reports.lock().unwrap().push_back(next);
     }
 
+    /// Every recording that was asked for.
+    pub(crate) fn egresses(&self) -> Vec<Egress> {
+        self.shared.egresses.lock().unwrap().clone()
+    }
+
     /// Every transfer that was asked for.
     pub(crate) fn asked(&self) -> Vec<TransferSipParticipantRequest> {
         self.shared.asked.lock().unwrap().clone()
     }
 }
 
-impl Drop for SipService {
+impl Drop for Services {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -110,13 +129,19 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) -> Option<()> {
             return None;
         }
     }
-    let answer = if head.starts_with(&format!("POST {TRANSFER} ")) {
-        transferred(&shared, &head, &read[head_end..]).await
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    let body = &read[head_end..];
+    let answer = if path == TRANSFER {
+        assert_authorized(&head);
+        transferred(&shared, body).await
+    } else if let Some(method) = path.strip_prefix(EGRESS) {
+        assert_authorized(&head);
+        recorded(&shared, method, body)
     } else {
         let mut server = TcpStream::connect(("127.0.0.1", shared.to)).await.ok()?;
         let asked = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
         server.write_all(asked.as_bytes()).await.ok()?;
-        server.write_all(&read[head_end..]).await.ok()?;
+        server.write_all(body).await.ok()?;
         let mut answer = Vec::new();
         server.read_to_end(&mut answer).await.ok()?;
         answer
@@ -125,13 +150,66 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) -> Option<()> {
     client.shutdown().await.ok()
 }
 
-async fn transferred(shared: &Shared, head: &str, body: &[u8]) -> Vec<u8> {
+fn assert_authorized(head: &str) {
     let head = head.to_ascii_lowercase();
     assert!(
         head.contains("content-type: application/protobuf"),
         "{head}"
     );
     assert!(head.contains("authorization: bearer "), "{head}");
+}
+
+fn recorded(shared: &Shared, method: &str, body: &[u8]) -> Vec<u8> {
+    let mut egresses = shared.egresses.lock().unwrap();
+    let info = |number: usize, egress: &Egress| EgressInfo {
+        egress_id: format!("EG_{number}"),
+        room_name: egress.asked.room_name.clone(),
+        request: Some(egress_info::Request::Track(egress.asked.clone())),
+        ..EgressInfo::default()
+    };
+    let said = match method {
+        "ListEgress" => {
+            let ListEgressRequest {
+                room_name, active, ..
+            } = ListEgressRequest::decode(body).unwrap();
+            assert!(active && !room_name.is_empty());
+            let running = egresses.iter().enumerate();
+            let running = running.filter(|(_, egress)| egress.runs);
+            let items = running.map(|(number, egress)| info(number, egress));
+            let items = items.collect();
+            ListEgressResponse {
+                items,
+                ..ListEgressResponse::default()
+            }
+            .encode_to_vec()
+        }
+        "StartTrackEgress" => {
+            let asked = TrackEgressRequest::decode(body).unwrap();
+            egresses.push(Egress { asked, runs: true });
+            let number = egresses.len() - 1;
+            info(number, &egresses[number]).encode_to_vec()
+        }
+        "StopEgress" => {
+            let StopEgressRequest { egress_id } = StopEgressRequest::decode(body).unwrap();
+            let number = egress_id.strip_prefix("EG_").unwrap().parse().unwrap();
+            let egress: &mut Egress = &mut egresses[number];
+            if !std::mem::take(&mut egress.runs) {
+                let error = json!({"code": "failed_precondition", "msg": "egress with status EGRESS_COMPLETE cannot be stopped"});
+                let body = error.to_string();
+                return answer(
+                    "412 Precondition Failed",
+                    "application/json",
+                    body.as_bytes(),
+                );
+            }
+            info(number, &egresses[number]).encode_to_vec()
+        }
+        other => panic!("{other} is never asked"),
+    };
+    answer("200 OK", "application/protobuf", &said)
+}
+
+async fn transferred(shared: &Shared, body: &[u8]) -> Vec<u8> {
     let request = TransferSipParticipantRequest::decode(body).unwrap();
     shared.asked.lock().unwrap().push(request);
     let reports = shared.reports.lock().unwrap().pop_front();
