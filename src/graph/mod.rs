@@ -328,8 +328,14 @@ fn pairs<'a>(
     }
     if call.hand_back {
         let mut back: Vec<(End, End)> = pairs.iter().map(|pair| (pair.to, pair.from)).collect();
-        // Whoever may hand back to anyone needs no arrow to each.
+        // Whoever may hand back to anyone needs no arrow to each, and from an address nothing comes back.
         back.sort_by_key(|(_, to)| *to != End::Any);
+        let is_address = |(name, place): (&&SpecialistName, &usize)| {
+            let kind = call.specialists.get(*name).map(|it| &it.kind);
+            matches!(kind, Some(SpecialistKind::Sip { .. })).then_some(End::One(*place))
+        };
+        let addresses: Vec<End> = places.iter().filter_map(is_address).collect();
+        back.retain(|(from, _)| !addresses.contains(from));
         for (from, to) in back {
             if !covered.has(from, to) {
                 covered.0.insert((from, to));

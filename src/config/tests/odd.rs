@@ -83,3 +83,16 @@ fn conditions_are_tried_on_what_the_schema_of_the_state_describes() {
     ];
     insta::assert_snapshot!(refused.concat());
 }
+
+#[test]
+fn a_route_from_a_place_where_calls_end_is_odd() {
+    let text = "entry: triage
+specialists: {triage: , branch: {kind: sip, transfer_to: 'tel:+15550177'}}
+routes:
+  - {from: triage, to: branch}
+  - {from: branch, to: triage}
+";
+    let loaded = parse("odd.yaml", text);
+    let loaded = loaded.unwrap_or_else(|report| panic!("refused:\n{report}"));
+    insta::assert_snapshot!(loaded.report.to_string());
+}

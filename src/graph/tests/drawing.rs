@@ -55,6 +55,20 @@ fn a_graph_as_a_picture() {
 }
 
 #[test]
+fn an_address_to_which_calls_leave_is_drawn_as_such() {
+    let text = "entry: triage
+specialists: {triage: , branch: {kind: sip, transfer_to: 'tel:+15550177'}}
+routes: [{from: triage, to: branch}]
+";
+    let drawing = drawn(text, Format::Mermaid);
+    insta::assert_snapshot!(drawing);
+    for format in FORMATS {
+        let drawing = drawn(text, format);
+        assert!(drawing.contains("branch") && !drawing.contains("15550177"));
+    }
+}
+
+#[test]
 fn only_the_first_route_of_a_pair_is_drawn() {
     for format in FORMATS {
         let drawing = drawn(BANK, format);
