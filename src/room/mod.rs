@@ -17,6 +17,7 @@ mod conversation;
 mod desk;
 mod effects;
 mod facts;
+mod farewell;
 mod figures;
 mod gates;
 mod homecoming;

@@ -160,12 +160,12 @@ impl Task {
         };
         let holds = self.call.evaluate(now, &rules.when);
         let wanted = matches!(holds, Ok(true));
+        let unanswered = std::mem::replace(&mut self.recorder.unanswered, holds.is_err());
         if let Err(error) = &holds
-            && !std::mem::replace(&mut self.recorder.unanswered, true)
+            && !unanswered
         {
             info!(%error, "not recorded: the condition has no answer");
         }
-        self.recorder.unanswered = holds.is_err();
         for recorded in Recorded::BOTH {
             let track_sid = match recorded {
                 Recorded::Caller => self.caller_track(),

@@ -41,10 +41,6 @@ const DONE_MAX: usize = 64;
 /// How often the specialists hear that Baton lives, at most and at least.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 const HEARTBEAT_MAX: Duration = Duration::from_secs(1);
-/// The longest that the last requests and frames of a call may take.
-const FAREWELL_MAX: Duration = Duration::from_secs(5);
-/// How long the acks of a call's last frames are waited for.
-const LAST_FRAMES_MAX: Duration = Duration::from_millis(500);
 /// How often a quiet holder is asked for a sign of life: on the lossy channel, where one question in a row may be lost.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 /// The attribute by which the SIP bridge says how far a phone call is.
@@ -138,9 +134,9 @@ pub(super) struct Task {
     reconnecting: bool,
     heartbeat_at: Instant,
     signals: JobSignals,
-    done_in: mpsc::Receiver<Done>,
+    pub(super) done_in: mpsc::Receiver<Done>,
     commands: Vec<Command>,
-    ended: Option<EndReason>,
+    pub(super) ended: Option<EndReason>,
     pub(super) post: Post,
     pub(super) answers: Answers,
     pub(super) figures: Figures,
@@ -506,7 +502,7 @@ impl Task {
         }
     }
 
-    fn transmit(&mut self, now: Instant) {
+    pub(super) fn transmit(&mut self, now: Instant) {
         self.peers.handle_timeout(now);
         self.talk_send(now);
         self.doubt.take_if(|doubt| doubt.until <= now);
@@ -657,7 +653,7 @@ impl Task {
         }
     }
 
-    fn left(&mut self, participant: &rtc::Participant) {
+    pub(super) fn left(&mut self, participant: &rtc::Participant) {
         // A full reconnect looks like a leave of one's own will; only a phone says that it has hung up.
         let hung_up = participant
             .attributes
@@ -689,7 +685,7 @@ impl Task {
         });
     }
 
-    async fn frame(&mut self, sender: Option<&rtc::Participant>, payload: &[u8]) {
+    pub(super) async fn frame(&mut self, sender: Option<&rtc::Participant>, payload: &[u8]) {
         let now = clock::now();
         let of_doubted = |doubt: &mut Doubt| {
             sender.is_some_and(|sender| sender.identity == doubt.identity.as_str())
@@ -908,90 +904,6 @@ impl Task {
     /// Whether the room is known to live at this moment.
     pub(super) fn is_connected(&self) -> bool {
         !self.reconnecting
-    }
-
-    /// Waits a moment for the acks of what was said last.
-    async fn last_frames(&mut self, reason: EndReason) {
-        let deadline = clock::now() + LAST_FRAMES_MAX;
-        self.transmit(clock::now());
-        while reason.leaves_room() && !self.peers.is_all_acked() && clock::now() < deadline {
-            let wake_at = self
-                .peers
-                .poll_timeout()
-                .map_or(deadline, |at| at.min(deadline));
-            tokio::select! {
-                event = self.connection.next_event() => match event {
-                    RoomEvent::Data { sender, topic, payload } if topic == wire::TOPIC => self.frame(sender.as_ref(), &payload).await,
-                    RoomEvent::Left(participant) => self.left(&participant),
-                    RoomEvent::Closed(_) => return,
-                    _ => {}
-                },
-                () = tokio::time::sleep_until(wake_at.into()) => {}
-            }
-            self.transmit(clock::now());
-        }
-    }
-
-    /// Sends a caller away for whom there was no place; any other is left to whoever else is in its room.
-    fn hang_up(&mut self, reason: EndReason) {
-        if reason == EndReason::Full
-            && let Some(caller) = self.call.snapshot().caller
-        {
-            self.remove(&caller.identity);
-        }
-    }
-
-    /// Takes back what was done too late.
-    fn undo(&mut self, reason: EndReason, done: Done) {
-        match done {
-            Done::Dispatched { made: Ok(id), .. } => self.delete_dispatch(id),
-            Done::Recording {
-                answer: Ok(Some(egress)),
-                ..
-            } if reason != EndReason::TakenOver => self.stop_egress(egress),
-            Done::Recording { .. }
-            | Done::Dispatched { made: Err(_), .. }
-            | Done::Journaled { .. }
-            | Done::LookedUp { .. }
-            | Done::Transferred { .. }
-            | Done::ServerHeard
-            | Done::Summarized { .. } => {}
-        }
-    }
-
-    /// Leaves nothing behind: last frames, withdrawn dispatches, our own participant.
-    async fn farewell(mut self) -> EndReason {
-        let reason = self.ended.unwrap_or(EndReason::Stopped);
-        self.journal.end(self.call.epoch(), reason);
-        // Whoever has taken the call over ends its trace.
-        if reason != EndReason::TakenOver {
-            self.trace.end(reason.code());
-        }
-        self.hang_up(reason);
-        if reason != EndReason::TakenOver {
-            self.record_no_more();
-        }
-        self.last_frames(reason).await;
-        self.close_sides();
-        let deadline = tokio::time::Instant::now() + FAREWELL_MAX;
-        // A dispatch that is still being made is withdrawn as soon as it is there.
-        let finished = tokio::time::timeout_at(deadline, async {
-            loop {
-                tokio::select! {
-                    Some(done) = self.done_in.recv() => self.undo(reason, done),
-                    joined = self.requests.join_next() => if joined.is_none() { break },
-                }
-            }
-            while let Ok(done) = self.done_in.try_recv() {
-                self.undo(reason, done);
-            }
-            while self.requests.join_next().await.is_some() {}
-        });
-        if finished.await.is_err() {
-            warn!("requests to the server were still running at the call's end");
-        }
-        let _ = tokio::time::timeout(FAREWELL_MAX, self.connection.close()).await;
-        reason
     }
 }
 
