@@ -296,16 +296,18 @@ async fn publish_voice(room: Arc<Room>, line: Line) {
     }
     match line {
         Line::Silent => {}
-        Line::Sweeping => sweep(&source).await,
+        Line::Sweeping => {
+            let mut sweep = Sweep::new(TONE_DBFS);
+            play(&source, |samples| sweep.fill(samples)).await;
+        }
     }
 }
 
-/// The source's queue lets it through in real time.
-async fn sweep(source: &NativeAudioSource) {
-    let mut sweep = Sweep::new(TONE_DBFS);
+/// Says what `fill` makes, 20 ms at a time and for as long as the source takes it; its queue lets that through in real time.
+pub(crate) async fn play(source: &NativeAudioSource, mut fill: impl FnMut(&mut [i16])) {
     loop {
         let mut samples = vec![0; TICK_SAMPLES];
-        sweep.fill(&mut samples);
+        fill(&mut samples);
         let frame = AudioFrame {
             samples_per_channel: samples.len() as u32,
             data: samples.into(),

@@ -17,7 +17,6 @@ use kit::tone::Tone;
 use livekit::SipDTMF;
 use livekit::options::TrackPublishOptions;
 use livekit::prelude::{LocalAudioTrack, LocalTrack, Room, RoomOptions, TrackSource};
-use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit_api::services::room::RoomClient;
@@ -26,10 +25,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::TONE_DBFS;
+use crate::caller::play;
 use crate::cast::{Granted, Holder};
 
 const SAMPLE_RATE_HZ: u32 = 48_000;
-const CHUNK_SAMPLES: usize = 960;
 const QUEUE_MS: u32 = 100;
 /// How often it is looked whether somebody is rung, and how often the key is pressed that accepts: one that comes before the
 /// question is no answer to it.
@@ -68,12 +67,13 @@ impl Person {
             .publish_track(LocalTrack::Audio(track), options)
             .await
             .with_context(|| format!("{name} cannot publish its voice"))?;
-        let tone = Tone::new(role.tone_hz, TONE_DBFS, SAMPLE_RATE_HZ)?;
+        let mut tone = Tone::new(role.tone_hz, TONE_DBFS, SAMPLE_RATE_HZ)?;
+        let speaking = async move { play(&source, |samples| tone.fill(samples)).await };
         Ok(Self {
             name,
             room,
             hand_back: role.hand_back,
-            speaking: tokio::spawn(speak(source, tone)).abort_handle(),
+            speaking: tokio::spawn(speaking).abort_handle(),
         })
     }
 
@@ -97,23 +97,6 @@ impl Person {
 impl Drop for Person {
     fn drop(&mut self) {
         self.speaking.abort();
-    }
-}
-
-/// The source's queue lets it through in real time.
-async fn speak(source: NativeAudioSource, mut tone: Tone) {
-    loop {
-        let mut samples = vec![0; CHUNK_SAMPLES];
-        tone.fill(&mut samples);
-        let frame = AudioFrame {
-            samples_per_channel: samples.len() as u32,
-            data: samples.into(),
-            sample_rate: SAMPLE_RATE_HZ,
-            num_channels: 1,
-        };
-        if source.capture_frame(&frame).await.is_err() {
-            return;
-        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use call::{
     AgentName, Asker, Call, CallConfig, CallId, Command, Delegating, Departure, DispatchId, Epoch,
-    Event, HandoffId, HandoffRequest, Identity, Memory, Outcome, ParticipantKind, PhaseName, Plan,
-    RequestId, SpecialistConfig, SpecialistName, Target, Timer,
+    Event, FailReason, HandoffId, HandoffRequest, Identity, Memory, NoAnswer, Outcome,
+    ParticipantKind, PhaseName, Plan, RequestId, SpecialistConfig, SpecialistName, Target, Timer,
 };
 
 pub(crate) const CALLER: &str = "sip_+15550199";
@@ -74,11 +74,16 @@ impl Bench {
         let mut bench = Self::new(config);
         bench.caller_hears();
         bench.comes("triage");
-        bench.gets_ready("triage");
-        bench.takes("triage");
-        assert_eq!(bench.holder().as_deref(), Some("triage"));
-        assert_eq!(bench.phase(), PhaseName::Active);
+        bench.goes_on("triage");
         bench
+    }
+
+    /// It gets ready and takes the baton, and the handoff is over.
+    pub(crate) fn goes_on(&mut self, name: &str) {
+        self.gets_ready(name);
+        self.takes(name);
+        assert_eq!(self.holder().as_deref(), Some(name));
+        assert_eq!(self.phase(), PhaseName::Active);
     }
 
     fn keep(&mut self, input: &str, out: Vec<Command>) -> Vec<Command> {
@@ -402,6 +407,17 @@ pub(crate) fn outcome(out: &[Command]) -> Option<Outcome> {
         Command::HandoffResult { outcome, .. } => Some(outcome.clone()),
         _ => None,
     })
+}
+
+/// Why the one that was called has not answered.
+pub(crate) fn no_answer(out: &[Command]) -> NoAnswer {
+    match outcome(out) {
+        Some(Outcome::Failed {
+            reason: FailReason::NoAnswer { how },
+            ..
+        }) => how,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Whether anything was rejected.

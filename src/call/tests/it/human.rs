@@ -7,7 +7,7 @@ use call::{
     PersonAnswer, Phase, PhaseName, RequestId, SpecialistKind, Splice, SteerRefusal, Timer,
 };
 
-use crate::harness::{Bench, config, grant, outcome, rejected, target};
+use crate::harness::{Bench, config, grant, no_answer, outcome, rejected, target};
 
 const ACCEPT_MS: u64 = 30_000;
 
@@ -59,22 +59,9 @@ fn briefed() -> Bench {
     bench
 }
 
-fn no_answer(out: &[Command]) -> NoAnswer {
-    match outcome(out) {
-        Some(Outcome::Failed {
-            reason: FailReason::NoAnswer { how },
-            ..
-        }) => how,
-        other => panic!("{other:?}"),
-    }
-}
-
 /// Nobody has accepted: the one that was put aside has the baton again, as the same instance.
 fn triage_goes_on(bench: &mut Bench) {
-    bench.gets_ready("triage");
-    bench.takes("triage");
-    assert_eq!(bench.holder().as_deref(), Some("triage"));
-    assert_eq!(bench.phase(), PhaseName::Active);
+    bench.goes_on("triage");
     assert_eq!(bench.admitted(), ["agent-triage-1"]);
     assert_eq!(bench.call.snapshot().previous, None, "nobody came between");
 }

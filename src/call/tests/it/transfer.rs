@@ -2,11 +2,11 @@
 
 use call::{
     After, Answer, CallConfig, Clip, Command, ConfigError, Departure, DispatchId, EndReason, Event,
-    FailReason, Fallback, Lifetime, NoAnswer, Outcome, ParticipantKind, PhaseName, Plan, RequestId,
+    Fallback, Lifetime, NoAnswer, Outcome, ParticipantKind, PhaseName, Plan, RequestId,
     SpecialistKind, Splice, Timer,
 };
 
-use crate::harness::{Bench, CALLER, config, outcome, rejected, target};
+use crate::harness::{Bench, CALLER, config, no_answer, outcome, rejected, target};
 
 const ANSWER_MS: u64 = 30_000;
 
@@ -60,22 +60,9 @@ fn fails(bench: &mut Bench, dispatch: DispatchId, how: NoAnswer) {
     assert_eq!(no_answer(&out), how);
 }
 
-fn no_answer(out: &[Command]) -> NoAnswer {
-    match outcome(out) {
-        Some(Outcome::Failed {
-            reason: FailReason::NoAnswer { how },
-            ..
-        }) => how,
-        other => panic!("{other:?}"),
-    }
-}
-
 fn triage_goes_on(bench: &mut Bench) {
     assert_eq!(bench.phase(), PhaseName::Preparing);
-    bench.gets_ready("triage");
-    bench.takes("triage");
-    assert_eq!(bench.holder().as_deref(), Some("triage"));
-    assert_eq!(bench.phase(), PhaseName::Active);
+    bench.goes_on("triage");
     let instances = bench.log.iter().filter(|(_, command)| {
         matches!(command, Command::Dispatch { specialist, .. } if specialist.as_str() == "triage")
     });
