@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from livekit import rtc
-from stage import Stage, server, staged, until
+from stage import Stage, server, staged, together, until
 from telling import described, told, tone
 
 from baton.kit.checks import CHECKS, Target
 from baton.kit.report import check_all, table
 from baton.kit.server import Program
-from baton.specialist import Agent, Call, Granting, Specialist
+from baton.specialist import Agent, Call, Granting
 
 FALLBACK_MAX_SECS = 20.0
 """How long the fallback is waited for."""
@@ -54,16 +54,9 @@ async def the_fallback_goes_on(name: str, make: Make) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with staged([name, "standby"], fallback="standby") as stage:
             agent = make(stage, folder)
-            await agent.start()
             contexts: list[list[str]] = []
             grants: list[float] = []
-            stop = asyncio.Event()
-            livekit = stage.server
-            keys = {"url": livekit.url, "api_key": livekit.api_key, "api_secret": livekit.api_secret}
-            standby = Specialist("standby", **keys, drain_grace_secs=2)
-            running = asyncio.create_task(standby.run(lambda _: Standby(contexts, grants), stop))
-            try:
-                await until("both are registered", lambda: livekit.log().count("worker registered") == 3, 90.0)
+            async with together(stage, agent, "standby", lambda _: Standby(contexts, grants)):
                 phone = await stage.dial()
                 await phone.hears(500)
                 await asyncio.sleep(1.5)
@@ -83,10 +76,6 @@ async def the_fallback_goes_on(name: str, make: Make) -> None:
                 assert len(contexts[0]) >= taken
                 assert heard_secs <= HEARD_MAX_SECS
                 await phone.hang_up()
-            finally:
-                await agent.stop()
-                stop.set()
-                await asyncio.wait_for(running, 20)
 
 
 async def the_next_one_gets_a_summary(name: str, make: Make) -> None:
@@ -95,15 +84,8 @@ async def the_next_one_gets_a_summary(name: str, make: Make) -> None:
         route = ", context: summary, summary: {last_items: 1, timeout_ms: 10000, fallback: none}"
         async with staged([name, "billing"], route=route) as stage:
             first = make(stage, folder)
-            await first.start()
-            stop = asyncio.Event()
             grants: list[Call] = []
-            livekit = stage.server
-            keys = {"url": livekit.url, "api_key": livekit.api_key, "api_secret": livekit.api_secret}
-            billing = Specialist("billing", **keys, drain_grace_secs=2)
-            running = asyncio.create_task(billing.run(lambda call: Silent(call, grants), stop))
-            try:
-                await until("both are registered", lambda: livekit.log().count("worker registered") == 3, 90.0)
+            async with together(stage, first, "billing", lambda call: Silent(call, grants)):
                 phone = await stage.dial()
                 await phone.hears(500)
                 await asyncio.sleep(1.5)
@@ -117,11 +99,6 @@ async def the_next_one_gets_a_summary(name: str, make: Make) -> None:
                 # What was said at first is in it alone.
                 assert [f"hello, this is {name}"] not in texts(), texts()
                 await phone.hang_up()
-            finally:
-                print(first.log()[-6_000:])
-                await first.stop()
-                stop.set()
-                await asyncio.wait_for(running, 10)
 
 
 async def what_cannot_be_shared_is_told(name: str, make: Make) -> None:

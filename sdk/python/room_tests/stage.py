@@ -5,12 +5,13 @@ import json
 import os
 import tempfile
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 from baton.kit.phone import Phone
 from baton.kit.server import LocalServer, Program
+from baton.specialist import Agent, Call, Specialist
 
 ROOT = Path(__file__).resolve().parents[3]
 ROOM = "call-_+15550123_a1"
@@ -82,6 +83,25 @@ async def staged(
                 raise
             finally:
                 await baton.stop()
+
+
+@asynccontextmanager
+async def together(stage: Stage, program: Program, name: str, make: Callable[[Call], Agent]) -> AsyncIterator[None]:
+    """Starts a specialist that is a program of its own, and another one, called `name`, in this process; both have ended afterwards."""
+    await program.start()
+    stop = asyncio.Event()
+    livekit = stage.server
+    keys = {"url": livekit.url, "api_key": livekit.api_key, "api_secret": livekit.api_secret}
+    specialist = Specialist(name, **keys, drain_grace_secs=2)
+    running = asyncio.create_task(specialist.run(make, stop))
+    try:
+        await until("both are registered", lambda: livekit.log().count("worker registered") == 3, 90.0)
+        yield
+    finally:
+        print(program.log()[-12_000:])
+        await program.stop()
+        stop.set()
+        await asyncio.wait_for(running, 20)
 
 
 def server() -> LocalServer:

@@ -13,12 +13,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from livekit import rtc
 from livekit.agents import (
     Agent,
-    AgentServer,
     AgentSession,
     AudioConfig,
     BackgroundAudioPlayer,
     JobContext,
-    JobExecutorType,
     RunContext,
     cli,
     function_tool,
@@ -26,6 +24,7 @@ from livekit.agents import (
 )
 from livekit.agents.beta.workflows.dtmf_inputs import GetDtmfTask
 from scripted import ScriptedLLM, ToneTTS
+from serving import serving
 from telling import tell, tone
 
 from baton import livekit_agents as baton  # Baton
@@ -44,14 +43,7 @@ EVENTS = (
     "user_state_changed",
 )
 
-server = AgentServer(
-    job_executor_type=JobExecutorType.THREAD,
-    num_idle_processes=0,
-    host="127.0.0.1",
-    port=0,
-    # By default a worker on a busy machine gets no calls.
-    load_fnc=lambda: 0.0,
-)
+server = serving()
 
 
 class Front(Agent):

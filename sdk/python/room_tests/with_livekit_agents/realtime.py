@@ -9,16 +9,15 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from livekit.agents import (
     Agent,
-    AgentServer,
     AgentSession,
     JobContext,
-    JobExecutorType,
     RunContext,
     cli,
     function_tool,
     llm,
 )
 from scripted_realtime import ScriptedRealtime
+from serving import serving
 from telling import tell
 
 from baton import livekit_agents as baton  # Baton
@@ -30,14 +29,7 @@ LATENCY_SECS = 1.5
 LOOK_UP, HAND_OFF, TALK = 600, 900, 1_200
 """The pitches of what the caller says."""
 
-server = AgentServer(
-    job_executor_type=JobExecutorType.THREAD,
-    num_idle_processes=0,
-    host="127.0.0.1",
-    port=0,
-    # By default a worker on a busy machine gets no calls.
-    load_fnc=lambda: 0.0,
-)
+server = serving()
 
 
 class Realtime(Agent):

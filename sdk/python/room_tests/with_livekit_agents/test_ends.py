@@ -4,10 +4,10 @@ import asyncio
 import tempfile
 
 from scenes import Silent
-from stage import staged, until
+from stage import staged, together, until
 from test_handoff import told, worker
 
-from baton.specialist import Call, Specialist
+from baton.specialist import Call
 
 
 def test_end_call_hands_back_to_whoever_had_the_baton_before() -> None:
@@ -15,15 +15,8 @@ def test_end_call_hands_back_to_whoever_had_the_baton_before() -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with staged(["reception", "triage"]) as stage:
                 triage = worker(stage, folder)
-                await triage.start()
-                stop = asyncio.Event()
                 grants: list[Call] = []
-                server = stage.server
-                keys = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
-                reception = Specialist("reception", **keys, drain_grace_secs=2)
-                running = asyncio.create_task(reception.run(lambda call: Silent(call, grants), stop))
-                try:
-                    await until("both are registered", lambda: server.log().count("worker registered") == 3, 90.0)
+                async with together(stage, triage, "reception", lambda call: Silent(call, grants)):
                     phone = await stage.dial()
                     await until("reception has the baton", lambda: len(grants) == 1)
                     since = asyncio.get_running_loop().time()
@@ -35,10 +28,5 @@ def test_end_call_hands_back_to_whoever_had_the_baton_before() -> None:
                     await until("triage has left", lambda: told(triage, "ended"))
                     assert phone.room.isconnected(), "the room is there"
                     await phone.hang_up()
-                finally:
-                    print(triage.log()[-5_000:])
-                    await triage.stop()
-                    stop.set()
-                    await asyncio.wait_for(running, 20)
 
     asyncio.run(scenario())

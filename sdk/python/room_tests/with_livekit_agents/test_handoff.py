@@ -8,10 +8,10 @@ from typing import Any
 
 import telling
 from scenes import Silent
-from stage import Stage, staged, until
+from stage import Stage, staged, together, until
 
 from baton.kit.server import Program
-from baton.specialist import Call, Specialist
+from baton.specialist import Call
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src"
@@ -35,15 +35,8 @@ def test_an_agent_greets_hands_off_and_is_told_of_a_refusal() -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with staged(["triage", "billing"]) as stage:
                 triage = worker(stage, folder)
-                await triage.start()
-                stop = asyncio.Event()
                 grants: list[Call] = []
-                server = stage.server
-                keys = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
-                billing = Specialist("billing", **keys, drain_grace_secs=2)
-                running = asyncio.create_task(billing.run(lambda call: Silent(call, grants), stop))
-                try:
-                    await until("both are registered", lambda: server.log().count("worker registered") == 3, 90.0)
+                async with together(stage, triage, "billing", lambda call: Silent(call, grants)):
                     phone = await stage.dial()
                     await phone.hears(500)
                     assert told(triage, "started")[0]["tools"] == ["look_up", "handoff"]
@@ -69,10 +62,5 @@ def test_an_agent_greets_hands_off_and_is_told_of_a_refusal() -> None:
                     await phone.hears(300)
                     await phone.hang_up()
                     await until("triage has left", lambda: told(triage, "ended"))
-                finally:
-                    print(triage.log()[-6_000:])
-                    await triage.stop()
-                    stop.set()
-                    await asyncio.wait_for(running, 10)
 
     asyncio.run(scenario())

@@ -7,12 +7,12 @@ import tempfile
 from inside import BACKGROUND_HZ, EVENTS, VOICE_HZ
 from scenes import Silent
 from sounds import Heard
-from stage import staged, until
+from stage import staged, together, until
 from telling import described
 from test_handoff import told, worker
 
 from baton.kit.server import Program
-from baton.specialist import Call, Specialist
+from baton.specialist import Call
 
 
 def test_agents_tasks_and_sounds_of_a_session_go_on_in_a_call_of_baton() -> None:
@@ -20,15 +20,8 @@ def test_agents_tasks_and_sounds_of_a_session_go_on_in_a_call_of_baton() -> None
         with tempfile.TemporaryDirectory() as folder:
             async with staged(["front", "billing"]) as stage:
                 front = worker(stage, folder, "inside.py")
-                await front.start()
-                stop = asyncio.Event()
                 grants: list[Call] = []
-                server = stage.server
-                keys = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
-                billing = Specialist("billing", **keys, drain_grace_secs=2)
-                running = asyncio.create_task(billing.run(lambda call: Silent(call, grants), stop))
-                try:
-                    await until("both are registered", lambda: server.log().count("worker registered") == 3, 90.0)
+                async with together(stage, front, "billing", lambda call: Silent(call, grants)):
                     phone = await stage.dial()
                     say = phone.room.local_participant.send_text
                     await until("it greets", lambda: said(front) == ["hello, this is the front"])
@@ -81,11 +74,6 @@ def test_agents_tasks_and_sounds_of_a_session_go_on_in_a_call_of_baton() -> None
                     events = {each["name"] for each in told(front, "event")}
                     # Nobody spoke, and keys are no speech.
                     assert events >= {*EVENTS} - {"user_input_transcribed", "user_state_changed"}, events
-                finally:
-                    print(front.log()[-12_000:])
-                    await front.stop()
-                    stop.set()
-                    await asyncio.wait_for(running, 20)
 
     asyncio.run(scenario())
 

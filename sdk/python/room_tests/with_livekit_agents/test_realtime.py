@@ -7,13 +7,13 @@ from livekit import rtc
 from realtime import HAND_OFF, LATENCY_SECS, LOOK_UP, TALK, VOICE_HZ
 from scenes import Silent
 from sounds import Heard
-from stage import staged, until
+from stage import staged, together, until
 from telling import described, tone
 from test_handoff import told, worker
 
 from baton.kit.phone import Phone
 from baton.kit.server import Program
-from baton.specialist import Call, Granting, Specialist
+from baton.specialist import Call, Granting
 
 RULES = """rules:
   - {on: digit, digit: '1', to: billing, reason: asked for}
@@ -36,15 +36,8 @@ def test_a_realtime_model_speaks_hears_calls_and_hands_off_and_answers_nobody_wi
         with tempfile.TemporaryDirectory() as folder:
             async with staged(["realtime", "billing"], route=", opening: 'say:welcome back'", more=RULES) as stage:
                 realtime = worker(stage, folder, "realtime.py")
-                await realtime.start()
-                stop = asyncio.Event()
                 grants: list[Call] = []
-                server = stage.server
-                keys = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
-                billing = Specialist("billing", **keys, drain_grace_secs=2)
-                running = asyncio.create_task(billing.run(lambda call: Brief(call, grants), stop))
-                try:
-                    await until("both are registered", lambda: server.log().count("worker registered") == 3, 90.0)
+                async with together(stage, realtime, "billing", lambda call: Brief(call, grants)):
                     phone = await stage.dial()
                     await phone.hears(300)
                     await until("it greets", lambda: said(realtime) == ["hello, this is quick"])
@@ -94,11 +87,6 @@ def test_a_realtime_model_speaks_hears_calls_and_hands_off_and_answers_nobody_wi
                     assert len(said(realtime)) == count and heard.ms(VOICE_HZ) == 0
                     await phone.hang_up()
                     await until("it has left", lambda: told(realtime, "ended"))
-                finally:
-                    print(realtime.log()[-12_000:])
-                    await realtime.stop()
-                    stop.set()
-                    await asyncio.wait_for(running, 20)
 
     asyncio.run(scenario())
 

@@ -10,14 +10,14 @@ from typing import Any
 from livekit import api
 from scenes import Silent
 from speech import PHONE_RATE, clip, spoken_secs
-from stage import ROOM, Stage, staged, until
+from stage import ROOM, Stage, staged, together, until
 from telling import described
 from test_handoff import told
 from test_speech import CLIPS
 
 from baton.kit.phone import Phone
 from baton.kit.server import Program
-from baton.specialist import Call, Specialist
+from baton.specialist import Call
 
 RULES = """rules:
   - {on: digit, digit: '1', to: concierge, reason: asked for}
@@ -53,15 +53,8 @@ def test_an_agent_that_knows_nothing_of_baton_takes_part_from_a_side_room() -> N
         with tempfile.TemporaryDirectory() as folder:
             async with staged(["triage", "concierge"], beside=["concierge"], more=RULES) as stage:
                 concierge = stock(stage, folder, lengths)
-                await concierge.start()
-                server = stage.server
-                keys = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
-                stop = asyncio.Event()
                 grants: list[Call] = []
-                triage = Specialist("triage", **keys, drain_grace_secs=2)
-                running = asyncio.create_task(triage.run(lambda call: Silent(call, grants), stop))
-                try:
-                    await until("all are registered", lambda: server.log().count("worker registered") == 3, 90.0)
+                async with together(stage, concierge, "triage", lambda call: Silent(call, grants)):
                     phone = await stage.dial()
                     await until("triage has the baton", lambda: len(stage.lines("handoff done")) == 1)
 
@@ -116,11 +109,6 @@ def test_an_agent_that_knows_nothing_of_baton_takes_part_from_a_side_room() -> N
                     while any(name.startswith(f"{ROOM}--") for name in await rooms(stage)):
                         assert asyncio.get_running_loop().time() < deadline, "the side room is closed with the call"
                         await asyncio.sleep(0.2)
-                finally:
-                    print(concierge.log()[-12_000:])
-                    await concierge.stop()
-                    stop.set()
-                    await asyncio.wait_for(running, 10)
 
     asyncio.run(scenario())
 

@@ -13,10 +13,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from livekit.agents import (
     Agent,
-    AgentServer,
     AgentSession,
     JobContext,
-    JobExecutorType,
     RunContext,
     cli,
     function_tool,
@@ -25,6 +23,7 @@ from livekit.agents import (
 from livekit.agents.beta.tools import EndCallTool
 from livekit.plugins import silero
 from scripted import ClipSTT, EarSTT, ScriptedLLM, ToneTTS
+from serving import serving
 from telling import ALOUD, described, tell, tell_context
 
 from baton import BatonError
@@ -41,14 +40,7 @@ EAR = "AGENT_EAR" in os.environ
 SENTENCES = json.loads(os.environ.get("AGENT_SENTENCES", "{}"))
 """What it understands under the name of one who has a real ear."""
 
-server = AgentServer(
-    job_executor_type=JobExecutorType.THREAD,
-    num_idle_processes=0,
-    host="127.0.0.1",
-    port=0,
-    # By default a worker on a busy machine gets no calls.
-    load_fnc=lambda: 0.0,
-)
+server = serving()
 
 
 @dataclass

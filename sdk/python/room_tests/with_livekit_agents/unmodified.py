@@ -12,10 +12,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from livekit import rtc
 from livekit.agents import (
     Agent,
-    AgentServer,
     AgentSession,
     JobContext,
-    JobExecutorType,
     RunContext,
     cli,
     function_tool,
@@ -23,20 +21,14 @@ from livekit.agents import (
 )
 from livekit.plugins import silero
 from scripted import ClipSTT, ScriptedLLM, ToneTTS
+from serving import serving
 from telling import tell
 
 NAME = "concierge"
 HZ = int(os.environ.get("AGENT_HZ", "440"))
 LENGTHS = json.loads(os.environ["AGENT_CLIPS"])
 
-server = AgentServer(
-    job_executor_type=JobExecutorType.THREAD,
-    num_idle_processes=0,
-    host="127.0.0.1",
-    port=0,
-    # By default a worker on a busy machine gets no calls.
-    load_fnc=lambda: 0.0,
-)
+server = serving()
 
 
 class Concierge(Agent):

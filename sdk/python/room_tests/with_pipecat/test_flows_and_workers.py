@@ -10,14 +10,14 @@ from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 from pipecat.flows import NodeConfig
 from pipecat.processors.aggregators.llm_context import NOT_GIVEN, LLMContext
 from pipecat.services.llm_service import FunctionCallParams
-from stage import staged, until
+from stage import staged, together, until
 from telling import described
 from test_handoff import bot, told
 
 from baton.bodies import Continue, Greet, Say, Wait
 from baton.pipecat.session import _opened
 from baton.pipecat.tools import keep
-from baton.specialist import Agent, Call, Granting, Specialist
+from baton.specialist import Agent, Call, Granting
 
 DEVELOPER = 0
 SCENES = {
@@ -46,19 +46,12 @@ def test_the_handoff_stays_among_the_functions_at_every_step(file: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with staged(["triage", "payments"]) as stage:
                 payments = bot(stage, folder, file)
-                await payments.start()
-                stop = asyncio.Event()
                 calls: list[Call] = []
-                server = stage.server
-                keys = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
-                triage = Specialist("triage", **keys, drain_grace_secs=2)
-                running = asyncio.create_task(triage.run(lambda _: Opening(calls), stop))
 
                 def asked() -> list[tuple[str, list[str]]]:
                     return [(each["node"], each["tools"]) for each in told(payments, "asked")]
 
-                try:
-                    await until("both are registered", lambda: server.log().count("worker registered") == 3, 90.0)
+                async with together(stage, payments, "triage", lambda _: Opening(calls)):
                     phone = await stage.dial()
                     await until("triage has the baton", lambda: calls)
                     await calls[0].handoff("payments", "to pay")
@@ -85,11 +78,6 @@ def test_the_handoff_stays_among_the_functions_at_every_step(file: str) -> None:
                     assert asked()[before] == (second, [*then, "handoff"])
                     await phone.hears(300)
                     await phone.hang_up()
-                finally:
-                    print(payments.log()[-8_000:])
-                    await payments.stop()
-                    stop.set()
-                    await asyncio.wait_for(running, 10)
 
     asyncio.run(scenario())
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import telling
-from stage import Stage, staged, until
+from stage import Stage, staged, together, until
 
 from baton.kit.server import Program
-from baton.specialist import Agent, Call, Granting, Specialist
+from baton.specialist import Agent, Call, Granting
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src"
@@ -48,15 +48,8 @@ def test_a_bot_greets_calls_a_function_hands_off_and_is_told_of_a_refusal() -> N
         with tempfile.TemporaryDirectory() as folder:
             async with staged(["triage", "payments"]) as stage:
                 payments = bot(stage, folder)
-                await payments.start()
-                stop = asyncio.Event()
                 grants: list[int] = []
-                server = stage.server
-                keys = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
-                triage = Specialist("triage", **keys, drain_grace_secs=2)
-                running = asyncio.create_task(triage.run(lambda call: Asking(grants), stop))
-                try:
-                    await until("both are registered", lambda: server.log().count("worker registered") == 3, 90.0)
+                async with together(stage, payments, "triage", lambda call: Asking(grants)):
                     phone = await stage.dial()
                     await phone.hears(500)
                     say = phone.room.local_participant.send_text
@@ -81,10 +74,5 @@ def test_a_bot_greets_calls_a_function_hands_off_and_is_told_of_a_refusal() -> N
                     assert 'no specialist' in results[0]
                     assert json.loads(results[1]) == {"paid": 1250}
                     assert json.loads(results[2]) == {"result": "triage takes over"}
-                finally:
-                    print(payments.log()[-8_000:])
-                    await payments.stop()
-                    stop.set()
-                    await asyncio.wait_for(running, 10)
 
     asyncio.run(scenario())
