@@ -424,7 +424,7 @@ impl Simulated {
                 });
             }
         }
-        self.post.publish(self.call.snapshot());
+        self.post.publish(self.call.snapshot(), false);
     }
 
     /// What its peers say to it, and when.

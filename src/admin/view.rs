@@ -42,6 +42,8 @@ pub struct CallView {
     pub previous: Option<String>,
     /// The person that is rung and has not answered; see `accept` and `decline`.
     pub rung: Option<String>,
+    /// Whether a track of the call is recorded now.
+    pub recorded: bool,
     /// What was counted since the call began.
     pub counts: CountsView,
     /// When it began, in milliseconds since 1970.
@@ -170,6 +172,7 @@ impl CallView {
             unix_ms,
             at,
             snapshot,
+            recorded,
         } = published;
         let personal = access.steers(room);
         let counts = snapshot.counts;
@@ -205,6 +208,7 @@ impl CallView {
                 .collect(),
             previous: snapshot.previous.as_ref().map(ToString::to_string),
             rung: snapshot.rung.as_ref().map(ToString::to_string),
+            recorded: *recorded,
             counts: CountsView {
                 handoffs_started: counts.handoffs_started.into(),
                 handoffs_done: counts.handoffs_done,

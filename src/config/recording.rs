@@ -4,6 +4,7 @@ use call::Condition;
 
 use super::{
     option::Refusal,
+    problem::Problem,
     reader::Section,
     rule::{self, Conditions},
 };
@@ -12,7 +13,9 @@ const PATH_FORM: &str = "a path with {call}, {track} and {time} in it";
 const PATH_DEFAULT: &str = "recordings/{call}/{track}-{time}";
 const PATH_BYTES_MAX: usize = 512;
 /// Filled in here.
-const OURS: [&str; 2] = ["{call}", "{track}"];
+const OURS: [&str; 3] = ["{call}", "{track}", KEEP_DAYS];
+const KEEP_DAYS: &str = "{keep_days}";
+const KEEP_DAYS_MAX: u32 = 36_500;
 /// Filled in by LiveKit's egress; there are others, of which one is the room's name, that is of a phone call the caller's number.
 const OF_EGRESS: [&str; 2] = ["{time}", "{track_id}"];
 
@@ -29,10 +32,32 @@ pub struct Recording {
 pub(super) fn read(section: &mut Section<'_, '_>, conditions: &Conditions) -> Option<Recording> {
     let when = rule::read_condition(section, "when", conditions);
     let path = section.parsed("path", PATH_FORM, Some(PATH_DEFAULT), parse_path);
-    Some(Recording {
-        when: when?,
-        path: path.unwrap_or_else(|| PATH_DEFAULT.to_owned()),
-    })
+    let path = path.unwrap_or_else(|| PATH_DEFAULT.to_owned());
+    let keep_days = section.optional_integer("keep_days", 1..=KEEP_DAYS_MAX);
+    let path = match (keep_days, path.contains(KEEP_DAYS)) {
+        (None, false) => path,
+        (Some(days), true) => path.replace(KEEP_DAYS, &days.to_string()),
+        (Some(_), false) => {
+            let help = "put it into `path`, as `recordings/{keep_days}d/{call}/{track}-{time}`: the storage deletes by folder";
+            section.report(|at, path| {
+                Problem::error(
+                    at,
+                    path,
+                    "`keep_days` is not in the path, so nothing would go by it",
+                )
+                .help(help)
+            });
+            path
+        }
+        (None, true) => {
+            section.require(
+                "keep_days",
+                "`path` has it: say how long, as `keep_days: 30`",
+            );
+            path
+        }
+    };
+    Some(Recording { when: when?, path })
 }
 
 fn parse_path(text: &str) -> Result<String, Refusal> {
@@ -43,7 +68,7 @@ fn parse_path(text: &str) -> Result<String, Refusal> {
             text.len()
         )));
     }
-    let known = [OURS, OF_EGRESS].concat();
+    let known = [OURS.as_slice(), &OF_EGRESS].concat();
     for (at, _) in text.match_indices('{') {
         let word = text[at..].find('}').map(|end| &text[at..=at + end]);
         if word.is_none_or(|word| !known.contains(&word)) {

@@ -516,8 +516,8 @@ async fn a_stream_resumes_where_it_was_left() {
     let (mut call, mut post) = open(&process.desk, "c1", ROOM);
     let (_other, _post) = open(&process.desk, "c2", "another");
     call.handle_event(clock::now(), call::Event::Stop, &mut Vec::new());
-    post.publish(call.snapshot());
-    post.publish(call.snapshot());
+    post.publish(call.snapshot(), false);
+    post.publish(call.snapshot(), false);
     drop(post);
 
     let all = events(&process.router, "/events?after=0", OPERATOR, None).await;

@@ -42,6 +42,8 @@ pub struct Published {
     pub at: Instant,
     /// Where the call stands.
     pub snapshot: Snapshot,
+    /// Whether a track of it is recorded.
+    pub recorded: bool,
 }
 
 /// Conversation, state and timeline of a call, as far as they have come.
@@ -299,6 +301,7 @@ impl Desk {
             unix_ms,
             at: clock::now(),
             snapshot,
+            recorded: false,
         });
         let said = Arc::<Mutex<Said>>::default();
         let gauge = Arc::<Mutex<Gauge>>::default();
@@ -453,8 +456,8 @@ pub struct Post {
 
 impl Post {
     /// Publishes where the call stands, if that is news.
-    pub fn publish(&mut self, snapshot: Snapshot) {
-        if snapshot == self.published.snapshot {
+    pub fn publish(&mut self, snapshot: Snapshot, recorded: bool) {
+        if snapshot == self.published.snapshot && recorded == self.published.recorded {
             return;
         }
         self.published = Arc::new(Published {
@@ -463,6 +466,7 @@ impl Post {
             unix_ms: clock::unix_ms(),
             at: clock::now(),
             snapshot,
+            recorded,
         });
         let published = &self.published;
         self.desk.record(ChangeKind::Changed, published, |inner| {

@@ -91,7 +91,14 @@ impl Recorder {
         }
     }
 
-    /// The egresses that run.
+    /// Whether anything is recorded.
+    pub(super) fn is_on(&self) -> bool {
+        [&self.caller, &self.program]
+            .into_iter()
+            .any(|tape| matches!(tape.stage, Stage::On { .. } | Stage::Stopping { .. }))
+    }
+
+    /// The egresses that are to be stopped.
     fn running(&self) -> Vec<String> {
         let tapes = [&self.caller, &self.program].into_iter();
         let egresses = tapes.filter_map(|tape| match &tape.stage {
@@ -225,6 +232,7 @@ impl Task {
         answer: Result<Option<String>, ()>,
     ) {
         self.recorder.tape(recorded).answered(now, answer);
+        self.unpublished = true;
         self.record(now);
     }
 

@@ -143,7 +143,7 @@ pub(super) struct Task {
     pub(super) recorder: Recorder,
     pub(super) trace: CallTrace,
     /// Whether the call may stand elsewhere than it was published.
-    unpublished: bool,
+    pub(super) unpublished: bool,
     /// The job's metadata, for conditions; nothing is known of it in a call that was resumed.
     pub(super) metadata: String,
     pub(super) told_time: Option<LocalTime>,
@@ -387,7 +387,8 @@ impl Task {
         // Whoever was found to be lost just now.
         self.carry_out_commands(now).await;
         if std::mem::take(&mut self.unpublished) {
-            self.post.publish(self.call.snapshot());
+            let recorded = self.recorder.is_on();
+            self.post.publish(self.call.snapshot(), recorded);
         }
     }
 

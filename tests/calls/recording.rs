@@ -14,7 +14,9 @@ fn config(when: &str) -> Config {
     Config::new(&["triage"])
         .timer("specialist_return_ms", 15_000)
         .timer("caller_return_ms", 10_000)
-        .part(&format!("recording: {{when: '{when}'}}"))
+        .part(&format!(
+            "recording: {{when: '{when}', keep_days: 30, path: 'recordings/{{keep_days}}d/{{call}}/{{track}}-{{time}}'}}"
+        ))
 }
 
 /// The files of the recordings that run, in order.
@@ -59,8 +61,14 @@ async fn two_tracks_are_recorded_while_the_caller_consents() {
     let admin = steering(&stage);
     let (_, list) = stage.baton.api("GET", "/calls", &admin, "");
     let id = list["calls"][0]["id"].as_str().unwrap().to_owned();
-    let expected = ["caller", "program"].map(|track| format!("recordings/{id}/{track}-{{time}}"));
+    let expected =
+        ["caller", "program"].map(|track| format!("recordings/30d/{id}/{track}-{{time}}"));
     assert_eq!(files(&services.egresses()), expected);
+    until("operators see it", || {
+        let (_, call) = stage.baton.api("GET", &format!("/calls/{id}"), &admin, "");
+        call["recorded"] == true
+    })
+    .await;
     let asked = services.egresses();
     assert!(asked.iter().all(|egress| egress.asked.room_name == ROOM));
     assert_ne!(asked[0].asked.track_id, asked[1].asked.track_id);
@@ -68,6 +76,11 @@ async fn two_tracks_are_recorded_while_the_caller_consents() {
     state.patch(json!({"consent": false})).await.unwrap();
     until("neither is recorded", || {
         files(&services.egresses()).is_empty()
+    })
+    .await;
+    until("operators see that as well", || {
+        let (_, call) = stage.baton.api("GET", &format!("/calls/{id}"), &admin, "");
+        call["recorded"] == false
     })
     .await;
     state.patch(json!({"consent": true})).await.unwrap();

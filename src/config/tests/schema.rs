@@ -43,6 +43,8 @@ const BEYOND: &[(&str, &str)] = &[
     ("rule_time_missing", "what goes with what"),
     ("state_larger_than_a_message", "what goes with what"),
     ("schema_file_missing", "a file that is not there"),
+    ("recording_keep_days", "what goes with what"),
+    ("recording_keep_days_missing", "what goes with what"),
     ("recording_path", "what stands for something in a text"),
     (
         "recording_path_incomplete",

@@ -156,6 +156,7 @@ function facts(call) {
       holder: call.held ? `on hold (${call.held.specialist} waits)` : call.holder?.specialist ?? "nobody", epoch: call.epoch, phase: call.phase,
       caller: call.caller ? `${call.caller.identity}${call.caller.listening ? "" : ", does not hear yet"}` : "awaited",
       previous: call.previous ?? "nobody", handoffs: `${call.counts.handoffs_done} done, ${call.counts.handoffs_failed} failed, ${call.counts.refused} refused`,
+      ...(call.recorded ? { recorded: "yes" } : {}),
     };
   $("facts").replaceChildren(...Object.entries(lines).map(([name, value]) => {
     const line = make("div");
