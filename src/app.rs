@@ -752,6 +752,7 @@ fn person(
     let config::Human {
         sip,
         briefing,
+        speech,
         accept,
         decline,
         hand_back,
@@ -784,6 +785,7 @@ fn person(
             number: dial.number.clone(),
             limit: Duration::from_millis(limit_ms),
         }),
+        speech: speech.clone(),
     })
 }
 

@@ -125,7 +125,8 @@ pub(super) fn read(
         };
         vec![(route, RouteContext::default(), defaults.loudness, None)]
     });
-    let (routes, contexts, loudness, announcements) = routes_read.into_iter().collect();
+    let (routes, contexts, loudness, announcements): (_, Vec<_>, _, _) =
+        routes_read.into_iter().collect();
     let call = CallConfig {
         entry,
         entry_rules,
@@ -153,6 +154,7 @@ pub(super) fn read(
         warn_of_unreachable(section, &call, &names);
     }
     warn_of_circle(section, &call);
+    warn_of_unspoken(section, &call, &contexts, &notes);
     CallPlan {
         call,
         contexts,
@@ -507,6 +509,28 @@ fn warn_of_circle(section: &mut Section<'_, '_>, config: &CallConfig) {
     let help =
         "`limits.cool_down_ms` says how long each must have had the baton before it goes back";
     section.warn("rules", &message, help);
+}
+
+/// Warns of people to whom a summary is to be read out that no route makes.
+fn warn_of_unspoken(
+    section: &mut Section<'_, '_>,
+    config: &CallConfig,
+    contexts: &[RouteContext],
+    notes: &BTreeMap<SpecialistName, SpecialistNotes>,
+) {
+    for (name, note) in notes {
+        let is_spoken_to = note.human.as_ref().is_some_and(|it| it.speech.is_some());
+        let mut routes = config.routes.iter().zip(contexts);
+        let is_summed_up =
+            routes.any(|(route, context)| route.to.contains(name) && context.summary.is_some());
+        if is_spoken_to && !is_summed_up {
+            section.warn_at(
+                "specialists",
+                name.as_str(),
+                "no route here has `context: summary`, so `briefing_speech` has nothing to read out",
+            );
+        }
+    }
 }
 
 /// Warns of specialists to which no route leads from the entry, and no fallback or rule by name.

@@ -249,18 +249,23 @@ pub(super) fn read_route(section: &mut Section<'_, '_>) -> RouteContext {
     }
 }
 
+/// The address of somebody else's service.
+pub(super) fn read_webhook(section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
+    section.parsed(key, WEBHOOK_FORM, None, |text| {
+        let url = url::Url::parse(text).ok();
+        let fits =
+            url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        match fits {
+            true => Ok(text.to_owned()),
+            false => Err(wrong(WEBHOOK_FORM, text)),
+        }
+    })
+}
+
 /// How the summary of a route is made, and what goes along with it.
 fn read_summary(section: &mut Section<'_, '_>) -> (SummaryRule, Window) {
     let rule = SummaryRule {
-        webhook: section.parsed("webhook", WEBHOOK_FORM, None, |text| {
-            let url = url::Url::parse(text).ok();
-            let fits =
-                url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-            match fits {
-                true => Ok(text.to_owned()),
-                false => Err(wrong(WEBHOOK_FORM, text)),
-            }
-        }),
+        webhook: read_webhook(section, "webhook"),
         timeout_ms: section.integer("timeout_ms", 1..=SUMMARY_MS_MAX, 3_000),
     };
     let last_items = section.integer("last_items", 0..=SUMMARY_ITEMS_MAX, 6);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use call::{After, Digit, Lifetime, SpecialistConfig, SpecialistKind, TIMER_MS_MAX};
 
 use super::{
+    context,
     option::Refusal,
     problem::Problem,
     reader::Section,
@@ -28,6 +29,8 @@ pub struct Human {
     pub sip: Option<Dial>,
     /// A WAV or Ogg Opus file that it hears over and over until it accepts.
     pub briefing: Option<PathBuf>,
+    /// The address of a service that reads the route's summary out, which the person then hears instead.
+    pub speech: Option<String>,
     /// The key that accepts the call.
     pub accept: Digit,
     /// The key that declines it.
@@ -60,6 +63,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, word: Word) -> (SpecialistKind
     let accept_timeout_ms = section.optional_integer("accept_timeout_ms", 1_000..=TIMER_MS_MAX);
     let answer_timeout_ms = section.integer("answer_timeout_ms", 1_000..=ANSWER_MS_MAX, ANSWER_MS);
     let briefing = section.text("briefing", "the path of a WAV or Ogg Opus file");
+    let speech = context::read_webhook(section, "briefing_speech");
     let mut key = |name, default: &str| {
         let read = section.parsed(
             name,
@@ -105,6 +109,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, word: Word) -> (SpecialistKind
     let human = Human {
         sip,
         briefing: briefing.map(PathBuf::from),
+        speech,
         accept,
         decline,
         hand_back,

@@ -1,16 +1,27 @@
-//! What a person is told in writing of the call that it may accept: why it is rung, by whom, and the summary that its route has
-//! made. Only a person that came by a client of LiveKit can read it; a phone's systems ask for the packet.
+//! What a person is told of the call that it may accept: in writing why it is rung, by whom, and the summary that its route has
+//! made, and by voice the summary, where a service reads it out. Only a person that came by a client of LiveKit can read; a
+//! phone's systems ask for the packet.
 
+use std::time::Duration;
+
+use audio::{ClipFileError, Recording};
 use call::{DispatchId, HandoffId, Identity, RouteNumber, SpecialistName};
 use context::{Format, Item, LivekitItem, masked};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
 
 use super::sides::packet_path;
-use super::task::Task;
+use super::task::{Done, Task};
+use super::webhooks::{WebhookError, Webhooks};
 use crate::side;
 
 /// The longest text of a summary that is told, in bytes; what is longer is cut off.
 const SUMMARY_BYTES_MAX: usize = 16 * 1024;
+/// The largest sound of a service that reads it out, in bytes: a minute and more at 48 kHz.
+const SPEECH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long that service may take.
+const SPEECH_MAX: Duration = Duration::from_secs(15);
 
 /// What is known so far of one person's call.
 #[derive(Debug, Default)]
@@ -57,10 +68,40 @@ impl Task {
         let Some(text) = seen.into_iter().flatten().next().as_ref().and_then(text) else {
             return;
         };
+        self.read_out(target, &identity, &text);
         if let Some(briefing) = self.sides.briefing_mut(&identity) {
             briefing.summary = Some(text);
             self.tell_briefing(&identity);
         }
+    }
+
+    /// Has the summary read out to a person, if there is a service that does.
+    fn read_out(&mut self, target: DispatchId, identity: &Identity, text: &str) {
+        let snapshot = self.call.snapshot();
+        let person = snapshot.specialists.get(&target);
+        let human = person.and_then(|view| self.deps.humans.get(&view.specialist));
+        let Some(url) = human.and_then(|human| human.speech.clone()) else {
+            return;
+        };
+        let asked = json!({"call_id": self.call.id().as_str(), "text": text});
+        let (deps, done, identity) = (self.deps.clone(), self.done.clone(), identity.clone());
+        self.requests.spawn(async move {
+            let speaking = spoken(&deps.webhooks, &url, &asked, deps.program_bitrate_bps);
+            let speech = tokio::time::timeout(SPEECH_MAX, speaking).await;
+            match speech.unwrap_or(Err(NoSpeech::TimedOut)) {
+                // The loop is gone only when the call is over.
+                Ok(speech) => {
+                    let _ = done.send(Done::ReadOut { identity, speech }).await;
+                }
+                Err(error) => warn!(%error, "the summary is not read out"),
+            }
+        });
+    }
+
+    /// The summary is there as a sound.
+    pub(super) fn brief_aloud(&mut self, identity: &Identity, speech: Recording) {
+        info!("the summary is read out");
+        self.sides.order(identity, side::Order::Speak(speech));
     }
 
     fn tell_briefing(&mut self, identity: &Identity) {
@@ -74,6 +115,32 @@ impl Task {
         let order = side::Order::Brief(told.to_string());
         self.sides.order(identity, order);
     }
+}
+
+/// Why nothing is read out.
+#[derive(Debug, thiserror::Error)]
+enum NoSpeech {
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    #[error("no answer in {} s", SPEECH_MAX.as_secs())]
+    TimedOut,
+    #[error("its answer is no sound: {0}")]
+    Sound(#[from] ClipFileError),
+    #[error("its answer cannot be made into packets: {0}")]
+    Packets(#[from] tokio::task::JoinError),
+}
+
+/// Asks for a text as a sound.
+async fn spoken(
+    webhooks: &Webhooks,
+    url: &str,
+    asked: &Value,
+    bitrate_bps: u32,
+) -> Result<Recording, NoSpeech> {
+    let sound = webhooks.ask(url, asked, SPEECH_BYTES_MAX).await?;
+    // A minute of speech takes libopus a while.
+    let packets = spawn_blocking(move || Recording::read(&sound, bitrate_bps));
+    Ok(packets.await??)
 }
 
 /// The words of a summary.

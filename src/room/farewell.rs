@@ -60,6 +60,7 @@ impl Task {
             | Done::LookedUp { .. }
             | Done::Transferred { .. }
             | Done::ServerHeard
+            | Done::ReadOut { .. }
             | Done::Summarized { .. } => {}
         }
     }

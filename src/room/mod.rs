@@ -36,6 +36,7 @@ mod summary;
 mod task;
 mod tickets;
 mod voices;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,7 +76,8 @@ pub use self::recording::RecordingRules;
 pub use self::seats::Seats;
 pub use self::server_api::{Dial, RingError, ServerApi, ServerApiError};
 pub use self::stored::{Opened, Rebuilt};
-pub use self::summary::{Summarizer, Webhooks, WebhooksError};
+pub use self::summary::Summarizer;
+pub use self::webhooks::{Webhooks, WebhooksError};
 
 /// The longest that joining the room may take.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -145,6 +147,8 @@ pub struct Human {
     pub beside: Beside,
     /// How it is rung; without, it comes by itself.
     pub dial: Option<Dial>,
+    /// The address of a service that reads the summary out to it.
+    pub speech: Option<String>,
 }
 
 /// How a call could fail before there was one.

@@ -146,6 +146,7 @@ impl Sides {
             Order::Prepare(_)
             | Order::Accepted(_)
             | Order::Brief(_)
+            | Order::Speak(_)
             | Order::Press(_)
             | Order::Ask => {}
         }

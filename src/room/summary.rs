@@ -1,18 +1,17 @@
 //! Summaries of a conversation for the one that takes over: asked of the leaving specialist or of a webhook, while the new
 //! one prepares. Whoever it is asked of, it is bounded in time and size, and what fails has the route's fallback for it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use call::{DispatchId, Event, HandoffId, Identity, RouteNumber};
 use context::{Format, Item, LivekitItem, UnixMillis};
-use rustls::crypto::ring;
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 use wire::Body;
 
 use super::conversation::author;
 use super::task::{Done, Task};
+use super::webhooks::{WebhookError, Webhooks};
 use crate::clock;
 
 /// The longest summary, in bytes.
@@ -27,21 +26,6 @@ pub enum Summarizer {
     Leaving,
     /// Whoever answers at this URL.
     Webhook(String),
-}
-
-/// A client for webhooks, shared by every call of a process.
-#[derive(Clone, Debug)]
-pub struct Webhooks(reqwest::Client);
-
-/// Why there is no client for webhooks.
-#[derive(Debug, thiserror::Error)]
-pub enum WebhooksError {
-    /// No protocol of TLS can be spoken.
-    #[error("no client for webhooks: {0}")]
-    Tls(#[from] rustls::Error),
-    /// It cannot be built.
-    #[error("no client for webhooks")]
-    Client(#[from] reqwest::Error),
 }
 
 /// A summary that is being made.
@@ -66,57 +50,10 @@ pub(super) enum NoSummary {
     TooLong { bytes: usize },
     #[error("the webhook did not answer within {wait_ms} ms")]
     TimedOut { wait_ms: u64 },
-    #[error("the webhook could not be asked: {0}")]
-    NotAsked(String),
-    #[error("the webhook answered with status {0}")]
-    Status(u16),
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     #[error("the answer is no JSON with a text `summary`, of at most {ANSWER_BYTES_MAX} bytes")]
     NoAnswer,
-}
-
-impl Webhooks {
-    /// A client that trusts the system's roots, or those of `SSL_CERT_FILE`, and follows no redirects.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new() -> Result<Self, WebhooksError> {
-        let mut roots = rustls::RootCertStore::empty();
-        // Where there are none, a webhook at https fails when it is asked, and one at http does not care.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("baton/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self(client))
-    }
-
-    /// Asks for a summary and gives its text.
-    async fn summary(&self, url: &str, asked: &Value) -> Result<String, NoSummary> {
-        // What an error says of the URL is left out: it may hold a secret.
-        let not_asked =
-            |error: reqwest::Error| NoSummary::NotAsked(error.without_url().to_string());
-        let request = self.0.post(url).header("content-type", "application/json");
-        let request = request.body(asked.to_string());
-        let mut response = request.send().await.map_err(not_asked)?;
-        if !response.status().is_success() {
-            return Err(NoSummary::Status(response.status().as_u16()));
-        }
-        let mut answer = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(not_asked)? {
-            if answer.len() + piece.len() > ANSWER_BYTES_MAX {
-                return Err(NoSummary::NoAnswer);
-            }
-            answer.extend_from_slice(&piece);
-        }
-        let answer: Value = serde_json::from_slice(&answer).map_err(|_| NoSummary::NoAnswer)?;
-        let summary = answer.get("summary").and_then(Value::as_str);
-        summary.map(str::to_owned).ok_or(NoSummary::NoAnswer)
-    }
 }
 
 impl Task {
@@ -166,7 +103,8 @@ impl Task {
                 let (webhooks, done) = (self.deps.webhooks.clone(), self.done.clone());
                 self.requests.spawn(async move {
                     let limit = Duration::from_millis(wait_ms);
-                    let summary = tokio::time::timeout(limit, webhooks.summary(&url, &asked)).await;
+                    let summary =
+                        tokio::time::timeout(limit, summary_of(&webhooks, &url, &asked)).await;
                     let summary = summary.unwrap_or(Err(NoSummary::TimedOut { wait_ms }));
                     // The loop is gone only when the call is over.
                     let _ = done.send(Done::Summarized { handoff, summary }).await;
@@ -238,6 +176,14 @@ impl Task {
             self.summary_made(handoff, Err(NoSummary::Gone));
         }
     }
+}
+
+/// Asks a webhook for a summary and gives its text.
+async fn summary_of(webhooks: &Webhooks, url: &str, asked: &Value) -> Result<String, NoSummary> {
+    let answer = webhooks.ask(url, asked, ANSWER_BYTES_MAX).await?;
+    let answer: Value = serde_json::from_slice(&answer).map_err(|_| NoSummary::NoAnswer)?;
+    let summary = answer.get("summary").and_then(Value::as_str);
+    summary.map(str::to_owned).ok_or(NoSummary::NoAnswer)
 }
 
 /// What was said, as the messages that language models take.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use audio::{DeadAir, Input, SourceId};
+use audio::{DeadAir, Input, Recording, SourceId};
 use call::{
     Answer, Asker, Call, CallId, CallerFacts, Clip, Command, Departure, Digit, DispatchId,
     EndReason, Event, HandoffId, HandoffRequest, Identity, LocalTime, Misbehaviour, NoAnswer,
@@ -69,6 +69,11 @@ pub(super) enum Done {
     Recording {
         recorded: Recorded,
         answer: Result<Option<String>, ()>,
+    },
+    /// The summary for a person is there as a sound.
+    ReadOut {
+        identity: Identity,
+        speech: Recording,
     },
     /// A webhook has made a summary, or not.
     Summarized {
@@ -873,6 +878,7 @@ impl Task {
                 self.tell(Event::Unanswered { dispatch, how });
             }
             Done::Summarized { handoff, summary } => self.summary_made(handoff, summary),
+            Done::ReadOut { identity, speech } => self.brief_aloud(&identity, speech),
             Done::Recording { recorded, answer } => {
                 self.recording_answered(clock::now(), recorded, answer);
             }

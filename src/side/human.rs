@@ -91,6 +91,11 @@ impl Human {
         self.accepted
     }
 
+    /// Whether it is to accept, or not.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     pub(super) fn handle(&mut self, input: Input, out: &mut Vec<Duty>) {
         match input {
             Input::Came if !self.present => {

@@ -62,6 +62,8 @@ pub enum Order {
     Accepted(HandoffId),
     /// To read this, if it can; only of a person.
     Brief(String),
+    /// To hear this instead of what it hears until it accepts; only of a person.
+    Speak(Recording),
     /// To have the baton.
     Grant(Epoch),
     /// To hear the caller no more.
@@ -281,6 +283,7 @@ impl SideRoom {
                 return self.tell_human(human::Input::Accepted(handoff)).await;
             }
             Order::Brief(text) => return self.brief_in_writing(&text).await,
+            Order::Speak(speech) => return self.brief_anew(speech),
             Order::Grant(epoch) => (Input::Grant(epoch), human::Input::Grant(epoch)),
             Order::Supersede => (Input::Supersede, human::Input::Supersede),
             Order::Revoke(epoch) => (Input::Revoke(epoch), human::Input::Revoke(epoch)),
@@ -458,6 +461,19 @@ impl SideRoom {
         }
         if let Some(briefing) = briefing.as_ref().filter(|_| on) {
             *playing = Some(tokio::spawn(play(line.clone(), briefing.clone())));
+        }
+    }
+
+    /// The person hears this from now on, if it is being asked, or else when it will be.
+    fn brief_anew(&mut self, speech: Recording) {
+        if let Resident::Human {
+            human, briefing, ..
+        } = &mut self.resident
+        {
+            *briefing = Some(speech);
+            if human.is_asked() {
+                self.brief(true);
+            }
         }
     }
 

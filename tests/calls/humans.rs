@@ -1,6 +1,7 @@
 //! A caller is handed to a person, in a side room: every end of it.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -30,6 +31,8 @@ use crate::{BILLING_HZ, CALLER_HZ, PATIENCE, ROGUE_HZ, TONE_DBFS, TRIAGE_HZ, unt
 const WAITING_HZ: u32 = ROGUE_HZ;
 /// The person's own voice.
 pub(crate) const PERSON_HZ: u32 = BILLING_HZ;
+/// What a summary sounds like that is read out.
+const SPEECH_HZ: u32 = TRIAGE_HZ;
 /// More than any recording of these tests.
 const ALL_MS: usize = 600_000;
 /// A summary with something in it that is masked.
@@ -55,7 +58,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let options = format!(
             "kind: human, briefing: '{}', {options}",
-            briefing(&folder).display()
+            tone_file(&folder, WAITING_HZ).display()
         );
         let config = Config::new(&["triage"])
             .person("desk", &options)
@@ -140,9 +143,9 @@ impl Scene {
     }
 }
 
-fn briefing(folder: &TempDir) -> PathBuf {
-    let path = folder.path().join("briefing.wav");
-    let mut tone = Tone::new(WAITING_HZ, TONE_DBFS, 48_000).unwrap();
+fn tone_file(folder: &TempDir, hz: u32) -> PathBuf {
+    let path = folder.path().join(format!("{hz}.wav"));
+    let mut tone = Tone::new(hz, TONE_DBFS, 48_000).unwrap();
     let wav = Wav {
         sample_rate_hz: 48_000,
         samples: tone.take_ms(2_000),
@@ -386,6 +389,53 @@ async fn a_person_with_a_screen_reads_why_it_is_rung_and_the_summary() {
     );
     person.press("2").await;
     triage_goes_on(&scene, asked, "declined").await;
+}
+
+/// The summary is read out to the person, as a service says it, in place of what it heard before, and to nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_hears_the_summary_before_it_accepts() {
+    // Stand-ins for somebody's language model and somebody's speech: a tone.
+    let asked_for = Arc::<Mutex<Vec<Value>>>::default();
+    let texts = asked_for.clone();
+    let folder = tempfile::tempdir().unwrap();
+    let said = std::fs::read(tone_file(&folder, SPEECH_HZ)).unwrap();
+    let pages = Router::new()
+        .route("/", post(async || format!(r#"{{"summary": "{LOST}"}}"#)))
+        .route(
+            "/speech",
+            post(async move |body: String| {
+                texts
+                    .lock()
+                    .unwrap()
+                    .push(serde_json::from_str(&body).unwrap());
+                said
+            }),
+        );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    let options = format!("accept_timeout_ms: 60000, briefing_speech: 'http://{address}/speech'");
+    let route = format!(
+        "context: summary, masks: ['redact card_numbers'], summary: {{webhook: 'http://{address}/', timeout_ms: 20000}}"
+    );
+    let scene = Scene::set_with(&options, |config| config.route(&route)).await;
+    let words = items::message("u1", Speaks::Caller, "I have lost my card");
+    let call = scene.triage.call().await;
+    call.conversation().append(words).await.unwrap();
+    let asked = scene.asks().await;
+    let person = scene.enters().await;
+    person.hears(SPEECH_HZ).await;
+    let texts = asked_for.lock().unwrap().clone();
+    assert_eq!(texts.len(), 1);
+    assert_eq!(texts[0]["text"], "the card [redacted] is lost");
+    scene.caller.hears(WAITING_HZ).await;
+    person.press("1").await;
+    answered(asked).await.expect("the person has accepted");
+    person.hears(CALLER_HZ).await;
+    assert!(
+        !scene.stage.baton.log().contains("is lost"),
+        "personal data"
+    );
 }
 
 /// No SIP service runs here: the request goes to the real server, passes its authentication and its checks, and fails for want of

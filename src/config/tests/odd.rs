@@ -96,3 +96,20 @@ routes:
     let loaded = loaded.unwrap_or_else(|report| panic!("refused:\n{report}"));
     insta::assert_snapshot!(loaded.report.to_string());
 }
+
+#[test]
+fn a_summary_that_no_route_makes_is_not_read_out() {
+    let text = |context: &str| {
+        format!(
+            "entry: triage
+specialists:
+  triage:
+  desk: {{kind: human, accept_timeout_ms: 30000, briefing_speech: 'https://speech.example.com/'}}
+routes: [{{from: triage, to: desk, context: {context}}}]
+"
+        )
+    };
+    let said = |text: &str| parse("odd.yaml", text).expect("it is accepted").report;
+    insta::assert_snapshot!(said(&text("all")).to_string());
+    assert_eq!(said(&text("summary")).to_string(), "");
+}
