@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -53,6 +53,25 @@ const SKIPPED: [(&str, &str); 4] = [
 
 /// The slowest file waits out a whole reconnection backoff and takes about 90 s.
 const FILE_LIMIT: Duration = Duration::from_secs(8 * 60);
+
+/// A test whose premise is a race that our engine often wins: `timeout(Duration::ZERO, room.close())` cancels at the next tick of
+/// tokio's clock, up to 1 ms later, and by then the room may be closed whole (6 of 40 times on an idle machine). Where it says so it
+/// has tried nothing, and it is run alone until the cancellation came in time.
+const RACE: Race = Race {
+    file: "room_test",
+    test: "test_cancelled_close_still_closes_peer_connections",
+    premise: "close should have been cancelled at its first suspension point",
+};
+
+/// A tenth of a second each. Where 19 of 20 are lost, six in a thousand runs would end without a verdict, and fail.
+const RACE_ATTEMPTS: usize = 100;
+
+struct Race {
+    file: &'static str,
+    test: &'static str,
+    /// What its panic says when the premise did not hold.
+    premise: &'static str,
+}
 
 struct Options {
     files: Vec<(&'static str, usize)>,
@@ -190,32 +209,29 @@ impl Options {
 /// Runs one file and says what it came to, in a line and, if tests failed, their names.
 fn one(artifact: &Artifact, wanted: usize, server: &Server, copy: &Path) -> Result<usize> {
     let file = &artifact.name;
-    let log = log_of(file);
-    let mut command = Command::new(&artifact.executable);
-    command
-        .args(["--test-threads=1", "--nocapture"])
-        .env("LIVEKIT_URL", server.url())
-        .env("LIVEKIT_API_KEY", API_KEY)
-        .env("LIVEKIT_API_SECRET", API_SECRET)
-        // What tells v1 from v0; see `outcome`.
-        .env("RUST_LOG", "info,livekit_signaling=debug")
-        .env("NO_COLOR", "1")
-        .env("RUST_BACKTRACE", "0")
-        .env("RUST_LOG_STYLE", "never")
-        .current_dir(copy);
     let start = Instant::now();
-    let ended = waited(file, &mut command, &log, FILE_LIMIT, Progress::Ticking);
-    let text = fs::read(&log).unwrap_or_default();
-    let outcome = Outcome::of(&String::from_utf8_lossy(&text));
-    let passed = outcome.passed();
+    let mut run = Run::of(artifact, &[], server, copy);
+    let mut passed = run.passed;
+    let mut alone = 0;
+    while run.undecided(file) && alone < RACE_ATTEMPTS {
+        run = Run::of(artifact, &["--exact", RACE.test], server, copy);
+        alone += 1;
+        passed += run.passed;
+    }
     println!(
         "{file:<32} {passed} of {wanted} passed  {}",
         secs(start.elapsed())
     );
-    if passed != wanted {
-        explain(&outcome, &log);
+    if alone > 0 {
+        println!(
+            "  closed before it could be cancelled, run alone {alone} times: {}",
+            RACE.test
+        );
     }
-    match ended {
+    if passed != wanted {
+        explain(&run.outcome, &run.log);
+    }
+    match run.ended {
         // A program that crashes after its last test has passed has not passed.
         Ok(status) if !status.success() && passed == wanted => {
             println!("  ended with {status}");
@@ -226,6 +242,57 @@ fn one(artifact: &Artifact, wanted: usize, server: &Server, copy: &Path) -> Resu
             println!("  {}", error.to_string().lines().next().unwrap_or_default());
             Ok(0)
         }
+    }
+}
+
+/// One run of a test program.
+struct Run {
+    outcome: Outcome,
+    passed: usize,
+    ended: Result<ExitStatus>,
+    text: String,
+    log: PathBuf,
+}
+
+impl Run {
+    fn of(artifact: &Artifact, filter: &[&str], server: &Server, copy: &Path) -> Self {
+        let file = &artifact.name;
+        let log = log_of(file);
+        let mut command = Command::new(&artifact.executable);
+        command
+            .args(["--test-threads=1", "--nocapture"])
+            .args(filter)
+            .env("LIVEKIT_URL", server.url())
+            .env("LIVEKIT_API_KEY", API_KEY)
+            .env("LIVEKIT_API_SECRET", API_SECRET)
+            // What tells v1 from v0; see `outcome`.
+            .env("RUST_LOG", "info,livekit_signaling=debug")
+            .env("NO_COLOR", "1")
+            .env("RUST_BACKTRACE", "0")
+            .env("RUST_LOG_STYLE", "never")
+            .current_dir(copy);
+        let ended = waited(file, &mut command, &log, FILE_LIMIT, Progress::Ticking);
+        let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
+        let outcome = Outcome::of(&text);
+        Self {
+            passed: outcome.passed(),
+            outcome,
+            ended,
+            text,
+            log,
+        }
+    }
+
+    /// Whether all that failed is the test of `RACE`, for want of its premise.
+    fn undecided(&self, file: &str) -> bool {
+        file == RACE.file && RACE.undecided(&self.outcome, &self.text)
+    }
+}
+
+impl Race {
+    fn undecided(&self, outcome: &Outcome, log: &str) -> bool {
+        let only = outcome.failed.iter().all(|name| name == self.test);
+        only && !outcome.failed.is_empty() && log.contains(self.premise)
     }
 }
 
@@ -268,6 +335,25 @@ mod tests {
                 .map(ToString::to_string)
                 .collect::<Vec<_>>(),
         )
+    }
+
+    #[test]
+    fn a_race_is_undecided_only_for_want_of_its_premise() {
+        let failed = |names: &[&str]| Outcome {
+            failed: names.iter().map(ToString::to_string).collect(),
+            ..Outcome::default()
+        };
+        let lost = format!(
+            "thread panicked at tests/room_test.rs:115:5:\n{}",
+            RACE.premise
+        );
+        assert!(RACE.undecided(&failed(&[RACE.test]), &lost));
+        assert!(!RACE.undecided(
+            &failed(&[RACE.test]),
+            "a cancelled close must not leave it open"
+        ));
+        assert!(!RACE.undecided(&failed(&[RACE.test, "test_other"]), &lost));
+        assert!(!RACE.undecided(&failed(&[]), &lost));
     }
 
     #[test]
