@@ -6,6 +6,7 @@ hears the caller alone. It decides nothing.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -16,6 +17,7 @@ from baton.errors import BatonError
 from baton.frame import TOPIC
 from baton.ids import Identity
 from baton.specialist.tasks import Tasks
+from baton.subscriptions import Subscriptions
 from baton.vigil import Sample
 
 JOIN_MAX_SECS = 15.0
@@ -105,6 +107,8 @@ class Connection:
         self._observer = observer
         self._caller: str | None = None
         self._wants_caller = False
+        self._subscriptions: Subscriptions[rtc.Track] = Subscriptions()
+        self._wished = asyncio.Event()
         self._voice = _Outlet(_VOICE, "")
         self._fresh: _Outlet | None = None
         self._former: _Outlet | None = None
@@ -114,7 +118,8 @@ class Connection:
         self._handlers: dict[str, Callable[..., None]] = {
             "data_received": self._on_data,
             "participant_connected": self._on_joined,
-            "track_published": self._on_change,
+            "track_published": self._on_published,
+            "track_unpublished": self._on_unpublished,
             "track_subscribed": self._on_subscribed,
             "track_unsubscribed": self._on_unsubscribed,
             "local_track_published": self._on_local_track,
@@ -153,7 +158,8 @@ class Connection:
     def want_program(self, wanted: bool) -> None:
         """Subscribes to Baton's program track, to see that its packets come. What is in them is not looked at."""
         for publication in self._program_tracks():
-            if publication.subscribed != wanted:
+            changes = self._want(publication, wanted)
+            if changes or (publication.subscribed != wanted and self._track_of(publication) is None):
                 publication.set_subscribed(wanted)
 
     async def sample(self) -> Sample | None:
@@ -162,9 +168,10 @@ class Connection:
             async with asyncio.timeout(SAMPLE_MAX_SECS):
                 program: int | None = None
                 for publication in self._program_tracks():
-                    if publication.track is None:
+                    track = self._track_of(publication)
+                    if track is None:
                         continue
-                    for each in await publication.track.get_stats():
+                    for each in await track.get_stats():
                         if each.HasField("inbound_rtp"):
                             program = (program or 0) + each.inbound_rtp.received.packets_received
                 stats = await self._room.get_rtc_stats()
@@ -181,6 +188,7 @@ class Connection:
             self._room.on(event, handler)  # type: ignore[arg-type]
         await self._publish(self._voice, source)
         self._tasks.start(self._send_all(), "baton: outbox")
+        self._tasks.start(self._ask_again(), "baton: subscriptions")
 
     async def publish_fresh(self, source: rtc.AudioSource) -> rtc.LocalTrackPublication:
         """Publishes a track beside the voice's, closed to all but Baton, for the voice to move to."""
@@ -269,10 +277,11 @@ class Connection:
         if wanted != self._wants_caller:
             self._wants_caller = wanted
             self._apply_wish()
-            # Baton may have had it subscribed before it was wanted here.
+            # Of a track that goes on, or that Baton had subscribed before it was wanted here, no event tells.
             for publication in self._caller_tracks() if wanted else ():
-                if publication.subscribed and publication.track is not None:
-                    self._observer.caller_track(publication.sid, publication.track)
+                track = self._track_of(publication)
+                if track is not None:
+                    self._observer.caller_track(publication.sid, track)
 
     def repeat_wish(self) -> None:
         """Says once more that the caller is wanted: Baton keeps the caller from a specialist until it has said Hello, and
@@ -300,8 +309,34 @@ class Connection:
         if self._wants_caller:
             self.find_caller()
         for publication in self._caller_tracks():
-            if publication.subscribed != self._wants_caller:
+            changes = self._want(publication, self._wants_caller)
+            if changes or (publication.subscribed and not self._wants_caller):
                 publication.set_subscribed(self._wants_caller)
+
+    def _want(self, publication: rtc.RemoteTrackPublication, wanted: bool) -> bool:
+        """Whether that has to be said. What `publication` tells is what has come of it, and late."""
+        changes = self._subscriptions.want(time.monotonic(), publication.sid, wanted)
+        self._wished.set()
+        return changes
+
+    def _track_of(self, publication: rtc.RemoteTrackPublication) -> rtc.Track | None:
+        """The track of a subscription, also where LiveKit knows of none and it goes on all the same."""
+        return publication.track or self._subscriptions.track(publication.sid)
+
+    async def _ask_again(self) -> None:
+        """Subscribes once more to what nothing has come of."""
+        while True:
+            due = self._subscriptions.poll_timeout()
+            self._wished.clear()
+            try:
+                async with asyncio.timeout(None if due is None else max(due - time.monotonic(), 0.0)):
+                    await self._wished.wait()
+            except TimeoutError:
+                unheard = set(self._subscriptions.poll(time.monotonic()))
+                for publication in (*self._caller_tracks(), *self._program_tracks()):
+                    if publication.sid in unheard:
+                        logger.debug("no track has come, asking again")
+                        publication.set_subscribed(True)
 
     def _caller_tracks(self) -> list[rtc.RemoteTrackPublication]:
         return [] if self._caller is None else self._audio_of(self._caller)
@@ -334,17 +369,25 @@ class Connection:
         ):
             self._observer.orchestrator_joined()
 
-    def _on_change(self, *_: object) -> None:
+    def _on_published(self, publication: rtc.RemoteTrackPublication, *_: object) -> None:
+        self._subscriptions.forget(publication.sid)
         self._apply_wish()
+
+    def _on_unpublished(self, publication: rtc.RemoteTrackPublication, *_: object) -> None:
+        self._subscriptions.forget(publication.sid)
+        self._observer.caller_track_gone(publication.sid)
 
     def _on_subscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
+        self._subscriptions.came(publication.sid, track)
         if participant.identity == self._caller and publication.kind == rtc.TrackKind.KIND_AUDIO:
             self._observer.caller_track(publication.sid, track)
 
     def _on_unsubscribed(self, _: rtc.Track, publication: rtc.RemoteTrackPublication, *__: object) -> None:
-        self._observer.caller_track_gone(publication.sid)
+        # An earlier subscription may be said to have ended when the next one has begun.
+        if self._subscriptions.gone(publication.sid):
+            self._observer.caller_track_gone(publication.sid)
 
     def _on_local_track(self, publication: rtc.LocalTrackPublication, track: rtc.LocalTrack) -> None:
         if publication.kind == rtc.TrackKind.KIND_AUDIO and not _is_voice(publication.name):
@@ -355,6 +398,7 @@ class Connection:
 
     def _on_reconnected(self) -> None:
         self._apply_wish()
+        self.repeat_wish()
         self._observer.reconnected()
 
     def _on_disconnected(self, reason: object = None) -> None:
