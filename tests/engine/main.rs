@@ -3,7 +3,11 @@
 //! Each measurement is a process of its own, on the SDK as it is published: Rust's on our engine, Python's on the C++ one. What an
 //! interpreter costs is not counted, since memory per room is the slope between one room and many.
 
+mod ear;
 mod part;
+mod pattern;
+mod quality;
+mod relay;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -77,6 +81,11 @@ enum Part {
         #[arg(long)]
         secs: u64,
     },
+    /// A voice over bad networks, heard on both engines
+    Quality(quality::Options),
+    /// Who hears that voice on our engine
+    #[command(hide = true)]
+    Ear { wav: PathBuf },
 }
 
 /// An engine's figures.
@@ -120,6 +129,15 @@ fn main() -> ExitCode {
                 let server = Server::from_env()?;
                 let voice = runtime.block_on(part::voice(&server, measured))?;
                 println!("{}", serde_json::to_string(&voice)?);
+                Ok(ExitCode::SUCCESS)
+            }
+            Some(Part::Quality(options)) => runtime.block_on(quality::run(&options)),
+            Some(Part::Ear { wav }) => {
+                let value =
+                    |name| std::env::var(name).with_context(|| format!("{name} is not set"));
+                let (url, token) = (value("LIVEKIT_URL")?, value("LIVEKIT_TOKEN")?);
+                let heard = runtime.block_on(ear::listen(&url, &token, &wav))?;
+                println!("{}", serde_json::to_string(&heard)?);
                 Ok(ExitCode::SUCCESS)
             }
             None => run(&options),

@@ -38,6 +38,8 @@ pub struct ServerOptions {
     pub log_level: String,
     /// Address of a Redis server to share rooms through.
     pub redis: Option<SocketAddr>,
+    /// Where participants are told to send media, which the server expects at [`LivekitServer::media_port`] of 127.0.0.1 all the same.
+    pub node_ip: Ipv4Addr,
     /// Port of signal and API, for whoever needs to know it before; a free one by default.
     pub port: Option<u16>,
     /// YAML appended to the configuration: top-level keys that are not in it already, which are
@@ -99,6 +101,7 @@ impl Default for ServerOptions {
             api_secret: "a-secret-of-the-tests-that-is-long-enough".to_owned(),
             log_level: "info".to_owned(),
             redis: None,
+            node_ip: Ipv4Addr::LOCALHOST,
             port: None,
             extra_yaml: String::new(),
             extra_rtc_yaml: String::new(),
@@ -157,6 +160,11 @@ impl LivekitServer {
     /// Port of signal and API.
     pub fn port(&self) -> u16 {
         self.ports.http
+    }
+
+    /// UDP port of media.
+    pub fn media_port(&self) -> u16 {
+        self.ports.udp
     }
 
     /// API key that it accepts.
@@ -298,6 +306,7 @@ fn yaml(options: &ServerOptions, ports: Ports) -> String {
         api_secret,
         log_level,
         redis,
+        node_ip,
         port: _,
         extra_yaml,
         extra_rtc_yaml,
@@ -319,7 +328,7 @@ fn yaml(options: &ServerOptions, ports: Ports) -> String {
          rtc:\n  \
            udp_port: {udp}\n  \
            tcp_port: {tcp}\n  \
-           node_ip: 127.0.0.1\n  \
+           node_ip: {node_ip}\n  \
            use_external_ip: false\n  \
            enable_loopback_candidate: true\n  \
            ips:\n    includes: [127.0.0.1/32]\n\

@@ -9,10 +9,11 @@ use crate::demo::{self, Profile};
 use crate::paths;
 use crate::process::{Progress, shown_whole};
 use crate::python;
-use crate::setup::Setup;
+use crate::setup::{self, Setup};
 use crate::tools::{self, Need};
+use crate::venv;
 
-const NAMES: &str = "`admin`, `audio`, `config`, `context`, `endurance`, `engine`, `failopen`, `handoff`, `python` and `silence`";
+const NAMES: &str = "`admin`, `audio`, `config`, `context`, `endurance`, `engine`, `failopen`, `handoff`, `python`, `quality` and `silence`";
 
 /// `cargo xtask bench NAME [ARGUMENTS]`; returns only if the bench could not be started.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -29,6 +30,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         "failopen" => failopen(rest),
         "handoff" => handoff(rest),
         "python" => python(rest),
+        "quality" => quality(rest),
         "silence" => silence(rest),
         _ => bail!("no bench {name:?}; there are {NAMES}"),
     }
@@ -227,6 +229,35 @@ fn python(arguments: &[String]) -> Result<ExitCode> {
         .arg(paths::root().join("sdk/python/room_tests/bench.py"))
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .args(arguments)
+        .exec();
+    Err(error).context("the bench cannot be started")
+}
+
+/// What is heard over bad networks, beside LiveKit's engine. Its figures are of sound and not of speed, so that a debug build serves.
+fn quality(arguments: &[String]) -> Result<ExitCode> {
+    let python = tools::check(&[Need::Build, Need::Server, Need::Python])?
+        .python
+        .context("it needs a Python")?;
+    println!("building the bench, some minutes the first time");
+    let mut cargo = Command::new(paths::cargo());
+    cargo
+        .args(["build", "--package", "engine-bench"])
+        .current_dir(paths::root());
+    shown_whole(&mut cargo)?;
+    let tests = paths::root().join("tests");
+    let environment = |name: &str, folder: &str| {
+        venv::one(&python, name, &tests.join(folder).join("requirements.txt"))
+    };
+    let error = Command::new(paths::target().join("debug/engine-bench"))
+        .arg("quality")
+        .args(arguments)
+        .envs(setup::server(Progress::Silent)?)
+        .env("BATON_PYTHON_INTEROP", environment("interop", "interop")?)
+        .env(
+            "BATON_PYTHON_QUALITY",
+            environment("quality", "engine/quality")?,
+        )
+        .current_dir(paths::root())
         .exec();
     Err(error).context("the bench cannot be started")
 }
