@@ -1,4 +1,4 @@
-"""What `part.rs` does, on LiveKit's C++ engine: rooms that stand idle, or one voice from mouth to ear."""
+"""What `part.rs` does, on LiveKit's C++ engine: rooms that stand idle, one voice from mouth to ear, or full reconnects."""
 
 import argparse
 import asyncio
@@ -16,6 +16,9 @@ FRAME = RATE // 100
 BURST_EVERY_FRAMES = 50
 BURST_FRAMES = 5
 LOUD = 3_000
+RECONNECTS = 40
+RECONNECT_EVERY_SECS = 0.5
+RECONNECT_MAX_SECS = 30.0
 
 
 async def join(room_name: str, identity: str) -> rtc.Room:
@@ -96,6 +99,26 @@ async def voice(secs: float) -> dict[str, object]:
     return {"delay_ms": delay_ms}
 
 
+async def reconnects() -> dict[str, object]:
+    room = await join("reconnects-cpp", "guest")
+    track = rtc.LocalAudioTrack.create_audio_track("m", rtc.AudioSource(RATE, 1, queue_size_ms=0))
+    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+    await room.local_participant.publish_track(track, options)
+    back = asyncio.Event()
+    room.on("reconnected", back.set)
+    reconnect_ms = []
+    for _ in range(RECONNECTS):
+        await asyncio.sleep(RECONNECT_EVERY_SECS)
+        back.clear()
+        start = time.perf_counter()
+        await room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+        async with asyncio.timeout(RECONNECT_MAX_SECS):
+            await back.wait()
+        reconnect_ms.append((time.perf_counter() - start) * 1_000)
+    await room.disconnect()
+    return {"reconnect_ms": reconnect_ms}
+
+
 def status(name: str) -> int:
     with open("/proc/self/status") as lines:
         for line in lines:
@@ -106,11 +129,16 @@ def status(name: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=["rooms", "voice"])
+    parser.add_argument("part", choices=["rooms", "voice", "reconnects"])
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--secs", type=float, required=True)
     options = parser.parse_args()
-    work = rooms(options.count, options.secs) if options.part == "rooms" else voice(options.secs)
+    if options.part == "rooms":
+        work = rooms(options.count, options.secs)
+    elif options.part == "voice":
+        work = voice(options.secs)
+    else:
+        work = reconnects()
     print(json.dumps(asyncio.run(work)), flush=True)
     # The engine's threads are not waited for.
     os._exit(0)

@@ -3,12 +3,15 @@
 //! Each measurement is a process of its own, on the SDK as it is published: Rust's on our engine, Python's on the C++ one. What an
 //! interpreter costs is not counted, since memory per room is the slope between one room and many.
 
+mod cost;
 mod ear;
 mod part;
 mod pattern;
 mod quality;
 mod relay;
+mod usage;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,8 +25,11 @@ use kit::process::Child;
 use kit::server::LivekitServer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::Runtime;
 
-use crate::part::{Rooms, Server, Voice};
+use crate::cost::Cost;
+use crate::part::{Reconnects, Rooms, Server, Voice};
+use crate::usage::Used;
 
 /// The interpreter with the real package.
 const INTERPRETER: &str = "BATON_PYTHON_LIVEKIT_AGENTS";
@@ -33,9 +39,12 @@ const COUNTS: [usize; 3] = [1, 20, 50];
 const ROOM_MAX: Duration = Duration::from_secs(2);
 const PART_MAX: Duration = Duration::from_secs(60);
 
+const OURS: &str = "ours";
+
 const ROOM_MAX_MB: f64 = 0.5;
 const CPU_RATIO_MAX: f64 = 1.0 / 30.0;
 const RATIO_MAX: f64 = 1.0;
+const BARE_RATIO_MAX: f64 = 1.3;
 
 /// Measures the engine beside LiveKit's C++ engine.
 #[derive(Debug, Parser)]
@@ -86,6 +95,24 @@ enum Part {
     /// Who hears that voice on our engine
     #[command(hide = true)]
     Ear { wav: PathBuf },
+    /// Full reconnects on our engine
+    #[command(hide = true)]
+    Reconnects {
+        #[arg(long)]
+        secs: u64,
+    },
+    /// A voice that is decoded and encoded again on our engine
+    #[command(hide = true)]
+    Cost {
+        #[arg(long)]
+        secs: u64,
+    },
+    /// The same on libopus and str0m alone
+    #[command(hide = true)]
+    Bare {
+        #[arg(long)]
+        secs: u64,
+    },
 }
 
 /// An engine's figures.
@@ -97,14 +124,30 @@ struct Engine {
     threads: Vec<(usize, u64)>,
     /// CPU time per second of an idle room, in milliseconds, with 50 of them.
     idle_cpu_ms: f64,
+    /// The same by the threads' names, and how often they are woken; on our engine alone.
+    idle_threads: BTreeMap<String, Used>,
+    /// Datagrams that come for an idle room and leave it in a second; on our engine alone.
+    idle_datagrams: (f64, f64),
     join_ms: Spread,
     /// From mouth to ear through the server.
     delay_ms: Spread,
+    /// Of a full reconnect.
+    reconnect_ms: Spread,
+}
+
+/// A voice that is decoded and encoded again.
+#[derive(Debug, Serialize)]
+struct Costs {
+    /// In a room on our engine.
+    room: Cost,
+    /// On libopus, str0m and a socket.
+    bare: Cost,
 }
 
 #[derive(Debug, Serialize)]
 struct Report {
     engines: [Engine; 2],
+    costs: Costs,
     goals: Vec<Goal>,
 }
 
@@ -117,30 +160,8 @@ fn main() -> ExitCode {
     let ended = runtime
         .context("no runtime")
         .and_then(|runtime| match part {
-            Some(Part::Rooms { count, secs }) => {
-                let measured = Duration::from_secs(secs);
-                let server = Server::from_env()?;
-                let rooms = runtime.block_on(part::rooms(&server, count, measured))?;
-                println!("{}", serde_json::to_string(&rooms)?);
-                Ok(ExitCode::SUCCESS)
-            }
-            Some(Part::Voice { secs }) => {
-                let measured = Duration::from_secs(secs);
-                let server = Server::from_env()?;
-                let voice = runtime.block_on(part::voice(&server, measured))?;
-                println!("{}", serde_json::to_string(&voice)?);
-                Ok(ExitCode::SUCCESS)
-            }
-            Some(Part::Quality(options)) => runtime.block_on(quality::run(&options)),
-            Some(Part::Ear { wav }) => {
-                let value =
-                    |name| std::env::var(name).with_context(|| format!("{name} is not set"));
-                let (url, token) = (value("LIVEKIT_URL")?, value("LIVEKIT_TOKEN")?);
-                let heard = runtime.block_on(ear::listen(&url, &token, &wav))?;
-                println!("{}", serde_json::to_string(&heard)?);
-                Ok(ExitCode::SUCCESS)
-            }
-            None => run(&options),
+            Some(part) => run_part(part, &runtime),
+            None => run(&options, &runtime),
         });
     ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -148,7 +169,42 @@ fn main() -> ExitCode {
     })
 }
 
-fn run(options: &Options) -> Result<ExitCode> {
+/// Does what one process is for, and prints what it has measured.
+fn run_part(part: Part, runtime: &Runtime) -> Result<ExitCode> {
+    let measured = match part {
+        Part::Rooms { count, secs } => {
+            let server = Server::from_env()?;
+            let rooms = part::rooms(&server, count, Duration::from_secs(secs));
+            serde_json::to_string(&runtime.block_on(rooms)?)?
+        }
+        Part::Voice { secs } => {
+            let server = Server::from_env()?;
+            let voice = part::voice(&server, Duration::from_secs(secs));
+            serde_json::to_string(&runtime.block_on(voice)?)?
+        }
+        // It takes as long as it takes.
+        Part::Reconnects { secs: _ } => {
+            let server = Server::from_env()?;
+            serde_json::to_string(&runtime.block_on(part::reconnects(&server))?)?
+        }
+        Part::Cost { secs } => {
+            let server = Server::from_env()?;
+            let cost = cost::room(&server, Duration::from_secs(secs));
+            serde_json::to_string(&runtime.block_on(cost)?)?
+        }
+        Part::Bare { secs } => serde_json::to_string(&cost::bare(Duration::from_secs(secs))?)?,
+        Part::Quality(options) => return runtime.block_on(quality::run(&options)),
+        Part::Ear { wav } => {
+            let value = |name| std::env::var(name).with_context(|| format!("{name} is not set"));
+            let (url, token) = (value("LIVEKIT_URL")?, value("LIVEKIT_TOKEN")?);
+            serde_json::to_string(&runtime.block_on(ear::listen(&url, &token, &wav))?)?
+        }
+    };
+    println!("{measured}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(options: &Options, runtime: &Runtime) -> Result<ExitCode> {
     let logs = options.out.join("engine");
     fs::create_dir_all(&logs).with_context(|| format!("{} cannot be made", logs.display()))?;
     let stage = Stage {
@@ -156,11 +212,13 @@ fn run(options: &Options) -> Result<ExitCode> {
         logs,
         secs: options.secs,
     };
-    let ours = stage.engine("ours", &options.many)?;
+    let ours = stage.engine(OURS, &options.many)?;
     let cpp = stage.engine("C++", &[])?;
-    let goals = goals(&ours, &cpp);
+    let costs = stage.costs(runtime)?;
+    let goals = goals(&ours, &cpp, &costs);
     let report = Report {
         engines: [ours, cpp],
+        costs,
         goals,
     };
     let json = options.out.join("engine.json");
@@ -187,6 +245,8 @@ impl Stage {
         }
         eprintln!("{name}: a voice");
         let voice: Voice = self.part(name, &["voice"], 1)?;
+        eprintln!("{name}: full reconnects");
+        let reconnects: Reconnects = self.part(name, &["reconnects"], 1)?;
         let (_, first) = measured.first().context("no room was measured")?;
         let one_kb = first.rss_kb;
         let slope = |(count, rooms): &(usize, Rooms)| {
@@ -208,15 +268,28 @@ impl Stage {
                 .map(|(count, rooms)| (*count, rooms.threads))
                 .collect(),
             idle_cpu_ms: fifty.cpu_ms_per_sec / 50.0,
+            idle_threads: fifty.threads_per_room.clone(),
+            idle_datagrams: fifty.datagrams_per_room,
             join_ms: Spread::of(fifty.join_ms.iter().copied()),
             delay_ms: Spread::of(voice.delay_ms),
+            reconnect_ms: Spread::of(reconnects.reconnect_ms),
         })
+    }
+
+    fn costs(&self, runtime: &Runtime) -> Result<Costs> {
+        eprintln!("a voice that is decoded and encoded again");
+        let server = Server::of(&self.server);
+        let mouth = runtime.block_on(cost::mouth(&server))?;
+        let room = self.part(OURS, &["cost"], 1)?;
+        drop(mouth);
+        let bare = self.part(OURS, &["bare"], 1)?;
+        Ok(Costs { room, bare })
     }
 
     /// Runs one measurement in a process of its own, and reads the last line that it prints.
     fn part<T: DeserializeOwned>(&self, name: &str, arguments: &[&str], rooms: usize) -> Result<T> {
         let mut command = match name {
-            "ours" => Command::new(std::env::current_exe().context("where is this program?")?),
+            OURS => Command::new(std::env::current_exe().context("where is this program?")?),
             _ => {
                 let interpreter = std::env::var_os(INTERPRETER).with_context(|| {
                     format!("{INTERPRETER} is not set: `cargo xtask bench engine` sets it")
@@ -253,7 +326,7 @@ impl Stage {
     }
 }
 
-fn goals(ours: &Engine, cpp: &Engine) -> Vec<Goal> {
+fn goals(ours: &Engine, cpp: &Engine, costs: &Costs) -> Vec<Goal> {
     let goal = |name: String, value, limit| Goal::at_most(name, value, limit);
     let mut goals: Vec<Goal> = ours
         .room_mb
@@ -292,6 +365,21 @@ fn goals(ours: &Engine, cpp: &Engine) -> Vec<Goal> {
             ours.delay_ms.p99 / cpp.delay_ms.p99,
             RATIO_MAX,
         ),
+        goal(
+            "full reconnect, p50: ratio to C++".to_owned(),
+            ours.reconnect_ms.p50 / cpp.reconnect_ms.p50,
+            RATIO_MAX,
+        ),
+        goal(
+            "full reconnect, p99: ratio to C++".to_owned(),
+            ours.reconnect_ms.p99 / cpp.reconnect_ms.p99,
+            RATIO_MAX,
+        ),
+        goal(
+            "a voice decoded and encoded: ratio to bare libopus".to_owned(),
+            costs.room.cpu_ms_per_sec / costs.bare.cpu_ms_per_sec,
+            BARE_RATIO_MAX,
+        ),
     ]);
     goals
 }
@@ -304,8 +392,11 @@ impl Report {
             room_mb,
             threads,
             idle_cpu_ms,
+            idle_threads,
+            idle_datagrams,
             join_ms,
             delay_ms,
+            reconnect_ms,
         } in &self.engines
         {
             let _ = writeln!(table, "\n{name}");
@@ -321,7 +412,8 @@ impl Report {
                 "  threads                    {}\n\
                  \x20 CPU per idle room          {idle_cpu_ms:9.3} ms a second\n\
                  \x20 join                       p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms\n\
-                 \x20 mouth to ear               p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms",
+                 \x20 mouth to ear               p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms\n\
+                 \x20 full reconnect             p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms",
                 threads.join(", "),
                 join_ms.p50,
                 join_ms.p99,
@@ -329,9 +421,32 @@ impl Report {
                 delay_ms.p50,
                 delay_ms.p99,
                 delay_ms.worst,
+                reconnect_ms.p50,
+                reconnect_ms.p99,
+                reconnect_ms.worst,
             );
+            for (thread, Used { cpu_ms, wakes }) in idle_threads {
+                let _ = writeln!(
+                    table,
+                    "  idle room, {thread:16} {cpu_ms:9.3} ms a second, woken {wakes:.1} times"
+                );
+            }
+            if !idle_threads.is_empty() {
+                let (came, left) = idle_datagrams;
+                let _ = writeln!(
+                    table,
+                    "  idle room, datagrams a second {came:6.2} come, {left:.2} leave"
+                );
+            }
         }
-        table.push('\n');
+        let Costs { room, bare } = &self.costs;
+        let _ = writeln!(
+            table,
+            "\na voice, decoded and encoded again\n\
+             \x20 in a room, our engine      {:9.3} ms a second\n\
+             \x20 libopus, str0m, a socket   {:9.3} ms a second\n",
+            room.cpu_ms_per_sec, bare.cpu_ms_per_sec,
+        );
         table.push_str(&figures::lines(&self.goals));
         table
     }

@@ -1,32 +1,41 @@
-//! What one process does and measures: rooms that stand idle, or one voice from mouth to ear. `cpp.py` does the same on the C++
-//! engine.
+//! What one process does and measures: rooms that stand idle, one voice from mouth to ear, or full reconnects. `cpp.py` does the
+//! same on the C++ engine.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::StreamExt as _;
+use kit::server::LivekitServer;
 use kit::token::JoinToken;
+use livekit::SimulateScenario;
 use livekit::options::TrackPublishOptions;
 use livekit::prelude::{
-    LocalAudioTrack, LocalTrack, RemoteTrack, Room, RoomEvent, RoomOptions, TrackSource,
+    LocalAudioTrack, LocalTrack, RemoteAudioTrack, RemoteTrack, Room, RoomEvent, RoomOptions,
+    TrackSource,
 };
 use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use livekit::webrtc::stats::RtcStats;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use crate::usage::{self, Used};
+
 pub(crate) const SETTLE: Duration = Duration::from_secs(3);
-const RATE_HZ: u32 = 48_000;
-const FRAME: usize = RATE_HZ as usize / 100;
+pub(crate) const RATE_HZ: u32 = 48_000;
+pub(crate) const FRAME: usize = RATE_HZ as usize / 100;
 /// A burst of 50 ms each half second; what is loud at the ear is one.
 const BURST_EVERY_FRAMES: usize = 50;
 const BURST_FRAMES: usize = 5;
 const LOUD: i16 = 3_000;
 const JOIN_MAX: Duration = Duration::from_secs(30);
+/// How often a room is connected anew, and how long it is left alone between.
+const RECONNECTS: usize = 40;
+const RECONNECT_EVERY: Duration = Duration::from_millis(500);
 
 /// What a process with idle rooms has measured.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,12 +46,24 @@ pub(crate) struct Rooms {
     pub(crate) threads: u64,
     /// CPU time per second, in milliseconds.
     pub(crate) cpu_ms_per_sec: f64,
+    /// What a room used in a second, by the threads' names; of our engine alone.
+    #[serde(default)]
+    pub(crate) threads_per_room: BTreeMap<String, Used>,
+    /// Datagrams that came for a room and left it in a second; of our engine alone.
+    #[serde(default)]
+    pub(crate) datagrams_per_room: (f64, f64),
 }
 
 /// From handing a burst to the SDK to getting it from the SDK on the other side, through the server.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Voice {
     pub(crate) delay_ms: Vec<f64>,
+}
+
+/// From asking for a full reconnect to being in the room again, with a track that is published.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Reconnects {
+    pub(crate) reconnect_ms: Vec<f64>,
 }
 
 /// Where the server is, from LiveKit's environment variables.
@@ -62,7 +83,15 @@ impl Server {
         })
     }
 
-    async fn join(
+    pub(crate) fn of(server: &LivekitServer) -> Self {
+        Self {
+            url: server.url(),
+            key: server.api_key().to_owned(),
+            secret: server.api_secret().to_owned(),
+        }
+    }
+
+    pub(crate) async fn join(
         &self,
         room: &str,
         identity: &str,
@@ -88,14 +117,37 @@ pub(crate) async fn rooms(server: &Server, count: usize, measured: Duration) -> 
         join_ms.push(start.elapsed().as_secs_f64() * 1_000.0);
     }
     tokio::time::sleep(SETTLE).await;
-    let (before, start) = (cpu()?, Instant::now());
+    let (before, came_before, start) =
+        (usage::threads()?, datagrams(&joined).await?, Instant::now());
     tokio::time::sleep(measured).await;
-    let used = cpu()? - before;
+    let (after, came, secs) = (
+        usage::threads()?,
+        datagrams(&joined).await?,
+        start.elapsed().as_secs_f64(),
+    );
+    let per_room = |total: f64| total / secs / count as f64;
+    let threads_per_room: BTreeMap<String, Used> = after
+        .into_iter()
+        .map(|(name, after)| {
+            let used = after - before.get(&name).copied().unwrap_or_default();
+            let used = Used {
+                cpu_ms: per_room(used.cpu_ms),
+                wakes: per_room(used.wakes),
+            };
+            (name, used)
+        })
+        .collect();
+    let cpu_ms: f64 = threads_per_room.values().map(|used| used.cpu_ms).sum();
     let rooms = Rooms {
         join_ms,
-        rss_kb: status("VmRSS:")?,
-        threads: status("Threads:")?,
-        cpu_ms_per_sec: used.as_secs_f64() * 1_000.0 / start.elapsed().as_secs_f64(),
+        rss_kb: usage::status("VmRSS:")?,
+        threads: usage::status("Threads:")?,
+        cpu_ms_per_sec: cpu_ms * count as f64,
+        threads_per_room,
+        datagrams_per_room: (
+            per_room(came.0 - came_before.0),
+            per_room(came.1 - came_before.1),
+        ),
     };
     for (room, _) in &joined {
         // The process ends, whatever the server says.
@@ -120,16 +172,7 @@ pub(crate) async fn voice(server: &Server, measured: Duration) -> Result<Voice> 
     publishing
         .publish_track(LocalTrack::Audio(track), options)
         .await?;
-    let track = loop {
-        let event = tokio::time::timeout(JOIN_MAX, events.recv()).await?;
-        if let RoomEvent::TrackSubscribed {
-            track: RemoteTrack::Audio(track),
-            ..
-        } = event.context("the room is gone")?
-        {
-            break track;
-        }
-    };
+    let track = subscribed(&mut events).await?;
     let mut ear = NativeAudioStream::new(track.rtc_track(), RATE_HZ as i32, 1);
     let (said, mut bursts) = mpsc::unbounded_channel();
     let speaking = tokio::spawn(async move {
@@ -191,22 +234,61 @@ pub(crate) async fn voice(server: &Server, measured: Duration) -> Result<Voice> 
     Ok(Voice { delay_ms })
 }
 
-/// User and system time of this process. The kernel counts in hundredths of a second here (USER_HZ).
-fn cpu() -> Result<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat").context("the kernel tells no CPU time")?;
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: Result<Vec<u64>, _> = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(str::parse)
-        .collect();
-    Ok(Duration::from_millis(ticks?.iter().sum::<u64>() * 10))
+/// Connects a room anew, again and again.
+pub(crate) async fn reconnects(server: &Server) -> Result<Reconnects> {
+    let (room, mut events) = server.join("reconnects-ours", "guest").await?;
+    let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE_HZ, 1, 0);
+    let track = LocalAudioTrack::create_audio_track("m", RtcAudioSource::Native(source));
+    let participant = room.local_participant();
+    participant
+        .publish_track(LocalTrack::Audio(track), TrackPublishOptions::default())
+        .await?;
+    let mut reconnect_ms = Vec::new();
+    for _ in 0..RECONNECTS {
+        tokio::time::sleep(RECONNECT_EVERY).await;
+        while events.try_recv().is_ok() {}
+        let start = Instant::now();
+        room.simulate_scenario(SimulateScenario::FullReconnect)
+            .await?;
+        loop {
+            let event = tokio::time::timeout(JOIN_MAX, events.recv()).await?;
+            if let RoomEvent::Reconnected = event.context("the room is gone")? {
+                break;
+            }
+        }
+        reconnect_ms.push(start.elapsed().as_secs_f64() * 1_000.0);
+    }
+    room.close().await.ok();
+    Ok(Reconnects { reconnect_ms })
 }
 
-fn status(name: &str) -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status").context("the kernel tells nothing")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let value = line.and_then(|line| line.split_whitespace().next());
-    Ok(value.with_context(|| format!("no {name}"))?.parse()?)
+/// The next track that comes.
+pub(crate) async fn subscribed(
+    events: &mut mpsc::UnboundedReceiver<RoomEvent>,
+) -> Result<RemoteAudioTrack> {
+    loop {
+        let event = tokio::time::timeout(JOIN_MAX, events.recv()).await?;
+        if let RoomEvent::TrackSubscribed {
+            track: RemoteTrack::Audio(track),
+            ..
+        } = event.context("the room is gone")?
+        {
+            return Ok(track);
+        }
+    }
+}
+
+/// Datagrams that have come and left.
+async fn datagrams(rooms: &[(Room, mpsc::UnboundedReceiver<RoomEvent>)]) -> Result<(f64, f64)> {
+    let mut datagrams = (0.0, 0.0);
+    for (room, _) in rooms {
+        let stats = room.get_stats().await?;
+        for each in stats.publisher_stats.iter().chain(&stats.subscriber_stats) {
+            if let RtcStats::Transport(transport) = each {
+                datagrams.0 += transport.transport.packets_received as f64;
+                datagrams.1 += transport.transport.packets_sent as f64;
+            }
+        }
+    }
+    Ok(datagrams)
 }
