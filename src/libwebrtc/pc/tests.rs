@@ -15,6 +15,8 @@ struct Pair {
     left_events: Vec<Event>,
     right_events: Vec<Event>,
     right_packets: Vec<ReceivedRtp>,
+    /// How often a peer was called because its time had come.
+    timeouts: u64,
     /// Whether datagrams arrive.
     connected: bool,
     /// Of so many datagrams, in thousands, what is lost; `dice` decides.
@@ -36,6 +38,7 @@ impl Pair {
             left_events: Vec::new(),
             right_events: Vec::new(),
             right_packets: Vec::new(),
+            timeouts: 0,
             connected: true,
             loss_per_mille: 0,
             dice: 1,
@@ -155,6 +158,7 @@ impl Pair {
             for peer in [&mut self.left, &mut self.right] {
                 if peer.poll_timeout().is_some_and(|at| at <= self.now) {
                     peer.handle_timeout(self.now);
+                    self.timeouts += 1;
                 }
             }
         }
@@ -362,6 +366,19 @@ fn sound_flows_with_its_level() {
         .filter(|packet| packet.redundant)
         .count();
     assert_eq!(redundant, 25);
+}
+
+#[test]
+fn nobody_is_woken_for_statistics_alone_when_nothing_happens() {
+    let mut pair = Pair::new();
+    pair.left.create_channel(channel("data")).unwrap();
+    pair.connect();
+    pair.run(Duration::from_secs(10));
+    pair.timeouts = 0;
+    pair.run(Duration::from_secs(60));
+    // Each checks the way every 3 s, and finds its statistics due when it does, or when the other has.
+    assert!(pair.timeouts <= 2 * 20 + 30, "{} times", pair.timeouts);
+    assert_eq!(pair.left.connection_state(), ConnectionState::Connected);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use str0m::{
-    Event as EngineEvent, IceConnectionState, IceCreds, Input, Output,
+    Event as EngineEvent, IceConnectionState, IceCreds, Input, Output, Reason,
     net::{Protocol, Receive},
 };
 
@@ -22,6 +22,11 @@ const SEARCH_MAX: Duration = Duration::from_secs(15);
 /// How long after the address in use is gone the connection has failed. A server may go on sending to it for much longer,
 /// and only a restart, for which the application looks out, tells it otherwise.
 const MOVED_MAX: Duration = Duration::from_millis(500);
+
+/// After this long without anything but checks, nobody is woken for str0m's statistics alone: they wait for the next datagram, but no
+/// longer than `COUNT_LATE_MAX`. What str0m wants to do right after them waits along, which is nothing that was begun just now.
+const QUIET: Duration = Duration::from_secs(3);
+const COUNT_LATE_MAX: Duration = Duration::from_millis(1_500);
 
 /// The state of the connection as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,6 +107,10 @@ pub(super) struct TransportState {
     heard: Option<Instant>,
     /// When str0m wants to be called.
     timeout: Option<Instant>,
+    /// Whether that is for its statistics.
+    counts: bool,
+    /// When something else than a check of the way came or left last.
+    busy: Option<Instant>,
     /// The peer has said farewell, or str0m has given up.
     over: bool,
 }
@@ -170,7 +179,28 @@ impl Peer {
         };
         let moved = self.transport.moved.map(|moved| moved + MOVED_MAX);
         let own = earliest(self.dial_timeout(), moved);
-        earliest(earliest(self.transport.timeout, watch), own)
+        let late = match self.may_count_late() {
+            true => COUNT_LATE_MAX,
+            false => Duration::ZERO,
+        };
+        let engine = self.transport.timeout.map(|at| at + late);
+        earliest(earliest(engine, watch), own)
+    }
+
+    /// Whether str0m wants to be called for its statistics alone, of a connection on which nothing happens.
+    fn may_count_late(&self) -> bool {
+        let TransportState {
+            connection,
+            counts,
+            timeout: Some(at),
+            busy,
+            ..
+        } = self.transport
+        else {
+            return false;
+        };
+        let quiet = busy.is_none_or(|busy| since(at, busy) >= QUIET);
+        counts && quiet && connection == ConnectionState::Connected
     }
 
     /// Time has passed.
@@ -196,12 +226,15 @@ impl Peer {
             return;
         }
         self.now = now;
-        let length = contents.len() as u64;
+        let (length, check) = (contents.len() as u64, is_check(contents));
         // What is none of STUN, DTLS and SRTP is no concern of ours.
         let Ok(contents) = contents.try_into() else {
             return;
         };
         self.transport.heard = Some(now);
+        if !check {
+            self.transport.busy = Some(now);
+        }
         self.transport.packets_received += 1;
         self.transport.bytes_received += length;
         self.input(Input::Receive(
@@ -221,7 +254,12 @@ impl Peer {
 
     /// Something else has been put in: collects what follows from it.
     pub(crate) fn settle(&mut self, now: Instant) {
-        if !self.closed {
+        if self.closed {
+            return;
+        }
+        if self.transport.counts && self.transport.timeout.is_some_and(|at| at <= now) {
+            self.handle_timeout(now);
+        } else {
             self.drain(now);
         }
     }
@@ -245,11 +283,15 @@ impl Peer {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(at)) => {
                     self.transport.timeout = (!self.transport.over).then_some(at);
+                    self.transport.counts = self.rtc.last_timeout_reason() == Reason::Stats;
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => {
                     self.transport.packets_sent += 1;
                     self.transport.bytes_sent += transmit.contents.len() as u64;
+                    if !is_check(&transmit.contents) {
+                        self.transport.busy = Some(now);
+                    }
                     self.transmits.push_back(Transmit {
                         stream: transmit.proto != Protocol::Udp,
                         source: transmit.source,
@@ -354,4 +396,9 @@ impl Peer {
             self.set_connection_state(ConnectionState::Failed);
         }
     }
+}
+
+/// Whether a datagram is STUN, as RFC 7983 tells it from the others.
+fn is_check(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| *first < 4)
 }
