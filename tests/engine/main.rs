@@ -5,6 +5,7 @@
 
 mod cost;
 mod ear;
+mod memory;
 mod part;
 mod pattern;
 mod quality;
@@ -28,6 +29,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 
 use crate::cost::Cost;
+use crate::memory::{Memory, Remembering};
 use crate::part::{Reconnects, Rooms, Server, Voice};
 use crate::usage::Used;
 
@@ -38,6 +40,9 @@ const COUNTS: [usize; 3] = [1, 20, 50];
 /// The longest that one process may take for a room, and beside its rooms.
 const ROOM_MAX: Duration = Duration::from_secs(2);
 const PART_MAX: Duration = Duration::from_secs(60);
+
+#[global_allocator]
+static ALLOCATOR: Remembering = Remembering;
 
 const OURS: &str = "ours";
 
@@ -69,6 +74,9 @@ struct Options {
     /// How long each part is measured
     #[arg(long, value_name = "S", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
     secs: u64,
+    /// Where the memory of an idle room is, and nothing else; in a debug build
+    #[arg(long)]
+    memory: bool,
     /// Folder for the logs and `engine.json`
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
@@ -98,6 +106,12 @@ enum Part {
     /// Full reconnects on our engine
     #[command(hide = true)]
     Reconnects {
+        #[arg(long)]
+        secs: u64,
+    },
+    /// Where the memory of idle rooms on our engine is
+    #[command(hide = true)]
+    Memory {
         #[arg(long)]
         secs: u64,
     },
@@ -187,6 +201,11 @@ fn run_part(part: Part, runtime: &Runtime) -> Result<ExitCode> {
             let server = Server::from_env()?;
             serde_json::to_string(&runtime.block_on(part::reconnects(&server))?)?
         }
+        // As above.
+        Part::Memory { secs: _ } => {
+            let server = Server::from_env()?;
+            serde_json::to_string(&runtime.block_on(memory::rooms(&server))?)?
+        }
         Part::Cost { secs } => {
             let server = Server::from_env()?;
             let cost = cost::room(&server, Duration::from_secs(secs));
@@ -212,6 +231,9 @@ fn run(options: &Options, runtime: &Runtime) -> Result<ExitCode> {
         logs,
         secs: options.secs,
     };
+    if options.memory {
+        return stage.memory(&options.out);
+    }
     let ours = stage.engine(OURS, &options.many)?;
     let cpp = stage.engine("C++", &[])?;
     let costs = stage.costs(runtime)?;
@@ -274,6 +296,28 @@ impl Stage {
             delay_ms: Spread::of(voice.delay_ms),
             reconnect_ms: Spread::of(reconnects.reconnect_ms),
         })
+    }
+
+    fn memory(&self, out: &Path) -> Result<ExitCode> {
+        let memory: Memory = self.part(OURS, &["memory"], 20)?;
+        let json = out.join("engine-memory.json");
+        figures::write(&json, &memory)?;
+        let Memory {
+            bytes,
+            blocks,
+            files,
+        } = &memory;
+        let mut parts: Vec<(&String, &u64)> = bytes.iter().collect();
+        parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
+        println!("live bytes of an idle room");
+        for (part, bytes) in parts {
+            println!("  {part:42} {bytes:9}");
+        }
+        let all: u64 = bytes.values().sum();
+        println!("  {:42} {all:9}", "all");
+        println!("in {blocks} blocks, with {files:.1} open files");
+        println!("{}", json.display());
+        Ok(ExitCode::SUCCESS)
     }
 
     fn costs(&self, runtime: &Runtime) -> Result<Costs> {

@@ -137,13 +137,17 @@ fn engine(arguments: &[String]) -> Result<ExitCode> {
     let setup = Setup::start(found.python, Progress::Silent);
     println!("building the bench, some minutes the first time");
     let mut cargo = Command::new(paths::cargo());
+    // Whose memory is whose is told by the names of frames, which a debug build has.
+    let names = arguments.iter().any(|argument| argument == "--memory");
+    let folder = if names { "debug" } else { "release" };
     cargo
-        .args(["build", "--release", "--package", "engine-bench"])
+        .args(["build", "--package", "engine-bench"])
+        .args((!names).then_some("--release"))
         .current_dir(paths::root());
     let built = shown_whole(&mut cargo);
     let (environment, ready) = setup.finish();
     built.and(ready)?;
-    let error = Command::new(paths::target().join("release/engine-bench"))
+    let error = Command::new(paths::target().join(folder).join("engine-bench"))
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(paths::root())
