@@ -81,13 +81,6 @@ impl JitterBuffer {
         self.packets.pop_front()
     }
 
-    /// Samples at 48 kHz from `from` to the end of the newest packet.
-    pub(crate) fn span_from(&self, from: u64) -> u64 {
-        self.packets
-            .back()
-            .map_or(0, |last| last.end().saturating_sub(from))
-    }
-
     /// Packets that wait.
     pub(crate) fn len(&self) -> usize {
         self.packets.len()

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{
-    TICK_48K,
+    TICK, TICK_48K,
     decoder::{AudioDecoder, duration_48k, is_silence},
     delay::DelayEstimator,
     jitter::{Inserted, JitterBuffer, Waiting},
@@ -22,14 +22,20 @@ use super::{
 /// The delay before anything is known about the network.
 const INITIAL_TARGET: Duration = Duration::from_millis(40);
 
-/// What waits on average beyond the target when packets of 20 ms come evenly and leave in frames of 10 ms.
-const OVERHEAD_48K: u64 = 960;
+/// A packet that begins within a frame of 10 ms is wanted when the frame begins.
+const OVERHEAD_48K: i64 = TICK_48K as i64;
 
-/// How far the level may leave the wanted one before the speed changes.
-const TOLERANCE_48K: u64 = 960;
+/// How far the delay may be above and below the wanted one before the speed changes: in sound, which suffers from it, and in silence.
+const ABOVE_48K: i64 = 960;
+const BELOW_48K: i64 = 480;
+const QUIET_ABOVE_48K: i64 = 480;
+const QUIET_BELOW_48K: i64 = 120;
 
-/// A level so far above the wanted one is left by a jump.
-const JUMP_48K: u64 = 24_000;
+/// A delay so far above the wanted one is made up whatever the sound is.
+const HURRY_48K: i64 = 4_800;
+
+/// A delay so far from the wanted one is left by a jump.
+const JUMP_48K: i64 = 24_000;
 
 /// Invented sound without a packet ends after this, and the next packet starts afresh.
 const GIVE_UP_48K: u64 = 48_000;
@@ -52,8 +58,6 @@ pub(crate) struct Playout {
     /// Whether the sender has said that it is silent.
     silent: bool,
     concealing: bool,
-    /// Smoothed time between the next sample handed out and the newest one waiting, at 48 kHz.
-    level: f64,
     stats: ReceiverStats,
 }
 
@@ -83,7 +87,6 @@ impl Playout {
             last_duration: 960,
             silent: false,
             concealing: false,
-            level: 0.0,
             stats: ReceiverStats {
                 audio_level_dbov: -127,
                 ..ReceiverStats::default()
@@ -159,7 +162,6 @@ impl Playout {
     /// Replaces `out` with 10 ms of interleaved PCM at `rate` Hz (one of Opus's) with one or two channels.
     pub(crate) fn pull_10ms(&mut self, now: Instant, rate: u32, channels: u32, out: &mut Vec<i16>) {
         self.set_format(rate, channels);
-        self.track_level();
         let wanted = (rate / 100 * channels) as usize;
         while self.decoded.len() < wanted {
             self.fill(now);
@@ -227,17 +229,15 @@ impl Playout {
         let Some(first) = self.packets.first() else {
             return false;
         };
-        let target = self.delay.target();
-        let gathered = self.packets.span_from(first.rtp_time) >= to_48k(target) + OVERHEAD_48K;
-        if !gathered && now.saturating_duration_since(first.arrival) < target {
+        let waited = now.saturating_duration_since(first.arrival);
+        let behind = self.delay.behind_48k(now, first.rtp_time);
+        if behind < self.wanted_48k() && waited < self.delay.target() + TICK {
             return false;
         }
-        let keep = self.wanted_level() + TOLERANCE_48K;
+        let keep = self.wanted_48k() + ABOVE_48K;
         while self.packets.len() > 1
-            && self
-                .packets
-                .first()
-                .is_some_and(|first| self.packets.span_from(first.rtp_time) > keep)
+            && let Some(first) = self.packets.first()
+            && self.delay.behind_48k(now, first.end()) > keep
         {
             self.packets.pop();
             self.stats.packets_overflown += 1;
@@ -249,7 +249,6 @@ impl Playout {
             next_time: first.rtp_time,
             stalled: 0,
         };
-        self.level = self.current_level() as f64;
         true
     }
 
@@ -260,14 +259,19 @@ impl Playout {
         };
         if first.rtp_time > next_time + DISCONTINUITY_48K
             || first.end() + DISCONTINUITY_48K < next_time
-            || self.level > (self.wanted_level() + JUMP_48K) as f64
+            || (self.packets.len() > 1 && self.over_48k(now) > JUMP_48K)
         {
             self.state = State::Idle;
             return;
         }
-        if first.end() <= next_time {
-            self.packets.pop();
-            self.stats.packets_late += 1;
+        // The packet that brought a copy is there, too, and can be heard in time.
+        let covered = if first.copy {
+            next_time + stalled
+        } else {
+            next_time
+        };
+        if first.end() <= covered {
+            self.give_up_first();
             return;
         }
         // What was invented meanwhile covers the gap.
@@ -284,7 +288,19 @@ impl Playout {
         if lost {
             self.replace(next_time, gap);
         } else {
-            self.rest(next_time, gap);
+            self.rest(now, next_time, gap);
+        }
+    }
+
+    /// The first packet comes too late: what was invented in its place has been heard.
+    fn give_up_first(&mut self) {
+        let Some(packet) = self.packets.pop() else {
+            return;
+        };
+        if packet.copy {
+            self.delay.observe_copy(packet.arrival, packet.rtp_time);
+        } else {
+            self.stats.packets_late += 1;
         }
     }
 
@@ -304,64 +320,62 @@ impl Playout {
 
     /// Packets are missing before the first one: the last of them may be inside it.
     fn replace(&mut self, next_time: u64, gap: u64) {
-        let step = self.last_duration;
-        if gap > step {
-            self.conceal(step.min(gap), !self.silent);
-            self.state = State::Playing {
-                next_time: next_time + step.min(gap),
-                stalled: 0,
-            };
-            return;
-        }
         let Some(first) = self.packets.first() else {
             return;
         };
-        let step = gap / 120 * 120;
-        let copied = has_fec(&first.payload);
+        let copied = gap <= self.last_duration && has_fec(&first.payload);
+        let step = if copied { gap } else { gap.min(TICK_48K) };
+        self.state = State::Playing {
+            next_time: next_time + step,
+            stalled: 0,
+        };
+        let sound = step / 120 * 120;
+        if sound == 0 {
+            return;
+        }
         if copied
-            && step > 0
             && self
                 .decoder
-                .recover(&first.payload, step, &mut self.decoded)
+                .recover(&first.payload, sound, &mut self.decoded)
                 .is_ok()
         {
             self.stats.packets_from_fec += 1;
             self.concealing = false;
-        } else if step > 0 {
-            self.conceal(step, !self.silent);
+        } else {
+            // A packet that comes late may still be in time for what follows.
+            self.conceal(sound, !self.silent);
         }
-        self.state = State::Playing {
-            next_time: next_time + gap,
-            stalled: 0,
-        };
     }
 
     /// The sender has been silent up to the first packet: no loss, and a good time to change the delay.
-    fn rest(&mut self, next_time: u64, gap: u64) {
-        let over = self.level - (self.wanted_level() + TOLERANCE_48K) as f64;
-        let hurry = if over > 0.0 { TICK_48K.min(gap) } else { 0 };
-        self.stats.removed_samples += hurry;
-        self.level -= hurry as f64;
-        let step = gap - hurry;
-        if step < 120 {
-            self.state = State::Playing {
-                next_time: next_time + gap,
-                stalled: 0,
-            };
-            return;
-        }
-        let step = step.min(TICK_48K) / 120 * 120;
-        self.conceal(step, false);
+    fn rest(&mut self, now: Instant, next_time: u64, gap: u64) {
+        let over = self.over_48k(now);
+        let waits = is_under(over, QUIET_BELOW_48K);
+        let (skipped, step) = if waits {
+            self.stats.inserted_samples += TICK_48K;
+            (0, 0)
+        } else {
+            let skipped = over.clamp(0, gap.min(TICK_48K) as i64) as u64;
+            self.stats.removed_samples += skipped;
+            (skipped, (gap - skipped).min(TICK_48K))
+        };
         self.state = State::Playing {
-            next_time: next_time + hurry + step,
+            next_time: next_time + skipped + step,
             stalled: 0,
         };
+        let sound = if waits { TICK_48K } else { step / 120 * 120 };
+        if sound > 0 {
+            self.conceal(sound, false);
+        }
     }
 
     fn decode(&mut self, now: Instant, packet: Waiting) {
         let from = self.decoded.len();
         self.last_seq = Some(packet.seq);
         self.last_duration = packet.duration;
+        if packet.copy {
+            self.delay.observe_copy(packet.arrival, packet.rtp_time);
+        }
         self.state = State::Playing {
             next_time: packet.end(),
             stalled: 0,
@@ -383,30 +397,26 @@ impl Playout {
         self.stats.buffer_delay_secs += waited.as_secs_f64() * emitted;
         self.stats.buffer_target_secs += self.delay.target().as_secs_f64() * emitted;
         self.stats.buffer_emitted += packet.duration;
-        self.adjust(from);
+        self.adjust(now, from);
     }
 
-    /// Brings the level nearer to the wanted one, by a period of the sound decoded since `from`.
-    fn adjust(&mut self, from: usize) {
+    /// Brings the delay nearer to the wanted one, by a period of the sound decoded since `from`.
+    fn adjust(&mut self, now: Instant, from: usize) {
         let (rate, channels) = (self.format.0, self.format.1 as usize);
-        let wanted = self.wanted_level() as f64;
-        let (low, high) = (wanted - TOLERANCE_48K as f64, wanted + TOLERANCE_48K as f64);
         let to_48k = |samples: usize| samples as u64 * 48_000 / u64::from(rate.max(1));
-        if self.level > high {
-            let force = self.level > 2.0 * high;
-            let removed = to_48k(stretch::shorten(
-                &mut self.decoded,
-                from,
-                rate,
-                channels,
-                force,
-            ));
-            self.stats.removed_samples += removed;
-            self.level -= removed as f64;
-        } else if self.level < low {
-            let inserted = to_48k(stretch::lengthen(&mut self.decoded, from, rate, channels));
-            self.stats.inserted_samples += inserted;
-            self.level += inserted as f64;
+        let over = self.over_48k(now);
+        let (above, below) = if stretch::is_quiet(&self.decoded[from..], channels) {
+            (QUIET_ABOVE_48K, QUIET_BELOW_48K)
+        } else {
+            (ABOVE_48K, BELOW_48K)
+        };
+        if over > above {
+            let hurry = over > HURRY_48K;
+            let removed = stretch::shorten(&mut self.decoded, from, rate, channels, hurry);
+            self.stats.removed_samples += to_48k(removed);
+        } else if is_under(over, below) {
+            let inserted = stretch::lengthen(&mut self.decoded, from, rate, channels);
+            self.stats.inserted_samples += to_48k(inserted);
         }
     }
 
@@ -429,22 +439,20 @@ impl Playout {
         self.decoded.resize(self.decoded.len() + samples, 0);
     }
 
-    fn wanted_level(&self) -> u64 {
-        to_48k(self.delay.target()) + OVERHEAD_48K
+    /// The delay behind the fastest packets with which nearly all come in time.
+    fn wanted_48k(&self) -> i64 {
+        (self.delay.target().as_micros() * 48 / 1_000) as i64 + OVERHEAD_48K
     }
 
-    fn current_level(&self) -> u64 {
+    /// By how much what is handed out at `now` is later than wanted.
+    fn over_48k(&self, now: Instant) -> i64 {
         let State::Playing { next_time, stalled } = self.state else {
             return 0;
         };
         let per_sample = u64::from(self.format.1.max(1)) * u64::from(self.format.0.max(1));
         let decoded = self.decoded.len() as u64 * 48_000 / per_sample;
-        (self.packets.span_from(next_time) + decoded).saturating_sub(stalled)
-    }
-
-    fn track_level(&mut self) {
-        // A time constant of 200 ms.
-        self.level += (self.current_level() as f64 - self.level) / 20.0;
+        let heard = (next_time + stalled).saturating_sub(decoded);
+        self.delay.behind_48k(now, heard) - self.wanted_48k()
     }
 }
 
@@ -454,8 +462,9 @@ impl Default for Playout {
     }
 }
 
-fn to_48k(duration: Duration) -> u64 {
-    (duration.as_micros() * 48 / 1_000) as u64
+/// Whether a delay is too small by more than `below`. One that is far too small is an error of the sender's clock, not worth waiting for.
+fn is_under(over: i64, below: i64) -> bool {
+    (-JUMP_48K..-below).contains(&over)
 }
 
 /// Whether an Opus packet carries a coarse copy of the one before it (RFC 6716, 4.2.4).

@@ -3,8 +3,11 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use thiserror::Error;
 
-/// The largest offset of a copy, in ticks of the RTP clock.
-const OFFSET_MAX: u64 = (1 << 14) - 1;
+use super::decoder::PACKET_MAX_48K;
+
+/// The largest offset of a copy that is sent, in ticks of the RTP clock: one of the longest packets. What came before a pause would only be
+/// taken for late sound. The format allows for 16,383.
+const OFFSET_MAX: u64 = PACKET_MAX_48K;
 
 /// The largest copy, in bytes.
 const COPY_MAX: usize = (1 << 10) - 1;
@@ -86,8 +89,8 @@ pub(crate) struct RedWriter {
 }
 
 impl RedWriter {
-    /// Wraps a packet whose own payload type is `payload_type` (0 to 127). The copy is left out when it is too old
-    /// (341 ms) or too large for the format.
+    /// Wraps a packet whose own payload type is `payload_type` (0 to 127). The copy is left out when a pause
+    /// lies between, and when it is too large for the format.
     pub(crate) fn wrap(&mut self, payload_type: u8, rtp_time: u64, payload: Bytes) -> Bytes {
         let payload_type = payload_type & 0x7f;
         let last = self.last.replace((rtp_time, payload.clone()));
@@ -107,5 +110,24 @@ impl RedWriter {
         }
         out.put(payload);
         out.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_packet_brings_the_one_before_but_not_across_a_pause() {
+        let mut writer = RedWriter::default();
+        let mut copies = Vec::new();
+        for (number, rtp_time) in [0_u64, 960, 1_920, 21_120, 22_080].into_iter().enumerate() {
+            let payload = Bytes::from(vec![number as u8; 3]);
+            let blocks = unwrap(&writer.wrap(111, rtp_time, payload)).expect("it is RED");
+            let copy = blocks.iter().find(|block| block.age == 1);
+            copies.push(copy.map(|copy| (copy.payload[0], copy.offset)));
+        }
+        let expected = [None, Some((0, 960)), Some((1, 960)), None, Some((3, 960))];
+        assert_eq!(copies, expected);
     }
 }
