@@ -3,7 +3,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use thiserror::Error;
 
-use super::decoder::PACKET_MAX_48K;
+use super::decoder::{PACKET_MAX_48K, is_silence};
 
 /// The largest offset of a copy that is sent, in ticks of the RTP clock: one of the longest packets. What came before a pause would only be
 /// taken for late sound. The format allows for 16,383.
@@ -90,10 +90,12 @@ pub(crate) struct RedWriter {
 
 impl RedWriter {
     /// Wraps a packet whose own payload type is `payload_type` (0 to 127). The copy is left out when a pause
-    /// lies between, and when it is too large for the format.
+    /// lies between, when it is of silence, and when it is too large for the format.
     pub(crate) fn wrap(&mut self, payload_type: u8, rtp_time: u64, payload: Bytes) -> Bytes {
         let payload_type = payload_type & 0x7f;
-        let last = self.last.replace((rtp_time, payload.clone()));
+        // WebRTC would take a copy of the packet that begins a silence for more of it, and cut the speech that follows to make up for it.
+        let kept = (!is_silence(&payload)).then(|| (rtp_time, payload.clone()));
+        let last = std::mem::replace(&mut self.last, kept);
         let copy = last.and_then(|(time, copy)| {
             let offset = rtp_time.checked_sub(time)?;
             (offset <= OFFSET_MAX && copy.len() <= COPY_MAX).then_some((offset as u32, copy))
@@ -119,15 +121,27 @@ mod tests {
 
     #[test]
     fn each_packet_brings_the_one_before_but_not_across_a_pause() {
+        let copies = copies(&[(0, 3), (960, 3), (1_920, 3), (21_120, 3), (22_080, 3)]);
+        let expected = [None, Some(960), Some(960), None, Some(960)];
+        assert_eq!(copies, expected);
+    }
+
+    #[test]
+    fn silence_is_not_copied() {
+        let copies = copies(&[(0, 3), (960, 1), (1_920, 3), (2_880, 3)]);
+        assert_eq!(copies, [None, Some(960), None, Some(960)]);
+    }
+
+    /// How far back the copies are that packets of these times and lengths bring.
+    fn copies(packets: &[(u64, usize)]) -> Vec<Option<u64>> {
         let mut writer = RedWriter::default();
         let mut copies = Vec::new();
-        for (number, rtp_time) in [0_u64, 960, 1_920, 21_120, 22_080].into_iter().enumerate() {
-            let payload = Bytes::from(vec![number as u8; 3]);
-            let blocks = unwrap(&writer.wrap(111, rtp_time, payload)).expect("it is RED");
+        for &(rtp_time, length) in packets {
+            let wrapped = writer.wrap(111, rtp_time, Bytes::from(vec![7; length]));
+            let blocks = unwrap(&wrapped).expect("it is RED");
             let copy = blocks.iter().find(|block| block.age == 1);
-            copies.push(copy.map(|copy| (copy.payload[0], copy.offset)));
+            copies.push(copy.map(|copy| copy.offset));
         }
-        let expected = [None, Some((0, 960)), Some((1, 960)), None, Some((3, 960))];
-        assert_eq!(copies, expected);
+        copies
     }
 }
