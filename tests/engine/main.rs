@@ -35,8 +35,11 @@ use crate::usage::Used;
 
 /// The interpreter with the real package.
 const INTERPRETER: &str = "BATON_PYTHON_LIVEKIT_AGENTS";
-/// Rooms of one process, on both engines.
-const COUNTS: [usize; 3] = [1, 20, 50];
+/// Rooms of one process, on both engines, and those whose joins and CPU time are measured too.
+const COUNTS: [usize; 2] = [1, 20];
+const IDLE: usize = 50;
+/// How often that, and the cost of a voice, is measured, both sides in turn: what else the machine does meanwhile is to meet both.
+const TURNS: usize = 3;
 /// The longest that one process may take for a room, and beside its rooms.
 const ROOM_MAX: Duration = Duration::from_secs(2);
 const PART_MAX: Duration = Duration::from_secs(60);
@@ -45,6 +48,7 @@ const PART_MAX: Duration = Duration::from_secs(60);
 static ALLOCATOR: Remembering = Remembering;
 
 const OURS: &str = "ours";
+const CPP: &str = "C++";
 
 const ROOM_MAX_MB: f64 = 0.5;
 const CPU_RATIO_MAX: f64 = 1.0 / 30.0;
@@ -136,7 +140,7 @@ struct Engine {
     /// Memory per further room, in MB, by the number of rooms.
     room_mb: Vec<(usize, f64)>,
     threads: Vec<(usize, u64)>,
-    /// CPU time per second of an idle room, in milliseconds, with 50 of them.
+    /// CPU time per second of an idle room, in milliseconds, with 50 of them; the middle of the turns.
     idle_cpu_ms: f64,
     /// The same by the threads' names, and how often they are woken; on our engine alone.
     idle_threads: BTreeMap<String, Used>,
@@ -149,13 +153,13 @@ struct Engine {
     reconnect_ms: Spread,
 }
 
-/// A voice that is decoded and encoded again.
+/// What a voice costs that is decoded and encoded again, in each turn.
 #[derive(Debug, Serialize)]
 struct Costs {
     /// In a room on our engine.
-    room: Cost,
+    room: Vec<Cost>,
     /// On libopus, str0m and a socket.
-    bare: Cost,
+    bare: Vec<Cost>,
 }
 
 #[derive(Debug, Serialize)]
@@ -234,8 +238,9 @@ fn run(options: &Options, runtime: &Runtime) -> Result<ExitCode> {
     if options.memory {
         return stage.memory(&options.out);
     }
-    let ours = stage.engine(OURS, &options.many)?;
-    let cpp = stage.engine("C++", &[])?;
+    let [ours, cpp] = stage.idle()?;
+    let ours = stage.engine(OURS, ours, &options.many)?;
+    let cpp = stage.engine(CPP, cpp, &[])?;
     let costs = stage.costs(runtime)?;
     let goals = goals(&ours, &cpp, &costs);
     let report = Report {
@@ -257,13 +262,38 @@ struct Stage {
 }
 
 impl Stage {
-    fn engine(&self, name: &'static str, many: &[usize]) -> Result<Engine> {
+    /// The idle rooms of both engines, each as often as there are turns.
+    fn idle(&self) -> Result<[Vec<Rooms>; 2]> {
+        let mut idle = [Vec::new(), Vec::new()];
+        for _ in 0..TURNS {
+            for (name, rooms) in [OURS, CPP].into_iter().zip(&mut idle) {
+                rooms.push(self.rooms(name, IDLE)?);
+            }
+        }
+        Ok(idle)
+    }
+
+    fn rooms(&self, name: &str, count: usize) -> Result<Rooms> {
+        eprintln!("{name}: {count} rooms");
+        self.part(name, &["rooms", "--count", &count.to_string()], count)
+    }
+
+    fn engine(&self, name: &'static str, mut idle: Vec<Rooms>, many: &[usize]) -> Result<Engine> {
+        idle.sort_by(|a, b| a.cpu_ms_per_sec.total_cmp(&b.cpu_ms_per_sec));
+        let join_ms = Spread::of(idle.iter().flat_map(|rooms| rooms.join_ms.iter().copied()));
+        let middle = idle.swap_remove(idle.len() / 2);
+        let (idle_cpu_ms, idle_threads, idle_datagrams) = (
+            middle.cpu_ms_per_sec / IDLE as f64,
+            middle.threads_per_room.clone(),
+            middle.datagrams_per_room,
+        );
         let mut measured: Vec<(usize, Rooms)> = Vec::new();
-        for &count in COUNTS.iter().chain(many) {
-            eprintln!("{name}: {count} rooms");
-            let count_text = count.to_string();
-            let rooms = self.part(name, &["rooms", "--count", &count_text], count)?;
-            measured.push((count, rooms));
+        for count in COUNTS {
+            measured.push((count, self.rooms(name, count)?));
+        }
+        measured.push((IDLE, middle));
+        for &count in many {
+            measured.push((count, self.rooms(name, count)?));
         }
         eprintln!("{name}: a voice");
         let voice: Voice = self.part(name, &["voice"], 1)?;
@@ -275,13 +305,6 @@ impl Stage {
             let more = rooms.rss_kb.saturating_sub(one_kb) as f64;
             (*count, more / 1_024.0 / (*count - 1) as f64)
         };
-        let at = |wanted: usize| {
-            let found = measured.iter().find(|(count, _)| *count == wanted);
-            found
-                .map(|(_, rooms)| rooms)
-                .context("not all rooms were measured")
-        };
-        let fifty = at(50)?;
         Ok(Engine {
             name,
             room_mb: measured.iter().skip(1).map(slope).collect(),
@@ -289,10 +312,10 @@ impl Stage {
                 .iter()
                 .map(|(count, rooms)| (*count, rooms.threads))
                 .collect(),
-            idle_cpu_ms: fifty.cpu_ms_per_sec / 50.0,
-            idle_threads: fifty.threads_per_room.clone(),
-            idle_datagrams: fifty.datagrams_per_room,
-            join_ms: Spread::of(fifty.join_ms.iter().copied()),
+            idle_cpu_ms,
+            idle_threads,
+            idle_datagrams,
+            join_ms,
             delay_ms: Spread::of(voice.delay_ms),
             reconnect_ms: Spread::of(reconnects.reconnect_ms),
         })
@@ -323,11 +346,17 @@ impl Stage {
     fn costs(&self, runtime: &Runtime) -> Result<Costs> {
         eprintln!("a voice that is decoded and encoded again");
         let server = Server::of(&self.server);
-        let mouth = runtime.block_on(cost::mouth(&server))?;
-        let room = self.part(OURS, &["cost"], 1)?;
-        drop(mouth);
-        let bare = self.part(OURS, &["bare"], 1)?;
-        Ok(Costs { room, bare })
+        let mut costs = Costs {
+            room: Vec::new(),
+            bare: Vec::new(),
+        };
+        for _ in 0..TURNS {
+            let mouth = runtime.block_on(cost::mouth(&server))?;
+            costs.room.push(self.part(OURS, &["cost"], 1)?);
+            drop(mouth);
+            costs.bare.push(self.part(OURS, &["bare"], 1)?);
+        }
+        Ok(costs)
     }
 
     /// Runs one measurement in a process of its own, and reads the last line that it prints.
@@ -421,11 +450,19 @@ fn goals(ours: &Engine, cpp: &Engine, costs: &Costs) -> Vec<Goal> {
         ),
         goal(
             "a voice decoded and encoded: ratio to bare libopus".to_owned(),
-            costs.room.cpu_ms_per_sec / costs.bare.cpu_ms_per_sec,
+            costs.ratio(),
             BARE_RATIO_MAX,
         ),
     ]);
     goals
+}
+
+impl Costs {
+    /// The middle of the turns' ratios.
+    fn ratio(&self) -> f64 {
+        let turns = self.room.iter().zip(&self.bare);
+        Spread::of(turns.map(|(room, bare)| room.cpu_ms_per_sec / bare.cpu_ms_per_sec)).p50
+    }
 }
 
 impl Report {
@@ -483,14 +520,19 @@ impl Report {
                 );
             }
         }
+        table.push_str("\na voice, decoded and encoded again, ms a second in each turn\n");
         let Costs { room, bare } = &self.costs;
-        let _ = writeln!(
-            table,
-            "\na voice, decoded and encoded again\n\
-             \x20 in a room, our engine      {:9.3} ms a second\n\
-             \x20 libopus, str0m, a socket   {:9.3} ms a second\n",
-            room.cpu_ms_per_sec, bare.cpu_ms_per_sec,
-        );
+        for (name, costs) in [
+            ("in a room, our engine", room),
+            ("libopus, str0m, a socket", bare),
+        ] {
+            let _ = write!(table, "  {name:26}");
+            for cost in costs {
+                let _ = write!(table, " {:9.3}", cost.cpu_ms_per_sec);
+            }
+            table.push('\n');
+        }
+        table.push('\n');
         table.push_str(&figures::lines(&self.goals));
         table
     }
