@@ -164,15 +164,15 @@ impl Lane {
         Some(packet)
     }
 
-    /// Leaves out the next packet, if it is quiet and at least so many others wait behind it; whether it did.
+    /// Leaves out the next packet, if it is a pause and at least so many others wait behind it; whether it did.
     pub(crate) fn leave_out(&mut self, others: usize) -> bool {
         if self.waiting.len() <= others || self.lost() > 0 {
             return false;
         }
-        let Some(quiet) = self.waiting.pop_front_if(|packet| packet.looks_quiet()) else {
+        let Some(pause) = self.waiting.pop_front_if(|packet| packet.is_pause()) else {
             return false;
         };
-        self.taken(&quiet);
+        self.taken(&pause);
         self.follows = false;
         true
     }

@@ -76,6 +76,17 @@ impl Packet {
         self.payload.len() <= QUIET_BYTES_MAX
     }
 
+    /// Whether its sender found no voice in it, however much noise there is: a pause between two words. CELT does not say so.
+    pub(crate) fn is_pause(&self) -> bool {
+        // RFC 6716, 3.1 and 4.2.3: SILK and hybrid frames begin with the flags of voice activity, one for each 20 ms.
+        let silk = self.toc() >> 3 < 16;
+        let flags = match (self.toc() & 3, self.samples) {
+            (0, SLOT_SAMPLES) if silk => self.payload.get(1),
+            _ => None,
+        };
+        self.looks_quiet() || flags.is_some_and(|flags| flags & 0x80 == 0)
+    }
+
     /// Whether it can go out as it is: one channel, one slot long.
     pub fn fits_slot(&self) -> bool {
         self.samples == SLOT_SAMPLES && self.toc() & 4 == 0

@@ -739,6 +739,49 @@ fn what_waits_since_a_stall_is_worked_off_in_the_next_pause() {
 }
 
 #[test]
+fn after_a_word_packets_leave_as_soon_as_they_come() {
+    let mut stage = Stage::solo();
+    // A room that is never still: between the two words is neither DTX nor a small packet.
+    let mut noise = 1_u32;
+    let room = std::iter::repeat_with(move || {
+        noise ^= noise << 13;
+        noise ^= noise >> 17;
+        noise ^= noise << 5;
+        (noise >> 26) as i16 - 32
+    });
+    let said = speech(110.0, 2_000).into_iter().zip(room);
+    let said = said.map(|(voice, room)| voice + room);
+    let mut anna = Sender::new(said.collect());
+    let mut held_up = Vec::new();
+    let (mut waits, mut small) = (Vec::new(), 0);
+    for number in 0..100 {
+        let packet = anna.packet();
+        let came = Some(packet.payload().clone());
+        small += usize::from(packet.looks_quiet());
+        held_up.push(packet);
+        // The network holds three packets up, once, in the third syllable, which lasts from 32 to 43.
+        if !(33..36).contains(&number) {
+            for packet in held_up.drain(..) {
+                stage.push(1, packet);
+            }
+        }
+        stage.tick();
+        let left = stage.slots.last().and_then(|slot| slot.payload.clone());
+        if left != came {
+            waits.push(number);
+        }
+        stage.tick();
+    }
+    assert_eq!(small, 0);
+    assert!(waits.contains(&40), "nothing was held up: {waits:?}");
+    assert!(
+        waits.iter().all(|&number| number < 50),
+        "they wait: {waits:?}"
+    );
+    stage.assert_on_time();
+}
+
+#[test]
 fn after_a_pause_packets_leave_as_soon_as_they_come() {
     let mut stage = Stage::solo();
     // Half a second of voice, then a pause whose packets come all the same, and voice again.
