@@ -118,8 +118,8 @@ impl AudioReceiver {
         }
     }
 
-    /// Takes a packet.
-    pub(crate) fn push_packet(&mut self, packet: ReceivedPacket) {
+    /// Takes a packet. Says whether there are taps, which have been given it unless it had come before.
+    pub(crate) fn push_packet(&mut self, packet: ReceivedPacket) -> bool {
         self.refresh_listeners();
         let audible = !self.sinks.is_empty();
         match packet.kind {
@@ -143,6 +143,7 @@ impl AudioReceiver {
                 Err(_) => self.playout.count_malformed(),
             },
         }
+        !self.taps.is_empty()
     }
 
     /// Hands out all frames that are due at `now`.

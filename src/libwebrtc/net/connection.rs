@@ -1,12 +1,18 @@
 //! A connection, as its users and its driver share it.
 
 use std::{
-    sync::{Arc, Weak},
+    future::poll_fn,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
     time::Instant,
 };
 
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::{ConnectionReport, Server, State, driver, engine};
 use crate::{
@@ -45,20 +51,46 @@ pub(crate) trait EventSink: Send + Sync {
 pub(crate) struct Connection {
     state: Mutex<State>,
     /// Wakes the driver. Apart, so that media sources can hold it without holding the connection.
-    wake: Arc<Notify>,
+    changes: Arc<Changes>,
+}
+
+/// Whether there is something new for the driver, which alone waits for it.
+#[derive(Default)]
+struct Changes {
+    there: AtomicBool,
+    driver: AtomicWaker,
+}
+
+impl Changes {
+    fn note(&self) {
+        self.there.store(true, Ordering::Release);
+        self.driver.wake();
+    }
+
+    fn take(&self) -> bool {
+        self.there.swap(false, Ordering::AcqRel)
+    }
+
+    fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        self.driver.register(context.waker());
+        match self.take() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
 }
 
 impl Connection {
     /// A connection whose driver does not run yet.
     pub(crate) fn open(config: ConnectionConfig) -> Result<Arc<Self>, PcError> {
         engine::handle()?;
-        let wake = Arc::new(Notify::new());
-        let waker = wake.clone();
-        let media_wake: Wake = Arc::new(move || waker.notify_one());
+        let changes = Arc::new(Changes::default());
+        let noted = changes.clone();
+        let media_wake: Wake = Arc::new(move || noted.note());
         let state = State::new(Instant::now(), config, media_wake);
         Ok(Arc::new(Self {
             state: Mutex::new(state),
-            wake,
+            changes,
         }))
     }
 
@@ -77,7 +109,7 @@ impl Connection {
     /// Changes the state, and has the driver carry out what follows.
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut State, Instant) -> R) -> R {
         let result = change(&mut self.state.lock(), Instant::now());
-        self.wake.notify_one();
+        self.changes.note();
         result
     }
 
@@ -112,9 +144,14 @@ impl Connection {
         self.read(|state| state.report(only))
     }
 
-    /// Waits until somebody has changed the state.
+    /// Waits until somebody has changed the state, or has something for it to send.
     pub(super) async fn changed(&self) {
-        self.wake.notified().await;
+        poll_fn(|context| self.changes.poll(context)).await;
+    }
+
+    /// What has changed so far is about to be looked at.
+    pub(super) fn take_changes(&self) {
+        self.changes.take();
     }
 
     /// Runs the driver's share without waking the driver.

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     sync::{Arc, Weak},
+    task::Poll,
     time::Instant,
 };
 
@@ -40,7 +41,16 @@ pub(super) async fn run(connection: Arc<Connection>, sink: Weak<dyn EventSink>) 
     let mut addresses: Option<Addresses> = None;
     let mut moved = false;
     loop {
-        connection.drive(|state| take_turn(state, &mut paths, &mut buffer, moved, &mut turn));
+        let handed_on = connection.drive(|state| {
+            paths.receive(&mut state.peer, &mut buffer);
+            state.receive_media()
+        });
+        if handed_on {
+            // Whoever forwards packets does so now, and they leave in this turn.
+            let_others_run().await;
+        }
+        connection.take_changes();
+        connection.drive(|state| take_turn(state, &mut paths, moved, &mut turn));
         let now = Instant::now();
         for transmit in turn.transmits.drain(..) {
             paths.send(now, &transmit);
@@ -72,19 +82,10 @@ pub(super) async fn run(connection: Arc<Connection>, sink: Weak<dyn EventSink>) 
 
 /// Does all that is due under the lock, and leaves the rest in `turn`. `moved` says that the addresses of this machine
 /// have changed.
-fn take_turn(
-    state: &mut State,
-    paths: &mut Paths,
-    buffer: &mut [u8],
-    moved: bool,
-    turn: &mut Turn,
-) {
-    paths.receive(&mut state.peer, buffer);
+fn take_turn(state: &mut State, paths: &mut Paths, moved: bool, turn: &mut Turn) {
     let now = Instant::now();
     if state.peer.poll_timeout().is_some_and(|at| at <= now) {
         state.peer.handle_timeout(now);
-    } else {
-        state.peer.settle(now);
     }
     gather(state, paths, now, moved, turn);
     while let Some(remote) = state.peer.poll_dial(now) {
@@ -139,6 +140,19 @@ async fn wait(
         () = sleep_until(next) => false,
         () = changed(addresses) => true,
     }
+}
+
+/// Has every other task of the thread that is awake get its turn first.
+async fn let_others_run() {
+    let mut done = false;
+    poll_fn(|context| match std::mem::replace(&mut done, true) {
+        true => Poll::Ready(()),
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 async fn changed(addresses: &mut Option<Addresses>) {

@@ -422,11 +422,18 @@ impl State {
         }
     }
 
+    /// Hands the media that has come to those who want it. Says whether somebody was given packets as they are.
+    pub(super) fn receive_media(&mut self) -> bool {
+        let mut handed_on = false;
+        while let Some(packet) = self.peer.poll_packet() {
+            handed_on |= self.receive(packet);
+        }
+        handed_on
+    }
+
     /// Does what is due: media in, media out. Returns when it wants to be called again.
     pub(super) fn run_media(&mut self, now: Instant) -> Option<Instant> {
-        while let Some(packet) = self.peer.poll_packet() {
-            self.receive(packet);
-        }
+        self.receive_media();
         let mut next: Option<Instant> = None;
         for (id, media) in &mut self.media {
             if let Some(Receiver { audio, .. }) = &mut media.receiver {
@@ -460,17 +467,17 @@ impl State {
         next
     }
 
-    fn receive(&mut self, packet: ReceivedRtp) {
+    fn receive(&mut self, packet: ReceivedRtp) -> bool {
         let Some(media) = self.media.get_mut(&packet.transceiver) else {
-            return;
+            return false;
         };
         let (Some(track), Some(receiver)) = (&media.remote, &mut media.receiver) else {
-            return;
+            return false;
         };
         if receiver.ssrc.is_some_and(|ssrc| ssrc != packet.ssrc) {
             // Sequence and time begin anew.
             let Some(fresh) = self::receiver(track, Some(packet.ssrc), &self.media_wake) else {
-                return;
+                return false;
             };
             *receiver = fresh;
         }
@@ -485,7 +492,7 @@ impl State {
                 PayloadKind::Opus
             },
             arrival: packet.arrived,
-        });
+        })
     }
 }
 
