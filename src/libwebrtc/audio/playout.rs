@@ -31,7 +31,10 @@ const BELOW_48K: i64 = 480;
 const QUIET_ABOVE_48K: i64 = 480;
 const QUIET_BELOW_48K: i64 = 120;
 
-/// A delay so far above the wanted one is made up whatever the sound is.
+/// How long sound that is too late is left alone, since a pause may come.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A delay so far above the wanted one is made up at once and whatever the sound is.
 const HURRY_48K: i64 = 4_800;
 
 /// A delay so far from the wanted one is left by a jump.
@@ -58,6 +61,8 @@ pub(crate) struct Playout {
     /// Whether the sender has said that it is silent.
     silent: bool,
     concealing: bool,
+    /// Since when the sound has been too late.
+    late_since: Option<Instant>,
     stats: ReceiverStats,
 }
 
@@ -87,6 +92,7 @@ impl Playout {
             last_duration: 960,
             silent: false,
             concealing: false,
+            late_since: None,
             stats: ReceiverStats {
                 audio_level_dbov: -127,
                 ..ReceiverStats::default()
@@ -405,15 +411,22 @@ impl Playout {
         let (rate, channels) = (self.format.0, self.format.1 as usize);
         let to_48k = |samples: usize| samples as u64 * 48_000 / u64::from(rate.max(1));
         let over = self.over_48k(now);
-        let (above, below) = if stretch::is_quiet(&self.decoded[from..], channels) {
+        let quiet = stretch::is_quiet(&self.decoded[from..], channels);
+        let (above, below) = if quiet {
             (QUIET_ABOVE_48K, QUIET_BELOW_48K)
         } else {
             (ABOVE_48K, BELOW_48K)
         };
+        if over <= ABOVE_48K {
+            self.late_since = None;
+        }
         if over > above {
             let hurry = over > HURRY_48K;
-            let removed = stretch::shorten(&mut self.decoded, from, rate, channels, hurry);
-            self.stats.removed_samples += to_48k(removed);
+            let since = *self.late_since.get_or_insert(now);
+            if quiet || hurry || now.saturating_duration_since(since) >= PATIENCE {
+                let removed = stretch::shorten(&mut self.decoded, from, rate, channels, hurry);
+                self.stats.removed_samples += to_48k(removed);
+            }
         } else if is_under(over, below) {
             let inserted = stretch::lengthen(&mut self.decoded, from, rate, channels);
             self.stats.inserted_samples += to_48k(inserted);
