@@ -21,7 +21,7 @@ const QUANTILE: f32 = 0.97;
 const FORGET: f32 = 0.996;
 
 /// Packets that a copy in place of a lost one counts for: waiting for the copies costs less than a loss, so that few losses suffice.
-const COPY_WEIGHT: u32 = 4;
+const COPY_WEIGHT: u32 = 8;
 
 /// A copy that comes later than this is not waited for: a silent sender's next packet is far.
 const COPY_EXCESS_MAX: Duration = Duration::from_millis(100);

@@ -22,8 +22,8 @@ use super::{
 /// The delay before anything is known about the network.
 const INITIAL_TARGET: Duration = Duration::from_millis(40);
 
-/// A packet that begins within a frame of 10 ms is wanted when the frame begins.
-const OVERHEAD_48K: i64 = TICK_48K as i64;
+/// A packet that begins within a frame of 10 ms is wanted when the frame begins, and the machine itself is now and then late.
+const OVERHEAD_48K: i64 = 720;
 
 /// How far the delay may be above and below the wanted one before the speed changes: in sound, which suffers from it, and in silence.
 const ABOVE_48K: i64 = 960;
