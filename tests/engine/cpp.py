@@ -1,4 +1,5 @@
-"""What `part.rs` does, on LiveKit's C++ engine: rooms that stand idle, one voice from mouth to ear, or full reconnects."""
+"""What `part.rs` does, on LiveKit's C++ engine: rooms that stand idle, one voice from mouth to ear, messages, or
+full reconnects."""
 
 import argparse
 import asyncio
@@ -19,6 +20,10 @@ LOUD = 3_000
 RECONNECTS = 40
 RECONNECT_EVERY_SECS = 0.5
 RECONNECT_MAX_SECS = 30.0
+MESSAGES = 500
+MESSAGE_BYTES = 15_000
+MESSAGE_ROUNDS = 5
+MESSAGE_MAX_SECS = 10.0
 
 
 async def join(room_name: str, identity: str) -> rtc.Room:
@@ -99,6 +104,36 @@ async def voice(secs: float) -> dict[str, object]:
     return {"delay_ms": delay_ms}
 
 
+async def messages() -> dict[str, object]:
+    came: asyncio.Queue[int] = asyncio.Queue()
+    reader = await join("messages-cpp", "reader")
+    reader.on("data_received", lambda packet: came.put_nowait(len(packet.data)))
+    writer = await join("messages-cpp", "writer")
+    payload = bytes(MESSAGE_BYTES)
+    mb_per_sec, missing = [], 0
+
+    async def write() -> None:
+        for _ in range(MESSAGES):
+            await writer.local_participant.publish_data(payload, reliable=True)
+
+    for _ in range(MESSAGE_ROUNDS):
+        start = last = time.perf_counter()
+        writing = asyncio.create_task(write())
+        count = 0
+        try:
+            while count < MESSAGES:
+                length = await asyncio.wait_for(came.get(), MESSAGE_MAX_SECS)
+                assert length == MESSAGE_BYTES, "a message was cut"
+                count, last = count + 1, time.perf_counter()
+        except TimeoutError:
+            pass
+        await writing
+        mb_per_sec.append(count * MESSAGE_BYTES / 1e6 / max(last - start, 1e-3))
+        missing += MESSAGES - count
+    await writer.disconnect()
+    return {"mb_per_sec": mb_per_sec, "missing": missing}
+
+
 async def reconnects() -> dict[str, object]:
     room = await join("reconnects-cpp", "guest")
     track = rtc.LocalAudioTrack.create_audio_track("m", rtc.AudioSource(RATE, 1, queue_size_ms=0))
@@ -129,7 +164,7 @@ def status(name: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=["rooms", "voice", "reconnects"])
+    parser.add_argument("part", choices=["rooms", "voice", "messages", "reconnects"])
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--secs", type=float, required=True)
     options = parser.parse_args()
@@ -137,6 +172,8 @@ def main() -> None:
         work = rooms(options.count, options.secs)
     elif options.part == "voice":
         work = voice(options.secs)
+    elif options.part == "messages":
+        work = messages()
     else:
         work = reconnects()
     print(json.dumps(asyncio.run(work)), flush=True)

@@ -30,7 +30,7 @@ use tokio::runtime::Runtime;
 
 use crate::cost::Cost;
 use crate::memory::{Memory, Remembering};
-use crate::part::{Reconnects, Rooms, Server, Voice};
+use crate::part::{Messages, Reconnects, Rooms, Server, Voice};
 use crate::usage::Used;
 
 /// The interpreter with the real package.
@@ -107,6 +107,12 @@ enum Part {
     /// Who hears that voice on our engine
     #[command(hide = true)]
     Ear { wav: PathBuf },
+    /// Messages on our engine
+    #[command(hide = true)]
+    Messages {
+        #[arg(long)]
+        secs: u64,
+    },
     /// Full reconnects on our engine
     #[command(hide = true)]
     Reconnects {
@@ -149,6 +155,10 @@ struct Engine {
     join_ms: Spread,
     /// From mouth to ear through the server.
     delay_ms: Spread,
+    /// Of messages of 15 kB, of the middle of the rounds, in millions of bytes a second.
+    messages_mb_per_sec: f64,
+    /// Messages that did not come.
+    messages_missing: usize,
     /// Of a full reconnect.
     reconnect_ms: Spread,
 }
@@ -201,6 +211,11 @@ fn run_part(part: Part, runtime: &Runtime) -> Result<ExitCode> {
             serde_json::to_string(&runtime.block_on(voice)?)?
         }
         // It takes as long as it takes.
+        Part::Messages { secs: _ } => {
+            let server = Server::from_env()?;
+            serde_json::to_string(&runtime.block_on(part::messages(&server))?)?
+        }
+        // As above.
         Part::Reconnects { secs: _ } => {
             let server = Server::from_env()?;
             serde_json::to_string(&runtime.block_on(part::reconnects(&server))?)?
@@ -297,6 +312,8 @@ impl Stage {
         }
         eprintln!("{name}: a voice");
         let voice: Voice = self.part(name, &["voice"], 1)?;
+        eprintln!("{name}: messages");
+        let messages: Messages = self.part(name, &["messages"], 1)?;
         eprintln!("{name}: full reconnects");
         let reconnects: Reconnects = self.part(name, &["reconnects"], 1)?;
         let (_, first) = measured.first().context("no room was measured")?;
@@ -317,6 +334,8 @@ impl Stage {
             idle_datagrams,
             join_ms,
             delay_ms: Spread::of(voice.delay_ms),
+            messages_mb_per_sec: Spread::of(messages.mb_per_sec).p50,
+            messages_missing: messages.missing,
             reconnect_ms: Spread::of(reconnects.reconnect_ms),
         })
     }
@@ -439,6 +458,16 @@ fn goals(ours: &Engine, cpp: &Engine, costs: &Costs) -> Vec<Goal> {
             RATIO_MAX,
         ),
         goal(
+            "time for messages of 15 kB: ratio to C++".to_owned(),
+            cpp.messages_mb_per_sec / ours.messages_mb_per_sec,
+            RATIO_MAX,
+        ),
+        goal(
+            "messages that did not come".to_owned(),
+            ours.messages_missing as f64,
+            0.0,
+        ),
+        goal(
             "full reconnect, p50: ratio to C++".to_owned(),
             ours.reconnect_ms.p50 / cpp.reconnect_ms.p50,
             RATIO_MAX,
@@ -477,6 +506,8 @@ impl Report {
             idle_datagrams,
             join_ms,
             delay_ms,
+            messages_mb_per_sec,
+            messages_missing,
             reconnect_ms,
         } in &self.engines
         {
@@ -494,6 +525,7 @@ impl Report {
                  \x20 CPU per idle room          {idle_cpu_ms:9.3} ms a second\n\
                  \x20 join                       p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms\n\
                  \x20 mouth to ear               p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms\n\
+                 \x20 messages of 15 kB          {messages_mb_per_sec:9.1} MB a second, {messages_missing} missing\n\
                  \x20 full reconnect             p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms",
                 threads.join(", "),
                 join_ms.p50,

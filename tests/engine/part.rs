@@ -1,18 +1,18 @@
-//! What one process does and measures: rooms that stand idle, one voice from mouth to ear, or full reconnects. `cpp.py` does the
-//! same on the C++ engine.
+//! What one process does and measures: rooms that stand idle, one voice from mouth to ear, messages, or full reconnects. `cpp.py`
+//! does the same on the C++ engine.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::StreamExt as _;
 use kit::server::LivekitServer;
 use kit::token::JoinToken;
 use livekit::SimulateScenario;
 use livekit::options::TrackPublishOptions;
 use livekit::prelude::{
-    LocalAudioTrack, LocalTrack, RemoteAudioTrack, RemoteTrack, Room, RoomEvent, RoomOptions,
-    TrackSource,
+    DataPacket, LocalAudioTrack, LocalTrack, RemoteAudioTrack, RemoteTrack, Room, RoomEvent,
+    RoomOptions, TrackSource,
 };
 use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
@@ -36,6 +36,12 @@ const JOIN_MAX: Duration = Duration::from_secs(30);
 /// How often a room is connected anew, and how long it is left alone between.
 const RECONNECTS: usize = 40;
 const RECONNECT_EVERY: Duration = Duration::from_millis(500);
+/// Messages of a round, and the largest that LiveKit lets a client send.
+const MESSAGES: usize = 500;
+const MESSAGE_BYTES: usize = 15_000;
+const MESSAGE_ROUNDS: usize = 5;
+/// A round without a message for so long is over, whatever is missing.
+const MESSAGE_MAX: Duration = Duration::from_secs(10);
 
 /// What a process with idle rooms has measured.
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,6 +70,15 @@ pub(crate) struct Voice {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Reconnects {
     pub(crate) reconnect_ms: Vec<f64>,
+}
+
+/// How fast messages go from one participant to another, one after the other on the reliable channel.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Messages {
+    /// Of each round, in millions of bytes a second, from the first that is sent to the last that comes.
+    pub(crate) mb_per_sec: Vec<f64>,
+    /// Messages that did not come.
+    pub(crate) missing: usize,
 }
 
 /// Where the server is, from LiveKit's environment variables.
@@ -232,6 +247,47 @@ pub(crate) async fn voice(server: &Server, measured: Duration) -> Result<Voice> 
         bail!("nothing was heard");
     }
     Ok(Voice { delay_ms })
+}
+
+/// Sends messages as fast as they are taken.
+pub(crate) async fn messages(server: &Server) -> Result<Messages> {
+    let (_reader_room, mut events) = server.join("messages-ours", "reader").await?;
+    let (writer, _writer_events) = server.join("messages-ours", "writer").await?;
+    let mut measured = Messages {
+        mb_per_sec: Vec::new(),
+        missing: 0,
+    };
+    for _ in 0..MESSAGE_ROUNDS {
+        let participant = writer.local_participant();
+        let start = Instant::now();
+        let writing = tokio::spawn(async move {
+            for _ in 0..MESSAGES {
+                let packet = DataPacket {
+                    payload: vec![7; MESSAGE_BYTES],
+                    reliable: true,
+                    ..DataPacket::default()
+                };
+                participant.publish_data(packet).await?;
+            }
+            anyhow::Ok(())
+        });
+        let (mut came, mut last) = (0, start);
+        while came < MESSAGES
+            && let Ok(event) = tokio::time::timeout(MESSAGE_MAX, events.recv()).await
+        {
+            if let RoomEvent::DataReceived { payload, .. } = event.context("the room is gone")? {
+                ensure!(payload.len() == MESSAGE_BYTES, "a message was cut");
+                (came, last) = (came + 1, Instant::now());
+            }
+        }
+        writing.await??;
+        let bytes = (came * MESSAGE_BYTES) as f64;
+        let secs = last.duration_since(start).as_secs_f64();
+        measured.mb_per_sec.push(bytes / 1e6 / secs.max(1e-3));
+        measured.missing += MESSAGES - came;
+    }
+    writer.close().await.ok();
+    Ok(measured)
 }
 
 /// Connects a room anew, again and again.
