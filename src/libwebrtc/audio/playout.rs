@@ -27,7 +27,7 @@ const OVERHEAD_48K: i64 = 720;
 
 /// How far the delay may be above and below the wanted one before the speed changes: in sound, which suffers from it, and in silence.
 const ABOVE_48K: i64 = 960;
-const BELOW_48K: i64 = 480;
+const BELOW_48K: i64 = 720;
 const QUIET_ABOVE_48K: i64 = 480;
 const QUIET_BELOW_48K: i64 = 120;
 
