@@ -45,6 +45,8 @@ pub(crate) struct DelayEstimator {
     origin: Option<(Instant, u64)>,
     packets: u64,
     target: Duration,
+    /// The target is no less.
+    floor: Duration,
     last_ns: Option<i64>,
     /// RFC 3550's interarrival jitter, in nanoseconds.
     jitter_ns: f64,
@@ -72,6 +74,7 @@ impl DelayEstimator {
             origin: None,
             packets: 0,
             target: initial,
+            floor: Duration::ZERO,
             last_ns: None,
             jitter_ns: 0.0,
         }
@@ -79,7 +82,15 @@ impl DelayEstimator {
 
     /// How late a packet may be, beyond the fastest, and still be played.
     pub(crate) fn target(&self) -> Duration {
-        self.target
+        self.target.max(self.floor)
+    }
+
+    /// Packets come with copies of those that were sent so much earlier, at 48 kHz: they are worth waiting for from the first loss on.
+    pub(crate) fn expect_copies(&mut self, offset: u64) {
+        let offset = Duration::from_micros(offset.saturating_mul(1_000) / 48);
+        if offset <= COPY_EXCESS_MAX {
+            self.floor = self.floor.max(offset);
+        }
     }
 
     /// The interarrival jitter of RFC 3550.

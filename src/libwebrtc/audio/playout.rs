@@ -140,6 +140,9 @@ impl Playout {
             } else if audible && !payload.is_empty() {
                 let seq = packet.seq.saturating_sub(block.age);
                 let rtp_time = packet.rtp_time.saturating_sub(block.offset);
+                if block.age == 1 {
+                    self.delay.expect_copies(block.offset);
+                }
                 self.insert(packet.arrival, seq, rtp_time, payload, true);
             }
         }

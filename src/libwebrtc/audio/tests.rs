@@ -185,10 +185,10 @@ fn steady_jitter_leaves_the_sound_alone_once_it_is_known() {
 }
 
 #[test]
-fn copies_in_red_are_waited_for_once_there_is_loss() {
+fn copies_in_red_are_waited_for_from_the_first_loss_on() {
     let mut call = Call::new(48_000, 1);
     call.params.red = Some(111);
-    // A voice with pauses, in which the delay can grow.
+    // A voice with pauses, in which the delay can change.
     call.tone = |frame, channel, rate| match frame % rate as usize {
         0..36_000 => voice(frame, channel, rate),
         _ => 0,
@@ -197,13 +197,9 @@ fn copies_in_red_are_waited_for_once_there_is_loss() {
     let heard = call.run(Duration::from_secs(20));
     let before = heard.delay_ms(3_900);
     let after = heard.delay_ms(19_500);
-    assert!(before <= 35.0, "{before} ms without loss");
-    assert!(
-        (before + 5.0..=55.0).contains(&after),
-        "{after} ms with loss"
-    );
-    let concealed = heard.stats.concealed_samples - heard.stats_at(8_000).concealed_samples;
-    assert_eq!(concealed, 0, "{:?}", heard.stats);
+    assert!(before <= 45.0, "{before} ms without loss");
+    assert!(after <= 55.0, "{after} ms with loss");
+    assert_eq!(heard.stats.concealed_samples, 0, "{:?}", heard.stats);
 }
 
 #[test]
