@@ -5,6 +5,7 @@ import math
 from array import array
 
 from livekit import api, rtc
+from stage import server
 
 from baton.ids import Identity
 from baton.kit.server import LocalServer
@@ -74,9 +75,9 @@ async def heard(ear: Ear) -> None:
 
 def test_a_caller_who_is_wanted_again_at_once_is_heard() -> None:
     async def scenario() -> None:
-        async with LocalServer() as server:
+        async with server() as livekit:
             caller = rtc.Room()
-            await caller.connect(server.url, access_token(server, "caller"))
+            await caller.connect(livekit.url, access_token(livekit, "caller"))
             voice = rtc.AudioSource(48_000, 1, queue_size_ms=0)
             track = rtc.LocalAudioTrack.create_audio_track("voice", voice)
             options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False, red=False)
@@ -85,7 +86,7 @@ def test_a_caller_who_is_wanted_again_at_once_is_heard() -> None:
 
             ear = Ear()
             connection = Connection(rtc.Room(), Identity("orchestrator"), ear)
-            await connection.join(server.url, access_token(server, "specialist"))
+            await connection.join(livekit.url, access_token(livekit, "specialist"))
             await connection.publish(rtc.AudioSource(48_000, 1))
             connection.pin_caller("caller")
             connection.want_caller(True)
