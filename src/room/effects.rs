@@ -277,7 +277,11 @@ impl Task {
                             &Body::HandoffResult(HandoffResult { request, outcome }),
                         );
                     }
-                    Asker::Operator => self.answers.answer(request, outcome),
+                    Asker::Operator => {
+                        // Whoever is answered and looks at once sees what it has brought about.
+                        self.publish();
+                        self.answers.answer(request, outcome);
+                    }
                     Asker::Rule => {}
                 }
             }
@@ -308,6 +312,7 @@ impl Task {
                 outcome,
             } => {
                 debug!(?outcome, "steer result");
+                self.publish();
                 self.answers.answer_steered(request, outcome);
             }
             Command::Reject {

@@ -391,6 +391,11 @@ impl Task {
         self.transmit(now);
         // Whoever was found to be lost just now.
         self.carry_out_commands(now).await;
+        self.publish();
+    }
+
+    /// Shows the desk what has changed.
+    pub(super) fn publish(&mut self) {
         if std::mem::take(&mut self.unpublished) {
             let recorded = self.recorder.is_on();
             self.post.publish(self.call.snapshot(), recorded);
