@@ -279,7 +279,7 @@ impl Task {
                     }
                     Asker::Operator => {
                         // Whoever is answered and looks at once sees what it has brought about.
-                        self.publish();
+                        self.show_desk();
                         self.answers.answer(request, outcome);
                     }
                     Asker::Rule => {}
@@ -312,7 +312,7 @@ impl Task {
                 outcome,
             } => {
                 debug!(?outcome, "steer result");
-                self.publish();
+                self.show_desk();
                 self.answers.answer_steered(request, outcome);
             }
             Command::Reject {

@@ -391,11 +391,11 @@ impl Task {
         self.transmit(now);
         // Whoever was found to be lost just now.
         self.carry_out_commands(now).await;
-        self.publish();
+        self.show_desk();
     }
 
     /// Shows the desk what has changed.
-    pub(super) fn publish(&mut self) {
+    pub(super) fn show_desk(&mut self) {
         if std::mem::take(&mut self.unpublished) {
             let recorded = self.recorder.is_on();
             self.post.publish(self.call.snapshot(), recorded);

@@ -213,7 +213,7 @@ fn one(artifact: &Artifact, wanted: usize, server: &Server, copy: &Path) -> Resu
     let mut run = Run::of(artifact, &[], server, copy);
     let mut passed = run.passed;
     let mut alone = 0;
-    while run.undecided(file) && alone < RACE_ATTEMPTS {
+    while RACE.undecided(file, &run.outcome, &run.text) && alone < RACE_ATTEMPTS {
         run = Run::of(artifact, &["--exact", RACE.test], server, copy);
         alone += 1;
         passed += run.passed;
@@ -282,17 +282,13 @@ impl Run {
             log,
         }
     }
-
-    /// Whether all that failed is the test of `RACE`, for want of its premise.
-    fn undecided(&self, file: &str) -> bool {
-        file == RACE.file && RACE.undecided(&self.outcome, &self.text)
-    }
 }
 
 impl Race {
-    fn undecided(&self, outcome: &Outcome, log: &str) -> bool {
+    /// Whether all that failed in this file is this test, for want of its premise.
+    fn undecided(&self, file: &str, outcome: &Outcome, log: &str) -> bool {
         let only = outcome.failed.iter().all(|name| name == self.test);
-        only && !outcome.failed.is_empty() && log.contains(self.premise)
+        file == self.file && only && !outcome.failed.is_empty() && log.contains(self.premise)
     }
 }
 
@@ -347,13 +343,15 @@ mod tests {
             "thread panicked at tests/room_test.rs:115:5:\n{}",
             RACE.premise
         );
-        assert!(RACE.undecided(&failed(&[RACE.test]), &lost));
+        assert!(RACE.undecided(RACE.file, &failed(&[RACE.test]), &lost));
         assert!(!RACE.undecided(
+            RACE.file,
             &failed(&[RACE.test]),
             "a cancelled close must not leave it open"
         ));
-        assert!(!RACE.undecided(&failed(&[RACE.test, "test_other"]), &lost));
-        assert!(!RACE.undecided(&failed(&[]), &lost));
+        assert!(!RACE.undecided(RACE.file, &failed(&[RACE.test, "test_other"]), &lost));
+        assert!(!RACE.undecided(RACE.file, &failed(&[]), &lost));
+        assert!(!RACE.undecided("rpc_test", &failed(&[RACE.test]), &lost));
     }
 
     #[test]

@@ -142,7 +142,7 @@ async fn wait(
     }
 }
 
-/// Has every other task of the thread that is awake get its turn first.
+/// Has every other task of the thread that is awake get its turn first. Tokio's `yield_now` would look at all sockets before.
 async fn let_others_run() {
     let mut done = false;
     poll_fn(|context| match std::mem::replace(&mut done, true) {

@@ -107,8 +107,6 @@ pub(super) struct TransportState {
     heard: Option<Instant>,
     /// When str0m wants to be called.
     timeout: Option<Instant>,
-    /// Whether that is for its statistics.
-    counts: bool,
     /// When something else than a check of the way came or left last.
     busy: Option<Instant>,
     /// The peer has said farewell, or str0m has given up.
@@ -191,7 +189,6 @@ impl Peer {
     fn may_count_late(&self) -> bool {
         let TransportState {
             connection,
-            counts,
             timeout: Some(at),
             busy,
             ..
@@ -200,7 +197,12 @@ impl Peer {
             return false;
         };
         let quiet = busy.is_none_or(|busy| since(at, busy) >= QUIET);
-        counts && quiet && connection == ConnectionState::Connected
+        self.wants_to_count() && quiet && connection == ConnectionState::Connected
+    }
+
+    /// Whether str0m wants to be called for its statistics first of all.
+    fn wants_to_count(&self) -> bool {
+        self.rtc.last_timeout_reason() == Reason::Stats
     }
 
     /// Time has passed.
@@ -257,7 +259,7 @@ impl Peer {
         if self.closed {
             return;
         }
-        if self.transport.counts && self.transport.timeout.is_some_and(|at| at <= now) {
+        if self.wants_to_count() && self.transport.timeout.is_some_and(|at| at <= now) {
             self.handle_timeout(now);
         } else {
             self.drain(now);
@@ -283,7 +285,6 @@ impl Peer {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(at)) => {
                     self.transport.timeout = (!self.transport.over).then_some(at);
-                    self.transport.counts = self.rtc.last_timeout_reason() == Reason::Stats;
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => {
