@@ -382,6 +382,35 @@ fn nobody_is_woken_for_statistics_alone_when_nothing_happens() {
 }
 
 #[test]
+fn a_packet_leaves_at_once_and_leaves_nothing_to_do() {
+    let mut pair = Pair::new();
+    let id = pair
+        .left
+        .add_transceiver(
+            MediaKind::Audio,
+            Direction::SendOnly,
+            Some("mic".into()),
+            vec!["stream".into()],
+        )
+        .unwrap();
+    pair.connect();
+    pair.run(Duration::from_millis(10));
+    let packet = SendPacket {
+        time: 0,
+        marker: true,
+        level_below_full_db: 30,
+        voice: true,
+        redundant: false,
+        payload: vec![7; 40].into(),
+    };
+    assert!(pair.left.send_rtp(pair.now, id, packet));
+    pair.left.settle(pair.now);
+    assert!(pair.left.poll_transmit().is_some());
+    let next = pair.left.poll_timeout();
+    assert!(next.is_none_or(|at| at > pair.now), "{next:?}");
+}
+
+#[test]
 fn statistics_tell_what_was_sent_and_what_was_lost() {
     let mut pair = Pair::new();
     let (kind, direction) = (MediaKind::Audio, Direction::SendOnly);

@@ -197,12 +197,8 @@ impl Peer {
             return false;
         };
         let quiet = busy.is_none_or(|busy| since(at, busy) >= QUIET);
-        self.wants_to_count() && quiet && connection == ConnectionState::Connected
-    }
-
-    /// Whether str0m wants to be called for its statistics first of all.
-    fn wants_to_count(&self) -> bool {
-        self.rtc.last_timeout_reason() == Reason::Stats
+        let counts = self.rtc.last_timeout_reason() == Reason::Stats;
+        counts && quiet && connection == ConnectionState::Connected
     }
 
     /// Time has passed.
@@ -259,10 +255,10 @@ impl Peer {
         if self.closed {
             return;
         }
-        if self.wants_to_count() && self.transport.timeout.is_some_and(|at| at <= now) {
+        self.drain(now);
+        // What is to be sent leaves only when str0m is told the time.
+        if self.transport.timeout.is_some_and(|at| at <= now) {
             self.handle_timeout(now);
-        } else {
-            self.drain(now);
         }
     }
 
