@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -80,14 +80,14 @@ pub(crate) struct RemoteAudio {
 
 struct Remote {
     enabled: AtomicBool,
+    /// Counts changes of the sinks and taps, so that the receiver looks at the lists only then. It is changed under the lock.
+    generation: AtomicU64,
     state: Mutex<RemoteState>,
 }
 
 struct RemoteState {
     sinks: Vec<Weak<PcmSink>>,
     taps: Vec<Weak<FrameQueue>>,
-    /// Counts changes of `sinks` and `taps`, so that the receiver looks at the lists only then.
-    generation: u64,
     /// Streams that have begun on this track.
     streams: u64,
     wake: Option<Wake>,
@@ -99,10 +99,10 @@ impl RemoteAudio {
         Self {
             inner: Arc::new(Remote {
                 enabled: AtomicBool::new(true),
+                generation: AtomicU64::new(0),
                 state: Mutex::new(RemoteState {
                     sinks: Vec::new(),
                     taps: Vec::new(),
-                    generation: 0,
                     streams: 0,
                     wake: None,
                 }),
@@ -128,7 +128,7 @@ impl RemoteAudio {
             return false;
         }
         state.sinks.push(Arc::downgrade(sink));
-        state.generation += 1;
+        self.inner.generation.fetch_add(1, Ordering::Release);
         let wake = state.wake.clone();
         drop(state);
         if let Some(wake) = wake {
@@ -145,7 +145,7 @@ impl RemoteAudio {
             return false;
         }
         state.taps.push(Arc::downgrade(tap));
-        state.generation += 1;
+        self.inner.generation.fetch_add(1, Ordering::Release);
         true
     }
 
@@ -169,16 +169,17 @@ impl RemoteAudio {
         sinks: &mut Vec<Arc<PcmSink>>,
         taps: &mut Vec<Arc<FrameQueue>>,
     ) -> u64 {
-        let mut state = self.inner.state.lock();
-        if state.generation != generation {
-            sinks.clear();
-            sinks.extend(state.sinks.iter().filter_map(Weak::upgrade));
-            state.sinks.retain(|sink| sink.strong_count() > 0);
-            taps.clear();
-            taps.extend(state.taps.iter().filter_map(Weak::upgrade));
-            state.taps.retain(|tap| tap.strong_count() > 0);
+        if self.inner.generation.load(Ordering::Acquire) == generation {
+            return generation;
         }
-        state.generation
+        let mut state = self.inner.state.lock();
+        sinks.clear();
+        sinks.extend(state.sinks.iter().filter_map(Weak::upgrade));
+        state.sinks.retain(|sink| sink.strong_count() > 0);
+        taps.clear();
+        taps.extend(state.taps.iter().filter_map(Weak::upgrade));
+        state.taps.retain(|tap| tap.strong_count() > 0);
+        self.inner.generation.load(Ordering::Acquire)
     }
 }
 

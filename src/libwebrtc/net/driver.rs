@@ -1,13 +1,17 @@
 //! What drives a connection: one task on the engine's thread.
 
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
+    pin::Pin,
     sync::{Arc, Weak},
     task::Poll,
     time::Instant,
 };
 
-use tokio::{sync::oneshot, time};
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep_until},
+};
 
 use super::{
     Connection, EventSink, Policy, State,
@@ -18,6 +22,36 @@ use crate::pc::{Event, Transmit};
 
 /// The largest datagram that is received, in bytes: nobody sends more than fits an Ethernet frame.
 const DATAGRAM_BYTES: usize = 2_048;
+
+/// The next time that something is due. Most datagrams leave it as it is, and then the timer is not touched.
+struct Alarm {
+    at: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self {
+            at: None,
+            timer: Box::pin(sleep_until(Instant::now().into())),
+        }
+    }
+
+    fn set(&mut self, at: Option<Instant>) {
+        if let Some(at) = at.filter(|_| self.at != at) {
+            self.timer.as_mut().reset(at.into());
+        }
+        self.at = at;
+    }
+
+    /// Waits for that time; cancel-safe.
+    async fn rung(&mut self) {
+        match self.at {
+            Some(_) => self.timer.as_mut().await,
+            None => pending().await,
+        }
+    }
+}
 
 /// What a turn of the loop has to do once the lock is released.
 #[derive(Default)]
@@ -39,6 +73,7 @@ pub(super) async fn run(connection: Arc<Connection>, sink: Weak<dyn EventSink>) 
     let mut buffer = vec![0; DATAGRAM_BYTES];
     let mut turn = Turn::default();
     let mut addresses: Option<Addresses> = None;
+    let mut alarm = Alarm::new();
     let mut moved = false;
     loop {
         let handed_on = connection.drive(|state| {
@@ -74,7 +109,8 @@ pub(super) async fn run(connection: Arc<Connection>, sink: Weak<dyn EventSink>) 
             // Who has stopped waiting does not want to know.
             settled.send(()).ok();
         }
-        moved = wait(&connection, &mut paths, &mut addresses, turn.next).await;
+        alarm.set(turn.next);
+        moved = wait(&connection, &mut paths, &mut addresses, &mut alarm).await;
     }
     connection.drive(State::end);
     paths.close().await;
@@ -125,19 +161,18 @@ fn gather(state: &mut State, paths: &mut Paths, now: Instant, moved: bool, turn:
     }
 }
 
-/// Waits for a datagram, a change or the next time that something is due. Says whether addresses of this machine have
-/// changed.
+/// Waits for a datagram, a change or the alarm. Says whether addresses of this machine have changed.
 async fn wait(
     connection: &Connection,
     paths: &mut Paths,
     addresses: &mut Option<Addresses>,
-    next: Option<Instant>,
+    alarm: &mut Alarm,
 ) -> bool {
     // Whichever is dropped loses nothing: what has been taken out is kept where the next turn looks for it.
     tokio::select! {
         () = poll_fn(|context| paths.poll_ready(context)) => false,
         () = connection.changed() => false,
-        () = sleep_until(next) => false,
+        () = alarm.rung() => false,
         () = changed(addresses) => true,
     }
 }
@@ -157,18 +192,11 @@ async fn let_others_run() {
 
 async fn changed(addresses: &mut Option<Addresses>) {
     let Some(watched) = addresses else {
-        return std::future::pending().await;
+        return pending().await;
     };
     if watched.changed().await.is_err() {
         // Nobody looks any more; without this, the end would be reported for ever.
         *addresses = None;
-        std::future::pending().await
-    }
-}
-
-async fn sleep_until(next: Option<Instant>) {
-    match next {
-        Some(next) => time::sleep_until(next.into()).await,
-        None => std::future::pending().await,
+        pending().await
     }
 }

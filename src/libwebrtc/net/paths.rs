@@ -119,7 +119,9 @@ impl Paths {
         let readable = |s: &Socket| s.poll_readable(context).is_ready();
         // All are asked, so that each wakes this task.
         let ready = self.sockets.iter().map(readable).filter(|r| *r).count() > 0;
-        if let Poll::Ready(Some(arrival)) = self.receiver.poll_recv(context) {
+        if !self.carriers.is_empty()
+            && let Poll::Ready(Some(arrival)) = self.receiver.poll_recv(context)
+        {
             self.arrived.push_back(arrival);
             return Poll::Ready(());
         }
@@ -292,6 +294,11 @@ impl Paths {
                     Err(_) => {}
                 }
             }
+        }
+        if self.carriers.is_empty() {
+            // What a carrier has left behind is of no use.
+            self.arrived.clear();
+            return;
         }
         for _ in 0..ARRIVALS_MAX {
             let arrival = self.arrived.pop_front();

@@ -322,6 +322,7 @@ impl Peer {
             .marker(packet.marker)
             .ext_vals(extensions),
         );
+        self.wants_to_send(now);
         true
     }
 

@@ -255,11 +255,18 @@ impl Peer {
         if self.closed {
             return;
         }
-        self.drain(now);
-        // What is to be sent leaves only when str0m is told the time.
-        if self.transport.timeout.is_some_and(|at| at <= now) {
+        let due = |peer: &Self| peer.transport.timeout.is_some_and(|at| at <= now);
+        if !due(self) {
+            self.drain(now);
+        }
+        if due(self) {
             self.handle_timeout(now);
         }
+    }
+
+    /// A packet is to be sent. It leaves only when str0m is told the time.
+    pub(super) fn wants_to_send(&mut self, now: Instant) {
+        self.transport.timeout = Some(now);
     }
 
     fn input(&mut self, input: Input<'_>) {
