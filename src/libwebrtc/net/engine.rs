@@ -1,9 +1,17 @@
 //! The one thread that drives all connections.
 
-use std::{future::Future, io, sync::OnceLock, thread, time::Duration};
+use std::{
+    future::Future,
+    io,
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
 
+use super::pace::Pace;
 use crate::pc::PcError;
 
 /// Names that are looked up at the same time.
@@ -27,6 +35,7 @@ pub(super) fn handle() -> Result<&'static Handle, PcError> {
 }
 
 fn start() -> io::Result<Handle> {
+    let pace = Mutex::new(Pace::default());
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -34,6 +43,12 @@ fn start() -> io::Result<Handle> {
         .max_blocking_threads(LOOKUPS_MAX)
         .thread_name("lookup")
         .thread_keep_alive(LOOKUP_KEEP_ALIVE)
+        .on_thread_park(move || {
+            let pause = pace.lock().pause(Instant::now());
+            if !pause.is_zero() {
+                thread::sleep(pause);
+            }
+        })
         .build()?;
     let handle = runtime.handle().clone();
     thread::Builder::new()

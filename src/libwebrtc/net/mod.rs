@@ -11,6 +11,7 @@ mod engine;
 mod framing;
 mod gather;
 mod media;
+mod pace;
 mod paths;
 mod relay;
 mod servers;
