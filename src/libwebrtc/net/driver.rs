@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Connection, EventSink, Policy, State,
+    Connection, EventSink, Policy, State, pace,
     paths::Paths,
     watch::{self, Addresses},
 };
@@ -141,7 +141,12 @@ fn take_turn(state: &mut State, paths: &mut Paths, moved: bool, turn: &mut Turn)
         .extend(std::iter::from_fn(|| state.peer.poll_event()));
     turn.closed = state.peer.check_open().is_err();
     turn.settled.append(&mut state.take_settled());
-    turn.next = [state.peer.poll_timeout(), media, paths.poll_timeout()]
+    let peer = state.peer.poll_timeout();
+    let peer = peer.map(|at| match state.peer.is_quiet(at) {
+        true => pace::together(at),
+        false => at,
+    });
+    turn.next = [peer, media, paths.poll_timeout()]
         .into_iter()
         .flatten()
         .min();

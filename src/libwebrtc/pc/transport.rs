@@ -187,18 +187,16 @@ impl Peer {
 
     /// Whether str0m wants to be called for its statistics alone, of a connection on which nothing happens.
     fn may_count_late(&self) -> bool {
+        self.rtc.last_timeout_reason() == Reason::Stats
+            && self.transport.timeout.is_some_and(|at| self.is_quiet(at))
+    }
+
+    /// Whether nothing but checks will have come or left for a while at that time. What is due then may be a little late.
+    pub(crate) fn is_quiet(&self, at: Instant) -> bool {
         let TransportState {
-            connection,
-            timeout: Some(at),
-            busy,
-            ..
-        } = self.transport
-        else {
-            return false;
-        };
-        let quiet = busy.is_none_or(|busy| since(at, busy) >= QUIET);
-        let counts = self.rtc.last_timeout_reason() == Reason::Stats;
-        counts && quiet && connection == ConnectionState::Connected
+            connection, busy, ..
+        } = self.transport;
+        connection == ConnectionState::Connected && busy.is_none_or(|busy| since(at, busy) >= QUIET)
     }
 
     /// Time has passed.
