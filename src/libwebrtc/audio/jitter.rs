@@ -36,7 +36,7 @@ impl Waiting {
 pub(crate) enum Inserted {
     /// It waits.
     Yes,
-    /// It was there already.
+    /// It was there already, and not as a copy alone.
     Duplicate,
     /// It waits, and the oldest one was given up for it.
     Overflow,
@@ -49,7 +49,7 @@ pub(crate) struct JitterBuffer {
 }
 
 impl JitterBuffer {
-    /// Takes a packet.
+    /// Takes a packet, in place of a copy of it if there is one: that one was not needed, the packet had only been overtaken.
     pub(crate) fn insert(&mut self, packet: Waiting) -> Inserted {
         // Nearly always the newest.
         let at = self
@@ -58,7 +58,11 @@ impl JitterBuffer {
             .rposition(|other| other.seq <= packet.seq);
         let index = match at {
             Some(at) if self.packets[at].seq == packet.seq => {
-                return Inserted::Duplicate;
+                if packet.copy || !self.packets[at].copy {
+                    return Inserted::Duplicate;
+                }
+                self.packets[at] = packet;
+                return Inserted::Yes;
             }
             Some(at) => at + 1,
             None => 0,
