@@ -29,7 +29,7 @@ const OVERHEAD_48K: i64 = 720;
 const ABOVE_48K: i64 = 960;
 const BELOW_48K: i64 = 720;
 const QUIET_ABOVE_48K: i64 = 480;
-const QUIET_BELOW_48K: i64 = 120;
+const QUIET_BELOW_48K: i64 = 360;
 
 /// How long sound that is too late is left alone, since a pause may come.
 const PATIENCE: Duration = Duration::from_secs(1);

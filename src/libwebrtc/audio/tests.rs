@@ -190,6 +190,21 @@ fn steady_jitter_leaves_the_sound_alone_once_it_is_known() {
 }
 
 #[test]
+fn steady_jitter_leaves_the_length_of_pauses_alone() {
+    let mut call = Call::new(48_000, 1);
+    call.params.dtx = true;
+    call.params.red = Some(111);
+    call.tone = |frame, channel, rate| match frame % (3 * rate as usize) {
+        0..108_000 => voice(frame, channel, rate),
+        _ => 0,
+    };
+    call.network.delay = |_, random| Duration::from_micros(u64::from(random % 60_000));
+    let heard = call.run(Duration::from_secs(120));
+    let inserted = heard.stats.inserted_samples - heard.stats_at(5_000).inserted_samples;
+    assert!(inserted <= 960, "{inserted} samples");
+}
+
+#[test]
 fn copies_in_red_are_waited_for_from_the_first_loss_on() {
     let mut call = Call::new(48_000, 1);
     call.params.red = Some(111);
