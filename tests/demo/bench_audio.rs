@@ -64,8 +64,8 @@ const MIXED_CALLS_PER_CORE_MIN: f64 = 300.0;
 /// Arguments of the hidden command `demo bench-audio`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Calls at the same time, of which the work is measured
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=50))]
+    /// Calls at the same time, of which the work is measured; server and callers need processors for as many, too
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
     calls: u32,
     /// How long delay and work are measured
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=600))]
