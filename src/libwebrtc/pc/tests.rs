@@ -81,6 +81,18 @@ impl Pair {
             .unwrap();
     }
 
+    /// Has the left side speak.
+    fn add_microphone(&mut self) -> TransceiverId {
+        self.left
+            .add_transceiver(
+                MediaKind::Audio,
+                Direction::SendOnly,
+                Some("mic".into()),
+                vec!["stream".into()],
+            )
+            .unwrap()
+    }
+
     /// Carries out all that is due at this instant.
     fn step(&mut self) {
         if self.left.take_gather_request() {
@@ -329,14 +341,22 @@ fn an_offer_comes_even_when_nothing_has_changed() {
     assert_eq!(pair.left.connection_state(), ConnectionState::Connected);
 }
 
+/// The packet of a voice with this number, from 0.
+fn packet(number: u32) -> SendPacket {
+    SendPacket {
+        time: number * 960,
+        marker: number == 0,
+        level_below_full_db: 30,
+        voice: true,
+        redundant: false,
+        payload: vec![7; 40].into(),
+    }
+}
+
 #[test]
 fn sound_flows_with_its_level() {
     let mut pair = Pair::new();
-    let (kind, direction) = (MediaKind::Audio, Direction::SendOnly);
-    let id = pair
-        .left
-        .add_transceiver(kind, direction, Some("mic".into()), vec!["stream".into()])
-        .unwrap();
+    let id = pair.add_microphone();
     pair.connect();
     assert_eq!(track_events(&pair.right_events), 1);
     let theirs = pair.right.transceiver_ids()[0];
@@ -345,12 +365,8 @@ fn sound_flows_with_its_level() {
     assert_eq!(transceiver.remote_streams, ["stream"]);
     for n in 0..50_u32 {
         let packet = SendPacket {
-            time: n * 960,
-            marker: n == 0,
-            level_below_full_db: 30,
-            voice: true,
             redundant: n >= 25,
-            payload: vec![7; 40].into(),
+            ..packet(n)
         };
         assert!(pair.left.send_rtp(pair.now, id, packet));
         pair.run(Duration::from_millis(20));
@@ -384,26 +400,10 @@ fn nobody_is_woken_for_statistics_alone_when_nothing_happens() {
 #[test]
 fn a_packet_leaves_at_once_and_leaves_nothing_to_do() {
     let mut pair = Pair::new();
-    let id = pair
-        .left
-        .add_transceiver(
-            MediaKind::Audio,
-            Direction::SendOnly,
-            Some("mic".into()),
-            vec!["stream".into()],
-        )
-        .unwrap();
+    let id = pair.add_microphone();
     pair.connect();
     pair.run(Duration::from_millis(10));
-    let packet = SendPacket {
-        time: 0,
-        marker: true,
-        level_below_full_db: 30,
-        voice: true,
-        redundant: false,
-        payload: vec![7; 40].into(),
-    };
-    assert!(pair.left.send_rtp(pair.now, id, packet));
+    assert!(pair.left.send_rtp(pair.now, id, packet(0)));
     pair.left.settle(pair.now);
     assert!(pair.left.poll_transmit().is_some());
     let next = pair.left.poll_timeout();
@@ -413,11 +413,7 @@ fn a_packet_leaves_at_once_and_leaves_nothing_to_do() {
 #[test]
 fn statistics_tell_what_was_sent_and_what_was_lost() {
     let mut pair = Pair::new();
-    let (kind, direction) = (MediaKind::Audio, Direction::SendOnly);
-    let id = pair
-        .left
-        .add_transceiver(kind, direction, Some("mic".into()), vec!["stream".into()])
-        .unwrap();
+    let id = pair.add_microphone();
     pair.connect();
     pair.loss_per_mille = 100;
     let mut reports = Vec::new();
@@ -426,15 +422,7 @@ fn statistics_tell_what_was_sent_and_what_was_lost() {
         if n == 0 || n == 999 {
             pair.loss_per_mille = 0;
         }
-        let packet = SendPacket {
-            time: n * 960,
-            marker: n == 0,
-            level_below_full_db: 30,
-            voice: true,
-            redundant: false,
-            payload: vec![7; 40].into(),
-        };
-        assert!(pair.left.send_rtp(pair.now, id, packet));
+        assert!(pair.left.send_rtp(pair.now, id, packet(n)));
         pair.run(Duration::from_millis(20));
         pair.loss_per_mille = 100;
         reports.extend(pair.left.take_reported_loss(id));
@@ -524,15 +512,7 @@ fn the_old_answer_set_again_takes_the_pending_offer_back() {
     pair.left.create_channel(channel("data")).unwrap();
     pair.connect();
     let (_, old_answer) = pair.left.current_remote().unwrap();
-    let id = pair
-        .left
-        .add_transceiver(
-            MediaKind::Audio,
-            Direction::SendOnly,
-            Some("mic".into()),
-            Vec::new(),
-        )
-        .unwrap();
+    let id = pair.add_microphone();
     let lost = pair.left.create_offer(OfferOptions::default()).unwrap();
     pair.left
         .set_local(pair.now, DescriptionKind::Offer, &lost)
