@@ -29,7 +29,7 @@ pub mod native {
     }
 
     /// The sound of a track in frames of 10 ms, for as long as the stream lives. Frames come whether or not anything
-    /// arrives on a remote track.
+    /// arrives on a remote track: 100 a second, and where a packet holds 20 ms, two at once each 20 ms.
     pub struct NativeAudioStream {
         track: RtcAudioTrack,
         sink: Arc<PcmSink>,

@@ -171,16 +171,25 @@ impl Playout {
     /// Replaces `out` with 10 ms of interleaved PCM at `rate` Hz (one of Opus's) with one or two channels.
     pub(crate) fn pull_10ms(&mut self, now: Instant, rate: u32, channels: u32, out: &mut Vec<i16>) {
         self.set_format(rate, channels);
-        let wanted = (rate / 100 * channels) as usize;
-        while self.decoded.len() < wanted {
+        while !self.has_10ms() {
             self.fill(now);
         }
         out.clear();
-        out.extend(self.decoded.drain(..wanted));
+        out.extend(self.decoded.drain(..self.samples_10ms()));
         let level = level_dbov(out);
         self.stats.total_samples += TICK_48K;
         self.stats.audio_level_dbov = level;
         self.stats.total_audio_energy += 10f64.powf(f64::from(level) / 10.0) * 0.01;
+    }
+
+    /// Whether the next frame is decoded, in the format of the last one.
+    pub(crate) fn has_10ms(&self) -> bool {
+        self.decoded.len() >= self.samples_10ms()
+    }
+
+    fn samples_10ms(&self) -> usize {
+        let (rate, channels) = self.format;
+        (rate / 100 * channels) as usize
     }
 
     fn set_format(&mut self, rate: u32, channels: u32) {
@@ -451,8 +460,8 @@ impl Playout {
     }
 
     fn silence(&mut self) {
-        let samples = (self.format.0 / 100 * self.format.1) as usize;
-        self.decoded.resize(self.decoded.len() + samples, 0);
+        self.decoded
+            .resize(self.decoded.len() + self.samples_10ms(), 0);
     }
 
     /// The delay behind the fastest packets with which nearly all come in time.

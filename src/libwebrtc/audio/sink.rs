@@ -72,6 +72,11 @@ impl PcmSink {
         (self.rate / 100) as usize
     }
 
+    /// Whether a second frame finds room beside one that was not taken yet.
+    pub(crate) fn holds_several(&self) -> bool {
+        self.capacity > 1
+    }
+
     /// Whether [`Self::close`] has been called.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)

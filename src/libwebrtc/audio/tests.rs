@@ -311,6 +311,27 @@ fn frames_come_every_10_ms_without_any_packet() {
 }
 
 #[test]
+fn both_frames_of_a_packet_are_handed_out_together_where_there_is_room() {
+    for (capacity, usual) in [
+        (None, 100..=120),
+        (Some(2), 100..=120),
+        (Some(1), 199..=201),
+    ] {
+        let mut call = Call::new(48_000, 1);
+        call.sink = Arc::new(PcmSink::new(48_000, 1, capacity).expect("format"));
+        let heard = call.run(Duration::from_secs(2));
+        let frames = heard.stats.total_samples / 480;
+        assert!((199..=201).contains(&frames), "{frames} frames");
+        assert!(
+            usual.contains(&heard.rounds),
+            "{} rounds, room for {capacity:?}",
+            heard.rounds
+        );
+        assert_eq!(heard.stats.concealed_samples, 0, "{:?}", heard.stats);
+    }
+}
+
+#[test]
 fn an_outage_is_bridged_and_playing_starts_afresh() {
     let mut call = Call::new(48_000, 1);
     call.network.lost = |seq, _| (100..250).contains(&seq);
@@ -584,6 +605,8 @@ struct Heard {
     stats: ReceiverStats,
     /// Statistics at each 10 ms.
     history: Vec<ReceiverStats>,
+    /// Times that frames were handed out.
+    rounds: u64,
     sent: u64,
     marked: u64,
     level: i8,
@@ -623,6 +646,7 @@ impl Call {
         let mut on_the_way: BTreeMap<(Instant, u64), ReceivedPacket> = BTreeMap::new();
         let (mut seq, mut serial, mut produced) = (0, 0, 0);
         let (mut marked, mut level, mut last_sent) = (0, 0, None);
+        let mut rounds = 0;
         let mut worst_pacing = Duration::ZERO;
         let mut history = Vec::new();
         for ms in 0..length.as_millis() as u64 {
@@ -684,6 +708,7 @@ impl Call {
             }
             if receiver.poll_timeout(now).is_some_and(|at| at <= now) {
                 receiver.handle_timeout(now);
+                rounds += 1;
             }
             if ms % 10 == 0 {
                 history.push(receiver.stats().clone());
@@ -696,6 +721,7 @@ impl Call {
             channels: channels as usize,
             stats: receiver.stats().clone(),
             history,
+            rounds,
             sent: seq,
             marked,
             level,
