@@ -151,6 +151,35 @@ impl Journal {
         }
     }
 
+    /// Whether the lease has not been renewed in time, since this process stood still: another one may have the call by now.
+    pub(super) fn has_lapsed(&self, now: Instant) -> bool {
+        let writer = self.writer.as_ref();
+        writer.is_some_and(|writer| writer.ends_at() <= now)
+    }
+
+    /// Asks the store whether another process has taken the call over meanwhile, and renews the lease if not. A store that does not
+    /// answer within a second is not waited for.
+    pub(super) async fn is_taken_over(
+        &mut self,
+        now: Instant,
+        epoch: Epoch,
+        conversation: impl FnOnce() -> Vec<Stored>,
+    ) -> bool {
+        let snapshot = Stored::Snapshot(Box::new(self.rebuilt.clone()));
+        let Some(writer) = &mut self.writer else {
+            return false;
+        };
+        writer.renew(now);
+        // A record is answered, and the whole call is what does no harm to be told once more.
+        writer.append(epoch, &snapshot);
+        for stored in conversation() {
+            writer.append(epoch, &stored);
+        }
+        self.settle().await;
+        let call = self.writer.as_ref().and_then(|writer| writer.call.as_ref());
+        call.is_some_and(CallJournal::is_fenced)
+    }
+
     /// When [`Self::handle_timeout`] has something to do.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.writer.as_ref().map(|writer| writer.renew_at)
@@ -203,6 +232,12 @@ impl Writer {
             unix_ms: clock::unix_ms(),
             payload: stored.payload(),
         }));
+    }
+
+    /// When the lease ends unless it is renewed.
+    fn ends_at(&self) -> Instant {
+        let every = Duration::from_millis(self.lease_ms) / RENEWALS;
+        self.renew_at + every * (RENEWALS - 1)
     }
 
     /// Whether a snapshot is needed.

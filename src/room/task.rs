@@ -362,6 +362,10 @@ impl Task {
 
     /// Brings everything up to now: timers, commands, gates, frames.
     async fn settle(&mut self) {
+        if self.journal.has_lapsed(clock::now()) && self.is_taken_over().await {
+            self.end_taken_over().await;
+            return;
+        }
         let now = clock::now();
         self.come_home(now);
         while self.call.poll_timeout().is_some_and(|(at, _)| at <= now) {
@@ -391,6 +395,23 @@ impl Task {
         self.transmit(now);
         // Whoever was found to be lost just now.
         self.carry_out_commands(now).await;
+        self.show_desk();
+    }
+
+    /// Whether the call went on elsewhere while this process stood still. Nothing is done before that is known: what is due here, and what
+    /// has come meanwhile, would be done to another one's call.
+    async fn is_taken_over(&mut self) -> bool {
+        warn!("the lease has ended unrenewed, the store is asked whose the call is");
+        let (now, epoch) = (clock::now(), self.call.epoch());
+        let conversation = || self.talk.stored();
+        self.journal.is_taken_over(now, epoch, conversation).await
+    }
+
+    async fn end_taken_over(&mut self) {
+        warn!("another process has taken over the call");
+        self.commands.clear();
+        self.tell(Event::TakenOver);
+        self.carry_out_commands(clock::now()).await;
         self.show_desk();
     }
 

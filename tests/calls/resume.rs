@@ -287,6 +287,11 @@ async fn a_process_that_was_frozen_gives_the_call_up_without_harming_it() {
             .any(|line| line["reason"] == "another process has taken over the call")
     })
     .await;
+    assert!(
+        stage
+            .baton
+            .said("the lease has ended unrenewed, the store is asked whose the call is")
+    );
     let mark = caller.mark();
     sleep(Duration::from_secs(2)).await;
     let hole_ms = caller.longest_hole_ms(mark, TRIAGE_HZ);
