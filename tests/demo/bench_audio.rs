@@ -2,16 +2,16 @@
 //!
 //! The delay is exact: a caller hears a specialist's own track and the program track at once, and since packets pass as they are,
 //! each can be found on both. Work is CPU time of Baton's process with many calls, beside a loop that does what cannot be left out:
-//! it receives each packet, opens it, seals it for somebody else, and sends it. What the mixer costs is measured beside libopus
-//! alone, on the same packets.
+//! it receives each packet, opens it, seals it for somebody else, and sends it; and beside the same loop through str0m, on which our
+//! engine stands. What the mixer costs is measured beside libopus alone, on the same packets.
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use audio::{
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use baton_specialist::{Agent, Call, Grant, Misbehaviour, SAMPLE_RATE_HZ, Specialist};
 use futures_util::StreamExt as _;
+use kit::bare::{self, Bare, Came};
 use kit::figures::{self, Goal};
 use kit::process::Child;
 use kit::server::LivekitServer;
@@ -103,6 +104,9 @@ struct Solo {
     /// The same of the bare loop.
     bare_ms_per_call_second: f64,
     ratio: f64,
+    /// The same of a loop through str0m.
+    str0m_ms_per_call_second: f64,
+    ratio_to_str0m: f64,
     calls_per_core: f64,
 }
 
@@ -137,6 +141,8 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     progress.say("work: the bare loop");
     let calls = options.calls;
     let bare = tokio::task::spawn_blocking(move || bare(calls, measured)).await??;
+    progress.say("work: the same loop through str0m");
+    let str0m = tokio::task::spawn_blocking(move || through_str0m(calls, measured)).await??;
     progress.say("work: the mixer beside libopus");
     let mixed = tokio::task::spawn_blocking(mixed).await??;
     let solo = Solo {
@@ -144,6 +150,8 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
         cpu_ms_per_call_second: cpu,
         bare_ms_per_call_second: bare,
         ratio: cpu / bare,
+        str0m_ms_per_call_second: str0m,
+        ratio_to_str0m: cpu / str0m,
         calls_per_core: 1_000.0 / cpu,
     };
     let goals = vec![
@@ -478,7 +486,7 @@ fn bare(calls: u32, measured: Duration) -> Result<f64> {
 }
 
 fn socket() -> Result<UdpSocket> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let socket = bare::socket()?;
     socket.set_read_timeout(Some(START_MAX))?;
     Ok(socket)
 }
@@ -487,6 +495,101 @@ fn nonce(number: u64) -> Nonce {
     let mut bytes = [0; 12];
     bytes[4..].copy_from_slice(&number.to_be_bytes());
     Nonce::assume_unique_for_key(bytes)
+}
+
+/// The bare loop with a connection of str0m for each call, all on one socket. In milliseconds per second of a call.
+fn through_str0m(calls: u32, measured: Duration) -> Result<f64> {
+    let here = bare::socket()?;
+    let mut relayed = Vec::new();
+    let mut far = Vec::new();
+    for _ in 0..calls {
+        let there = socket()?;
+        let (near_end, far_end) = Bare::pair(here.local_addr()?, there.local_addr()?)?;
+        relayed.push((there.local_addr()?, near_end));
+        far.push((there, far_end));
+    }
+    let (begun, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let relay = scope.spawn(|| relay(&here, relayed, &begun, &over));
+        let sent = feed(&mut far, measured, &begun);
+        over.store(true, Ordering::Relaxed);
+        let used = relay.join().ok().context("the loop has failed")??;
+        sent?;
+        Ok(used.as_secs_f64() * 1_000.0 / (f64::from(calls) * measured.as_secs_f64()))
+    })
+}
+
+/// Sends back whatever comes over these connections, and says what that has cost since it was told that it counts.
+fn relay(
+    socket: &UdpSocket,
+    ends: Vec<(SocketAddr, Bare)>,
+    begun: &AtomicBool,
+    over: &AtomicBool,
+) -> Result<Duration> {
+    let mut ends: HashMap<SocketAddr, (Bare, Instant)> = ends
+        .into_iter()
+        .map(|(from, end)| (from, (end, Instant::now())))
+        .collect();
+    let mut buffer = [0; bare::DATAGRAM_BYTES];
+    let mut before = None;
+    while !over.load(Ordering::Relaxed) {
+        if before.is_none() && begun.load(Ordering::Relaxed) {
+            before = Some(cpu_here()?);
+        }
+        let now = Instant::now();
+        let mut next = now + START_MAX;
+        for (end, due) in ends.values_mut() {
+            if *due <= now {
+                end.handle_timeout()?;
+                *due = passed_on(end, socket)?;
+            }
+            next = next.min(*due);
+        }
+        if let Some((length, from)) = bare::received(socket, &mut buffer, next, now)?
+            && let Some((end, due)) = ends.get_mut(&from)
+        {
+            end.receive(from, &buffer[..length])?;
+            *due = passed_on(end, socket)?;
+        }
+    }
+    let before = before.context("the connections did not come up")?;
+    Ok(cpu_here()? - before)
+}
+
+/// Sends the packets of an end back over it, and says when it wants to be called.
+fn passed_on(end: &mut Bare, socket: &UdpSocket) -> Result<Instant> {
+    loop {
+        match end.poll(socket)? {
+            Came::Packet(payload) => end.send(payload, SLOT_SAMPLES as u32)?,
+            Came::Due(due) => return Ok(due),
+        }
+    }
+}
+
+/// Sends a packet over each connection each 20 ms and waits until it is back, for so long once all are up.
+fn feed(far: &mut [(UdpSocket, Bare)], measured: Duration, begun: &AtomicBool) -> Result<()> {
+    let start = Instant::now();
+    while !far.iter().all(|(_, end)| end.is_connected()) {
+        ensure!(start.elapsed() < START_MAX, "str0m does not connect");
+        for (socket, end) in &mut *far {
+            end.next(socket, Instant::now() + Duration::from_millis(1))?;
+        }
+    }
+    begun.store(true, Ordering::Relaxed);
+    let start = Instant::now();
+    for slot in 1.. {
+        for (socket, end) in &mut *far {
+            end.send([7; PAYLOAD_BYTES], SLOT_SAMPLES as u32)?;
+            end.next(socket, Instant::now() + START_MAX)?
+                .context("a packet was lost in the loop through str0m")?;
+        }
+        if start.elapsed() >= measured {
+            return Ok(());
+        }
+        let due = Duration::from_millis(20) * slot;
+        thread::sleep(due.saturating_sub(start.elapsed()));
+    }
+    Ok(())
 }
 
 /// The playout that mixes, that passes, and libopus alone, on the same packets.
@@ -580,7 +683,7 @@ impl Report {
         } = self;
         let mut table = format!(
             "\nprogram track behind the holder's own, {} packets ({} others): p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms\n\
-             solo, {} calls: {:.2} ms of CPU per second of a call; the bare loop {:.2} ms; passing in the playout {:.3} ms\n\
+             solo, {} calls: {:.2} ms of CPU per second of a call; the bare loop {:.2} ms, through str0m {:.2} ms (ratio {:.2}); passing in the playout {:.3} ms\n\
              mixed: {:.2} ms of CPU per second of a call; libopus alone {:.2} ms\n\n",
             delay.packets,
             delay.changed,
@@ -590,6 +693,8 @@ impl Report {
             solo.calls,
             solo.cpu_ms_per_call_second,
             solo.bare_ms_per_call_second,
+            solo.str0m_ms_per_call_second,
+            solo.ratio_to_str0m,
             mixed.passing_ms_per_call_second,
             mixed.cpu_ms_per_call_second,
             mixed.bare_libopus_ms_per_call_second,

@@ -1,13 +1,14 @@
 //! What a voice costs that is decoded and encoded again: in a room on our engine, and without either, on libopus, str0m and a
 //! socket.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use futures_util::StreamExt as _;
+use kit::bare::{self, Bare};
 use livekit::options::{AudioEncoding, TrackPublishOptions};
 use livekit::prelude::{LocalAudioTrack, LocalTrack, Room, TrackSource};
 use livekit::webrtc::audio_frame::AudioFrame;
@@ -16,10 +17,6 @@ use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
 use opus::{Application, Bitrate, Channels, Decoder, Encoder};
 use serde::{Deserialize, Serialize};
-use str0m::media::{Direction, MediaKind, Mid};
-use str0m::net::{Protocol, Receive};
-use str0m::rtp::{RtpPacket, RtpWrite, SeqNo};
-use str0m::{Candidate, Event, Input, Output, Rtc};
 use tokio::time::MissedTickBehavior;
 
 use crate::part::{FRAME, RATE_HZ, SETTLE, Server, subscribed};
@@ -28,7 +25,6 @@ use crate::usage;
 const BITRATE_BPS: u32 = 32_000;
 const PACKET: usize = RATE_HZ as usize / 50;
 const PACKET_EVERY: Duration = Duration::from_millis(20);
-const DATAGRAM_BYTES: usize = 2_048;
 const OPUS_BYTES_MAX: usize = 1_275;
 /// The room of the measured process.
 pub(crate) const ROOM: &str = "cost";
@@ -99,12 +95,12 @@ pub(crate) async fn room(server: &Server, measured: Duration) -> Result<Cost> {
 
 /// The same without a room and without an engine, and as much as that takes: one thread, one socket.
 pub(crate) fn bare(measured: Duration) -> Result<Cost> {
-    let (mut near, mut far) = (Side::open()?, Side::open()?);
-    let (near_mid, far_mid) = introduce(&mut near, &mut far)?;
+    let (here, there) = (bare::socket()?, bare::socket()?);
+    let (near, far) = Bare::pair(here.local_addr()?, there.local_addr()?)?;
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let speaking = scope.spawn(|| far.speak(far_mid, &over));
-        let ended = near.relay(near_mid, measured);
+        let speaking = scope.spawn(|| speak(far, &there, &over));
+        let ended = relay(near, &here, measured);
         over.store(true, Ordering::Relaxed);
         match speaking.join() {
             Ok(spoken) => spoken?,
@@ -186,130 +182,43 @@ fn encoder() -> Result<Encoder> {
     Ok(encoder)
 }
 
-/// One end of a bare connection.
-struct Side {
-    rtc: Rtc,
-    socket: UdpSocket,
-    buffer: Vec<u8>,
-    encoder: Encoder,
-    sent: u64,
-}
-
-fn introduce(near: &mut Side, far: &mut Side) -> Result<(Mid, Mid)> {
-    let mut api = far.rtc.sdp_api();
-    let mid = api.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
-    let (offer, pending) = api.apply().context("there is nothing to offer")?;
-    let answer = near.rtc.sdp_api().accept_offer(offer)?;
-    far.rtc.sdp_api().accept_answer(pending, answer)?;
-    Ok((mid, mid))
-}
-
-impl Side {
-    fn open() -> Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no socket")?;
-        let mut rtc = Rtc::builder()
-            .clear_codecs()
-            .enable_opus(true, true)
-            .set_rtp_mode(true)
-            .build(Instant::now());
-        rtc.add_local_candidate(Candidate::host(socket.local_addr()?, "udp")?);
-        Ok(Self {
-            rtc,
-            socket,
-            buffer: vec![0; DATAGRAM_BYTES],
-            encoder: encoder()?,
-            sent: 0,
-        })
-    }
-
-    /// Speaks until it is over.
-    fn speak(&mut self, mid: Mid, over: &AtomicBool) -> Result<()> {
-        let start = Instant::now();
-        for number in 0.. {
-            if over.load(Ordering::Relaxed) {
-                break;
-            }
-            let until = start + PACKET_EVERY * number;
-            while self.step(until)?.is_some() {}
-            if self.rtc.is_connected() {
-                self.say(mid, &voice(number, PACKET))?;
-            }
+/// Speaks over a connection until it is over.
+fn speak(mut far: Bare, socket: &UdpSocket, over: &AtomicBool) -> Result<()> {
+    let mut encoder = encoder()?;
+    let start = Instant::now();
+    for number in 0.. {
+        if over.load(Ordering::Relaxed) {
+            break;
         }
-        Ok(())
-    }
-
-    /// Decodes what comes and says it again.
-    fn relay(&mut self, mid: Mid, measured: Duration) -> Result<Cost> {
-        let mut decoder = Decoder::new(RATE_HZ, Channels::Mono)?;
-        let mut samples = vec![0; PACKET];
-        let mut until = |side: &mut Self, end: Instant| -> Result<()> {
-            while Instant::now() < end {
-                let Some(packet) = side.step(end)? else {
-                    continue;
-                };
-                let decoded = decoder.decode(&packet.payload, &mut samples, false)?;
-                side.say(mid, &samples[..decoded])?;
-            }
-            Ok(())
-        };
-        until(self, Instant::now() + SETTLE)?;
-        let (sent, before, start) = (self.sent, usage::thread_cpu()?, Instant::now());
-        until(self, start + measured)?;
-        let used = usage::thread_cpu()? - before;
-        cost(used, self.sent - sent, start.elapsed().as_secs_f64())
-    }
-
-    fn say(&mut self, mid: Mid, samples: &[i16]) -> Result<()> {
-        let mut payload = [0; OPUS_BYTES_MAX];
-        let length = self.encoder.encode(samples, &mut payload)?;
-        let mut direct = self.rtc.direct_api();
-        let stream = direct.stream_tx_by_mid(mid, None).context("no stream")?;
-        let (sequence, time) = (SeqNo::from(self.sent), self.sent as u32 * PACKET as u32);
-        let payload = payload[..length].to_vec();
-        stream.write_rtp(RtpWrite::new(
-            111.into(),
-            sequence,
-            time,
-            Instant::now(),
-            payload,
-        ));
-        self.sent += 1;
-        Ok(())
-    }
-
-    /// Does what is due, and waits for a packet, but no longer than this.
-    fn step(&mut self, until: Instant) -> Result<Option<RtpPacket>> {
-        loop {
-            let due = match self.rtc.poll_output()? {
-                Output::Transmit(transmit) => {
-                    self.socket
-                        .send_to(&transmit.contents, transmit.destination)?;
-                    continue;
-                }
-                Output::Event(Event::RtpPacket(packet)) => return Ok(Some(packet)),
-                Output::Event(_) => continue,
-                Output::Timeout(due) => due,
-            };
-            let now = Instant::now();
-            if now >= until {
-                return Ok(None);
-            }
-            let pause = due.min(until).saturating_duration_since(now);
-            // A timeout of zero would be none at all.
-            self.socket
-                .set_read_timeout(Some(pause.max(Duration::from_micros(50))))?;
-            let Ok((length, source)) = self.socket.recv_from(&mut self.buffer) else {
-                self.rtc.handle_input(Input::Timeout(Instant::now()))?;
-                continue;
-            };
-            let receive = Receive {
-                proto: Protocol::Udp,
-                source,
-                destination: self.socket.local_addr()?,
-                contents: self.buffer[..length].try_into()?,
-            };
-            self.rtc
-                .handle_input(Input::Receive(Instant::now(), receive))?;
+        let until = start + PACKET_EVERY * number;
+        while far.next(socket, until)?.is_some() {}
+        if far.is_connected() {
+            say(&mut far, &mut encoder, &voice(number, PACKET))?;
         }
     }
+    Ok(())
+}
+
+/// Decodes what comes over a connection and says it again.
+fn relay(mut near: Bare, socket: &UdpSocket, measured: Duration) -> Result<Cost> {
+    let (mut decoder, mut encoder) = (Decoder::new(RATE_HZ, Channels::Mono)?, encoder()?);
+    let mut samples = vec![0; PACKET];
+    let mut until = |near: &mut Bare, end: Instant| -> Result<()> {
+        while let Some(payload) = near.next(socket, end)? {
+            let decoded = decoder.decode(&payload, &mut samples, false)?;
+            say(near, &mut encoder, &samples[..decoded])?;
+        }
+        Ok(())
+    };
+    until(&mut near, Instant::now() + SETTLE)?;
+    let (sent, before, start) = (near.sent(), usage::thread_cpu()?, Instant::now());
+    until(&mut near, start + measured)?;
+    let used = usage::thread_cpu()? - before;
+    cost(used, near.sent() - sent, start.elapsed().as_secs_f64())
+}
+
+fn say(end: &mut Bare, encoder: &mut Encoder, samples: &[i16]) -> Result<()> {
+    let mut payload = [0; OPUS_BYTES_MAX];
+    let length = encoder.encode(samples, &mut payload)?;
+    Ok(end.send(&payload[..length], PACKET as u32)?)
 }

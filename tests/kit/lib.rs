@@ -2,9 +2,11 @@
 
 pub mod process;
 pub mod server;
+pub mod stun;
 pub mod tls;
 pub mod token;
 
+pub mod bare;
 pub mod bridge;
 pub mod figures;
 pub mod probe;
