@@ -16,6 +16,8 @@ use crate::clock;
 
 /// The longest that a grant waits for its record. A store that takes longer than a part of it says itself that it is in trouble.
 const GRANT_WAIT_MAX: Duration = Duration::from_secs(1);
+/// The longest that the store is waited for when it is asked whose the call is.
+const OWNER_WAIT_MAX: Duration = Duration::from_secs(1);
 /// A lease is renewed this many times before it would end.
 const RENEWALS: u32 = 4;
 
@@ -175,9 +177,11 @@ impl Journal {
         for stored in conversation() {
             writer.append(epoch, &stored);
         }
-        self.settle().await;
-        let call = self.writer.as_ref().and_then(|writer| writer.call.as_ref());
-        call.is_some_and(CallJournal::is_fenced)
+        if let Some(receipt) = &mut writer.newest {
+            // Without an answer the call goes on here, as it does whenever the store is in trouble.
+            timeout(OWNER_WAIT_MAX, receipt.settled()).await.ok();
+        }
+        writer.call.as_ref().is_some_and(CallJournal::is_fenced)
     }
 
     /// When [`Self::handle_timeout`] has something to do.
