@@ -54,7 +54,7 @@ pub fn description(bytes: &[u8]) {
 }
 
 /// Audio packets of one track. A record has eight bytes (what it is, steps of sequence number and RTP time, milliseconds that
-/// pass, length) and a payload. Whatever comes, a frame is there every 10 ms.
+/// pass, length) and a payload. Whatever comes, frames are there in time.
 pub fn packets(bytes: &[u8]) {
     let remote = RemoteAudio::new();
     let Ok(sink) = PcmSink::new(48_000, 1, None) else {
