@@ -1,10 +1,11 @@
 //! The tests of `sdk/python`, and its types, with the interpreters that set-up has made for them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -19,9 +20,8 @@ use crate::setup::Environment;
 /// Made from `tests/python/requirements.txt`.
 const INTERPRETER: &str = "BATON_PYTHON_PYTHON";
 /// What runs on a real server with the real Baton: a folder of `room_tests`, the interpreter whose packages it needs, and
-/// what of the package is checked for its types with them.
+/// what of the package is checked for its types with them. The one that takes longest comes first.
 const ROOM_TESTS: [(&str, &str, Option<&str>); 3] = [
-    ("by_hand", INTERPRETER, None),
     (
         "with_livekit_agents",
         "BATON_PYTHON_LIVEKIT_AGENTS",
@@ -32,6 +32,7 @@ const ROOM_TESTS: [(&str, &str, Option<&str>); 3] = [
         "BATON_PYTHON_PIPECAT",
         Some("baton.pipecat"),
     ),
+    ("by_hand", INTERPRETER, None),
 ];
 
 /// How long the tests of one folder may take.
@@ -49,22 +50,29 @@ pub(crate) fn sdk_tests(environment: &Environment) -> Result<String> {
     Ok(said)
 }
 
-/// Runs what needs a server, Baton's program and the frameworks, and says what it came to. The folders run at the same time:
-/// they wait for one another's processes more than they compute.
+/// Runs what needs a server, Baton's program and the frameworks, and says what it came to. Two folders run at the same time, since
+/// they wait for their processes more than they compute; three at once keep two slow cores from meeting limits of time.
 pub(crate) fn room_tests(environment: &Environment, baton: &Path) -> Result<String> {
-    let ended: Vec<_> = thread::scope(|scope| {
-        let running = ROOM_TESTS.map(|(folder, interpreter, _)| {
-            scope.spawn(move || {
-                room_tests_of(environment, baton, folder, interpreter, &BTreeSet::new())
-            })
-        });
-        running.map(thread::ScopedJoinHandle::join).into()
+    let next = AtomicUsize::new(0);
+    let lane = || {
+        let mut ended = Vec::new();
+        while let Some((folder, interpreter, _)) = ROOM_TESTS.get(next.fetch_add(1, Relaxed)) {
+            let all = BTreeSet::new();
+            let outcome = room_tests_of(environment, baton, folder, interpreter, &all);
+            ended.push((*folder, outcome));
+        }
+        ended
+    };
+    let ended = thread::scope(|scope| {
+        let lanes = [scope.spawn(lane), scope.spawn(lane)];
+        lanes.map(thread::ScopedJoinHandle::join)
     });
+    let mut outcomes: BTreeMap<&str, _> = ended.into_iter().flatten().flatten().collect();
     let mut counts = Counts::default();
     let mut failed = Vec::new();
     let mut again = Vec::new();
-    for ((folder, interpreter, package), ended) in ROOM_TESTS.into_iter().zip(ended) {
-        let Ok(ended) = ended else {
+    for (folder, interpreter, package) in ROOM_TESTS {
+        let Some(ended) = outcomes.remove(folder) else {
             bail!("the tests in {folder} could not be watched");
         };
         let (more, mut passed) = ended?;
