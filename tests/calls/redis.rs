@@ -1,12 +1,15 @@
 //! A Redis server of a test's own.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::PATIENCE;
+
+/// Another program may take a free port before the server does.
+const PORTS_TRIED: usize = 5;
 
 pub(crate) struct RedisServer {
     child: Child,
@@ -16,11 +19,14 @@ pub(crate) struct RedisServer {
 
 impl RedisServer {
     pub(crate) fn start() -> Self {
-        let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
         let folder = tempfile::tempdir().unwrap();
-        let child = spawn(port, &folder);
+        let started = (0..PORTS_TRIED).find_map(|_| {
+            let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            let port = free.local_addr().unwrap().port();
+            drop(free);
+            Some((port, spawn(port, &folder)?))
+        });
+        let (port, child) = started.expect("a port that nobody takes first");
         Self {
             child,
             port,
@@ -45,7 +51,7 @@ impl RedisServer {
 
     /// Starts it again, empty, on the same port.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(self.port, &self.folder);
+        self.child = spawn(self.port, &self.folder).expect("its port is free");
     }
 }
 
@@ -57,20 +63,30 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(port: u16, folder: &TempDir) -> Child {
-    let child = Command::new("redis-server")
+/// None if somebody else has taken the port in the meantime.
+fn spawn(port: u16, folder: &TempDir) -> Option<Child> {
+    // Made once the port is its own; what answers at the port may be another test's.
+    let own = folder.path().join("redis.sock");
+    // One that was killed leaves it behind.
+    let _ = std::fs::remove_file(&own);
+    let mut child = Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--save", "", "--port"])
         .arg(port.to_string())
         .arg("--dir")
         .arg(folder.path())
+        .arg("--unixsocket")
+        .arg(&own)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("redis-server is installed (Debian package redis-server)");
     let start = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+    while !own.exists() {
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
         assert!(start.elapsed() < PATIENCE, "redis-server does not listen");
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
-    child
+    Some(child)
 }

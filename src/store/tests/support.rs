@@ -89,6 +89,9 @@ pub(crate) async fn health_becomes(
         .clone()
 }
 
+/// Another program may take a free port before the server does.
+const PORTS_TRIED: usize = 5;
+
 /// A Redis server on loopback, ended with its value.
 pub(crate) struct RedisServer {
     child: Child,
@@ -99,13 +102,16 @@ pub(crate) struct RedisServer {
 
 impl RedisServer {
     pub(crate) fn start(options: &[&str]) -> Self {
-        let port = TcpListener::bind(("127.0.0.1", 0))
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
         let directory = TempDir::new().expect("a directory");
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        let child = spawn(port, &directory, &options);
+        let started = (0..PORTS_TRIED).find_map(|_| {
+            let port = TcpListener::bind(("127.0.0.1", 0))
+                .and_then(|listener| listener.local_addr())
+                .expect("a free port")
+                .port();
+            Some((port, spawn(port, &directory, &options)?))
+        });
+        let (port, child) = started.expect("a port that nobody takes first");
         Self {
             child,
             port,
@@ -122,7 +128,8 @@ impl RedisServer {
     /// Starts it again on the same port, with what it had saved.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.child = spawn(self.port, &self.directory, &self.options);
+        let child = spawn(self.port, &self.directory, &self.options);
+        self.child = child.expect("its port is free");
     }
 
     pub(crate) fn config(&self) -> JournalConfig {
@@ -153,8 +160,13 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Child {
-    let child = Command::new("redis-server")
+/// None if somebody else has taken the port in the meantime.
+fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Option<Child> {
+    // Made once the port is its own; what answers at the port may be another test's.
+    let own = directory.path().join("redis.sock");
+    // One that was killed leaves it behind.
+    let _ = std::fs::remove_file(&own);
+    let mut child = Command::new("redis-server")
         .args([
             "--port",
             &port.to_string(),
@@ -165,18 +177,23 @@ fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Child {
             "--dir",
         ])
         .arg(directory.path())
+        .arg("--unixsocket")
+        .arg(&own)
         .args(options)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("redis-server is installed (Debian package redis-server)");
     let deadline = Instant::now() + PATIENCE;
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+    while !own.exists() {
+        if child.try_wait().expect("it can be asked").is_some() {
+            return None;
+        }
         assert!(
             Instant::now() < deadline,
             "redis-server did not listen on port {port}"
         );
         std::thread::sleep(Duration::from_millis(10));
     }
-    child
+    Some(child)
 }
