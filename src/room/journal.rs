@@ -167,16 +167,12 @@ impl Journal {
         epoch: Epoch,
         conversation: impl FnOnce() -> Vec<Stored>,
     ) -> bool {
-        let snapshot = Stored::Snapshot(Box::new(self.rebuilt.clone()));
         let Some(writer) = &mut self.writer else {
             return false;
         };
         writer.renew(now);
         // A record is answered, and the whole call is what does no harm to be told once more.
-        writer.append(epoch, &snapshot);
-        for stored in conversation() {
-            writer.append(epoch, &stored);
-        }
+        writer.append_whole(epoch, &self.rebuilt, conversation());
         if let Some(receipt) = &mut writer.newest {
             // Without an answer the call goes on here, as it does whenever the store is in trouble.
             timeout(OWNER_WAIT_MAX, receipt.settled()).await.ok();
@@ -201,10 +197,7 @@ impl Journal {
         };
         if writer.renew(now) {
             debug!("records of the journal were lost, writing a snapshot");
-            writer.append(epoch, &Stored::Snapshot(Box::new(self.rebuilt.clone())));
-            for stored in conversation() {
-                writer.append(epoch, &stored);
-            }
+            writer.append_whole(epoch, &self.rebuilt, conversation());
         }
     }
 
@@ -236,6 +229,14 @@ impl Writer {
             unix_ms: clock::unix_ms(),
             payload: stored.payload(),
         }));
+    }
+
+    /// Tells the whole call anew, with its conversation.
+    fn append_whole(&mut self, epoch: Epoch, rebuilt: &Rebuilt, conversation: Vec<Stored>) {
+        self.append(epoch, &Stored::Snapshot(Box::new(rebuilt.clone())));
+        for stored in conversation {
+            self.append(epoch, &stored);
+        }
     }
 
     /// When the lease ends unless it is renewed.
