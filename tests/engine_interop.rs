@@ -5,7 +5,7 @@
 #[path = "interop/stats.rs"]
 mod stats;
 
-use std::{env, f64::consts::TAU, path::Path, process::Stdio, sync::Arc, time::Duration};
+use std::{env, f64::consts::TAU, path::Path, process::Stdio, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use futures_util::StreamExt as _;
@@ -19,6 +19,7 @@ use livekit::{
         audio_frame::AudioFrame,
         audio_source::{AudioSourceOptions, RtcAudioSource, native::NativeAudioSource},
         audio_stream::native::NativeAudioStream,
+        encoded,
     },
 };
 use rustfft::{FftPlanner, num_complex::Complex};
@@ -28,7 +29,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
     sync::mpsc::UnboundedReceiver,
     task::AbortHandle,
-    time::{sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 
 /// What names the Python interpreter that has the C++ SDK.
@@ -43,6 +44,8 @@ const SETTLE_FRAMES: usize = 50;
 const LISTEN_SECS: usize = 3;
 const NUMBERS: usize = 100;
 const STREAM_BYTES: usize = 1_000_000;
+/// How long the engine's thread has something else to do.
+const BUSY: Duration = Duration::from_secs(1);
 /// No single step takes longer.
 const STEP: Duration = Duration::from_secs(30);
 
@@ -56,9 +59,27 @@ async fn both_engines_understand_each_other_on_two_peer_connections() -> Result<
     talk(false).await
 }
 
+/// Whoever hands in sound sends it, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sound_goes_on_while_the_engines_thread_is_busy() -> Result<()> {
+    let server = LivekitServer::start()?;
+    let caller = Caller::join(&server, true, 0).await?;
+    let mut peer = Peer::start(&server, true).await?;
+    let busy = async {
+        sleep(Duration::from_millis(1_500)).await;
+        encoded::spawn(async { thread::sleep(BUSY) })
+    };
+    let hearing = peer.ask(json!({"do": "hear", "seconds": LISTEN_SECS}));
+    let (answer, occupied) = tokio::join!(hearing, busy);
+    occupied?;
+    Heard::from_answer(&answer?)?.check(OUR_TONE_HZ)?;
+    peer.end().await?;
+    caller.leave().await
+}
+
 async fn talk(single_pc: bool) -> Result<()> {
     let server = LivekitServer::start()?;
-    let mut caller = Caller::join(&server, single_pc).await?;
+    let mut caller = Caller::join(&server, single_pc, 200).await?;
     let mut peer = Peer::start(&server, single_pc).await?;
 
     let heard = caller.hear().await.context("listening to the C++ engine")?;
@@ -132,7 +153,7 @@ struct Caller {
 }
 
 impl Caller {
-    async fn join(server: &LivekitServer, single_pc: bool) -> Result<Self> {
+    async fn join(server: &LivekitServer, single_pc: bool, queue_ms: u32) -> Result<Self> {
         let token = server.join_token(&JoinToken::new("interop", "ours"))?;
         let mut options = RoomOptions::default();
         options.single_peer_connection = single_pc;
@@ -142,8 +163,9 @@ impl Caller {
         me.register_rpc_method("reverse".to_owned(), |call| {
             Box::pin(async move { Ok(call.payload.chars().rev().collect()) })
         });
-        let source = NativeAudioSource::new(AudioSourceOptions::default(), SAMPLE_RATE_HZ, 1, 200);
-        let sounding = tokio::spawn(sound(source.clone())).abort_handle();
+        let options = AudioSourceOptions::default();
+        let source = NativeAudioSource::new(options, SAMPLE_RATE_HZ, 1, queue_ms);
+        let sounding = tokio::spawn(sound(source.clone(), queue_ms > 0)).abort_handle();
         let track = LocalAudioTrack::create_audio_track("tone", RtcAudioSource::Native(source));
         let options = TrackPublishOptions {
             source: TrackSource::Microphone,
@@ -282,10 +304,14 @@ impl Caller {
     }
 }
 
-/// Sounds our tone until it is aborted.
-async fn sound(source: NativeAudioSource) {
+/// Sounds our tone until it is aborted, by the source's clock if it has one.
+async fn sound(source: NativeAudioSource, has_clock: bool) {
     let samples = (SAMPLE_RATE_HZ / 100) as usize;
+    let mut ticks = interval(Duration::from_millis(10));
     for frame in 0.. {
+        if !has_clock {
+            ticks.tick().await;
+        }
         let at = |index: usize| (frame * samples + index) as f64 / f64::from(SAMPLE_RATE_HZ);
         let tone = |index| ((TAU * OUR_TONE_HZ * at(index)).sin() * 16_384.0) as i16;
         let frame = AudioFrame {

@@ -96,7 +96,7 @@ pub mod native {
         ///
         /// With a `queue_size_ms` above 0 frames of any length are buffered and leave every 10 ms, sent or not;
         /// [`Self::capture_frame`] waits while more than that is buffered. With 0 frames must last 10 ms and leave at
-        /// once.
+        /// once: the thread that hands in the second of a packet encodes and sends it.
         ///
         /// # Panics
         ///

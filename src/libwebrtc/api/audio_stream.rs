@@ -29,7 +29,8 @@ pub mod native {
     }
 
     /// The sound of a track in frames of 10 ms, for as long as the stream lives. Frames come whether or not anything
-    /// arrives on a remote track: 100 a second, and where a packet holds 20 ms, two at once each 20 ms.
+    /// arrives on a remote track, 100 a second: those of a packet at once, and up to 25 ms before they are due where another packet has
+    /// come meanwhile. None comes late.
     pub struct NativeAudioStream {
         track: RtcAudioTrack,
         sink: Arc<PcmSink>,

@@ -6,12 +6,13 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
-use super::{TICK, TICK_48K, frames::OpusFrame, source::PcmTap, track::Wake};
+use super::{TICK, TICK_48K, frames::OpusFrame, source::PcmTap, track::Driver};
 
 /// Frames of PCM in a packet.
 pub(super) const FRAMES_PER_PACKET: usize = 2;
@@ -44,7 +45,7 @@ pub(super) struct Feed {
     direct: bool,
     /// Samples of all channels in 10 ms.
     frame: usize,
-    wake: Wake,
+    driver: Arc<dyn Driver>,
     queue: Mutex<Queue>,
 }
 
@@ -70,11 +71,11 @@ struct Ready {
 
 impl Feed {
     /// A feed for frames of `frame` samples, of a source that is `direct` or not.
-    pub(super) fn new(direct: bool, frame: usize, wake: Wake) -> Self {
+    pub(super) fn new(direct: bool, frame: usize, driver: Arc<dyn Driver>) -> Self {
         Self {
             direct,
             frame,
-            wake,
+            driver,
             queue: Mutex::default(),
         }
     }
@@ -125,7 +126,12 @@ impl Feed {
         let mut queue = self.queue.lock();
         let samples = self.frame.min(queue.pcm.len());
         out.clear();
-        out.extend(queue.pcm.drain(..samples));
+        // In two pieces at most, not sample by sample.
+        let (front, back) = queue.pcm.as_slices();
+        let first = samples.min(front.len());
+        out.extend_from_slice(&front[..first]);
+        out.extend_from_slice(&back[..samples - first]);
+        queue.pcm.drain(..samples);
         queue.frames_out += 1;
         std::mem::take(&mut queue.skipped)
     }
@@ -162,7 +168,7 @@ impl Queue {
 }
 
 impl PcmTap for Feed {
-    fn on_pcm(&self, now: Instant, pcm: &[i16], _sample_rate: u32, _channels: u32) {
+    fn on_pcm(&self, now: Instant, pcm: &[i16], _sample_rate: u32, _channels: u32) -> bool {
         let mut queue = self.queue.lock();
         if self.direct {
             queue.expect(now, TICK);
@@ -174,10 +180,11 @@ impl PcmTap for Feed {
             queue.drop_frame(self.frame);
             queue.skipped += TICK;
         }
-        drop(queue);
-        if self.direct && frames >= FRAMES_PER_PACKET {
-            (self.wake)();
-        }
+        self.direct && frames >= FRAMES_PER_PACKET
+    }
+
+    fn send(&self) {
+        self.driver.send();
     }
 
     fn on_skip(&self, skipped: Duration) {
@@ -207,7 +214,7 @@ impl PcmTap for Feed {
             after,
         });
         drop(queue);
-        (self.wake)();
+        self.driver.wake();
         !full
     }
 

@@ -6,11 +6,11 @@ pub(crate) fn level_dbov(pcm: &[i16]) -> i8 {
     if pcm.is_empty() {
         return -127;
     }
-    let sum: f64 = pcm
+    let sum: u64 = pcm
         .iter()
-        .map(|&sample| f64::from(sample) * f64::from(sample))
+        .map(|&sample| u64::from(sample.unsigned_abs()).pow(2))
         .sum();
-    let mean = sum / pcm.len() as f64 / (32_768.0 * 32_768.0);
+    let mean = sum as f64 / pcm.len() as f64 / (32_768.0 * 32_768.0);
     if mean <= 0.0 {
         return -127;
     }

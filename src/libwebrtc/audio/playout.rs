@@ -63,6 +63,8 @@ pub(crate) struct Playout {
     concealing: bool,
     /// Since when the sound has been too late.
     late_since: Option<Instant>,
+    /// How long before it is due sound is being decoded.
+    ahead: Duration,
     stats: ReceiverStats,
 }
 
@@ -93,6 +95,7 @@ impl Playout {
             silent: false,
             concealing: false,
             late_since: None,
+            ahead: Duration::ZERO,
             stats: ReceiverStats {
                 audio_level_dbov: -127,
                 ..ReceiverStats::default()
@@ -180,6 +183,30 @@ impl Playout {
         self.stats.total_samples += TICK_48K;
         self.stats.audio_level_dbov = level;
         self.stats.total_audio_energy += 10f64.powf(f64::from(level) / 10.0) * 0.01;
+    }
+
+    /// Decodes what is to be handed out at `due`, which is later than `now`, if the packet is there. Says whether a frame is decoded; if
+    /// not, one may still come.
+    pub(crate) fn prepare(&mut self, now: Instant, due: Instant, rate: u32, channels: u32) -> bool {
+        self.set_format(rate, channels);
+        if !self.has_10ms() && self.is_next_there() {
+            self.ahead = due.saturating_duration_since(now);
+            self.fill(due);
+            self.ahead = Duration::ZERO;
+        }
+        self.has_10ms()
+    }
+
+    /// Whether the packet that is to be played next waits: then it makes no difference when it is decoded. A copy may yet be followed by
+    /// the packet itself.
+    fn is_next_there(&self) -> bool {
+        let (State::Playing { next_time, stalled }, Some(first)) =
+            (self.state, self.packets.first())
+        else {
+            return false;
+        };
+        let from = next_time + stalled;
+        !first.copy && first.rtp_time <= from && from < first.end()
     }
 
     /// Whether the next frame is decoded, in the format of the last one.
@@ -411,7 +438,7 @@ impl Playout {
         self.concealing = false;
         self.stats.packets_from_red += u64::from(packet.copy);
         let emitted = packet.duration as f64;
-        let waited = now.saturating_duration_since(packet.arrival);
+        let waited = now.saturating_duration_since(packet.arrival + self.ahead);
         self.stats.buffer_delay_secs += waited.as_secs_f64() * emitted;
         self.stats.buffer_target_secs += self.delay.target().as_secs_f64() * emitted;
         self.stats.buffer_emitted += packet.duration;

@@ -1,7 +1,11 @@
 //! One track on its way in: RTP packets in, frames of 10 ms of PCM for every sink, and the packets as they are for
 //! every tap.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -12,11 +16,18 @@ use super::{
     playout::Playout,
     red,
     sink::PcmSink,
-    track::{RemoteAudio, Wake},
+    track::{Driver, RemoteAudio},
 };
 
 /// Ticks of delay after which the missed ones are skipped instead of caught up.
 const CATCH_UP_TICKS: u32 = 50;
+
+/// How long before it is due a packet is played when another one comes: the thread is awake then, and need not wake again. A little
+/// more than a packet, so that one or the other comes within it whatever the delay is.
+const EARLY: Duration = Duration::from_millis(25);
+
+/// Frames of the packets that most senders send.
+const FRAMES_PER_PACKET: usize = 2;
 
 /// How the payload of a packet is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,13 +109,17 @@ pub(crate) struct AudioReceiver {
     seen: Seen,
     playout: Playout,
     next_tick: Option<Instant>,
+    /// A packet has come since frames were handed out.
+    came: bool,
     frame: Vec<i16>,
+    /// Who is to be woken for frames that were handed out.
+    wakers: Vec<Waker>,
 }
 
 impl AudioReceiver {
-    /// Starts to receive `track`; `wake` is called when a sink is added.
-    pub(crate) fn new(track: RemoteAudio, wake: Wake) -> Self {
-        track.set_wake(Some(wake));
+    /// Starts to receive `track`; `driver` is woken when a sink is added.
+    pub(crate) fn new(track: RemoteAudio, driver: Arc<dyn Driver>) -> Self {
+        track.set_driver(Some(driver));
         Self {
             stream: track.begin_stream(),
             track,
@@ -114,7 +129,9 @@ impl AudioReceiver {
             seen: Seen::default(),
             playout: Playout::new(),
             next_tick: None,
+            came: false,
             frame: Vec::new(),
+            wakers: Vec::new(),
         }
     }
 
@@ -122,6 +139,7 @@ impl AudioReceiver {
     pub(crate) fn push_packet(&mut self, packet: ReceivedPacket) -> bool {
         self.refresh_listeners();
         let audible = !self.sinks.is_empty();
+        self.came = true;
         match packet.kind {
             PayloadKind::Opus => {
                 self.hand_on(&packet, 0, 0, &packet.payload);
@@ -146,6 +164,11 @@ impl AudioReceiver {
         !self.taps.is_empty()
     }
 
+    /// Who waits for the frames that were handed out, to be woken once nothing is locked that they may want.
+    pub(crate) fn take_wakers(&mut self) -> impl Iterator<Item = Waker> {
+        self.wakers.drain(..)
+    }
+
     /// Hands out all frames that are due at `now`.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.refresh_listeners();
@@ -155,30 +178,38 @@ impl AudioReceiver {
             return;
         }
         let next = *self.next_tick.get_or_insert(now);
-        let Some(late) = now.checked_duration_since(next) else {
-            return;
+        let came = std::mem::take(&mut self.came);
+        let due = match now.checked_duration_since(next) {
+            Some(late) => (late.as_nanos() / TICK.as_nanos())
+                .try_into()
+                .unwrap_or(u32::MAX - 1)
+                .saturating_add(1),
+            None if came && next - now <= EARLY && self.holds(2 * FRAMES_PER_PACKET) => {
+                let (rate, channels) = wanted_format(&self.sinks);
+                if !self.playout.prepare(now, next, rate, channels) {
+                    return;
+                }
+                1
+            }
+            None => return,
         };
-        let due = (late.as_nanos() / TICK.as_nanos())
-            .try_into()
-            .unwrap_or(u32::MAX - 1)
-            + 1;
         let skip = if due > CATCH_UP_TICKS { due - 1 } else { 0 };
         self.playout.skip(u64::from(skip) * TICK_48K);
         for tick in skip..due {
             self.tick(next + TICK * tick);
         }
         let mut handed_out = due;
-        if self.may_be_early() {
+        // A packet of 20 ms is two frames, for which whoever listens is woken once: nothing is gained by keeping the second.
+        if self.holds(FRAMES_PER_PACKET) && self.playout.has_10ms() {
             self.tick(next + TICK * due);
             handed_out += 1;
         }
         self.next_tick = Some(next + TICK * handed_out);
     }
 
-    /// Whether the next frame is decoded already, so that nothing is gained by keeping it: a packet of 20 ms is two frames, for which
-    /// whoever listens is woken once.
-    fn may_be_early(&self) -> bool {
-        self.playout.has_10ms() && self.sinks.iter().all(|sink| sink.holds_several())
+    /// Whether so many frames find room with all who listen.
+    fn holds(&self, frames: usize) -> bool {
+        self.sinks.iter().all(|sink| sink.holds(frames))
     }
 
     /// When to call [`Self::handle_timeout`] next; `None` while nobody listens.
@@ -202,7 +233,7 @@ impl AudioReceiver {
             self.frame.fill(0);
         }
         for sink in &self.sinks {
-            sink.push(&self.frame, rate, channels);
+            self.wakers.extend(sink.push(&self.frame, rate, channels));
         }
     }
 
@@ -249,7 +280,7 @@ impl AudioReceiver {
 
 impl Drop for AudioReceiver {
     fn drop(&mut self) {
-        self.track.set_wake(None);
+        self.track.set_driver(None);
     }
 }
 

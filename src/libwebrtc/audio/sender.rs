@@ -16,7 +16,7 @@ use super::{
     level::level_dbov,
     red::RedWriter,
     resample::{Converter, ResampleError, remix},
-    track::{LocalAudio, Wake},
+    track::{Driver, LocalAudio},
 };
 
 /// The length of a packet.
@@ -143,11 +143,11 @@ pub(crate) struct SenderStats {
 }
 
 impl AudioSender {
-    /// Starts to send `track`; `wake` is called when a source without a clock of its own has something new.
+    /// Starts to send `track`; `driver` is told when a source without a clock of its own has something new.
     pub(crate) fn new(
         track: LocalAudio,
         params: AudioSendParams,
-        wake: Wake,
+        driver: Arc<dyn Driver>,
     ) -> Result<Self, SenderError> {
         let source = track.source();
         let rate = match source.sample_rate() {
@@ -165,7 +165,7 @@ impl AudioSender {
             )?)
         };
         let frame = (source.sample_rate() / 100 * source.channels()) as usize;
-        let feed = Arc::new(Feed::new(source.is_direct(), frame, wake));
+        let feed = Arc::new(Feed::new(source.is_direct(), frame, driver));
         if !source.subscribe(feed.clone()) {
             return Err(SenderError::TooManyTaps);
         }

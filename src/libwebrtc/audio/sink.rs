@@ -72,9 +72,9 @@ impl PcmSink {
         (self.rate / 100) as usize
     }
 
-    /// Whether a second frame finds room beside one that was not taken yet.
-    pub(crate) fn holds_several(&self) -> bool {
-        self.capacity > 1
+    /// Whether so many frames find room.
+    pub(crate) fn holds(&self, frames: usize) -> bool {
+        self.capacity >= frames
     }
 
     /// Whether [`Self::close`] has been called.
@@ -94,19 +94,15 @@ impl PcmSink {
         }
     }
 
-    /// Takes interleaved samples of any format.
-    pub(crate) fn push(&self, pcm: &[i16], rate: u32, channels: u32) {
+    /// Takes interleaved samples of any format. Returns whom to wake for it.
+    #[must_use]
+    pub(crate) fn push(&self, pcm: &[i16], rate: u32, channels: u32) -> Option<Waker> {
         if self.is_closed() {
-            return;
+            return None;
         }
         let mut state = self.state.lock();
-        let waker = self
-            .convert(&mut state, pcm, rate, channels)
-            .then(|| state.waker.take());
-        drop(state);
-        if let Some(Some(waker)) = waker {
-            waker.wake();
-        }
+        let added = self.convert(&mut state, pcm, rate, channels);
+        added.then(|| state.waker.take()).flatten()
     }
 
     /// The next frame; `None` once the sink is closed.
@@ -173,8 +169,11 @@ impl PcmSink {
 }
 
 impl PcmTap for PcmSink {
-    fn on_pcm(&self, _now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) {
-        self.push(pcm, sample_rate, channels);
+    fn on_pcm(&self, _now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) -> bool {
+        if let Some(waker) = self.push(pcm, sample_rate, channels) {
+            waker.wake();
+        }
+        false
     }
 
     fn on_skip(&self, _skipped: Duration) {}

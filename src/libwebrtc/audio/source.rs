@@ -24,8 +24,11 @@ const STALL_TICKS: u32 = 100;
 
 /// What takes PCM from a source.
 pub(crate) trait PcmTap: Send + Sync {
-    /// Takes one frame of 10 ms, interleaved. Called with the source locked.
-    fn on_pcm(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32);
+    /// Takes one frame of 10 ms, interleaved. Called with the source locked. Says whether [`Self::send`] is to follow.
+    fn on_pcm(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) -> bool;
+
+    /// Sends what it has taken. Called with the source unlocked.
+    fn send(&self) {}
 
     /// Is told that time has passed for which there will be no PCM.
     fn on_skip(&self, skipped: Duration);
@@ -147,7 +150,11 @@ impl PcmSource {
                     expected: format.tick_samples,
                 });
             }
-            state.deliver(now, pcm, format);
+            let due = state.deliver(now, pcm, format);
+            drop(state);
+            for tap in due {
+                tap.send();
+            }
             return Ok(());
         }
         if pcm.len() > format.threshold {
@@ -275,14 +282,26 @@ impl State {
             } else {
                 frame.fill(0);
             }
+            // A buffered source has a clock, by which its packets are sent.
             self.deliver(next + TICK * tick, &frame, format);
             self.scratch = frame;
         }
         self.next_tick = Some(next + TICK * due);
     }
 
-    fn deliver(&mut self, now: Instant, pcm: &[i16], format: Format) {
-        self.for_each_tap(|tap| tap.on_pcm(now, pcm, format.sample_rate, format.channels));
+    /// Hands a frame to all taps; returns those that have something to send for it.
+    fn deliver(&mut self, now: Instant, pcm: &[i16], format: Format) -> Vec<Arc<dyn PcmTap>> {
+        let mut due = Vec::new();
+        self.taps.retain(|tap| match tap.upgrade() {
+            Some(tap) => {
+                if tap.on_pcm(now, pcm, format.sample_rate, format.channels) {
+                    due.push(tap);
+                }
+                true
+            }
+            None => false,
+        });
+        due
     }
 
     fn for_each_tap(&mut self, each: impl Fn(&dyn PcmTap)) {

@@ -12,9 +12,22 @@ use parking_lot::Mutex;
 
 use super::{frames::FrameQueue, sink::PcmSink, source::PcmSource};
 
-/// Tells a driver that one of its tracks wants to be polled again. It may be called from any thread, with locks of
-/// this module held: it must do no more than set a flag or notify a task.
-pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
+/// Who drives a connection, as its tracks see it. It may be called from any thread.
+pub(crate) trait Driver: Send + Sync {
+    /// A track wants to be polled again. Locks of this module may be held: it does no more than set a flag or notify a task.
+    fn wake(&self);
+
+    /// A track has a packet to send, at once if that can be done on this thread. No lock of this module is held.
+    fn send(&self) {
+        self.wake();
+    }
+}
+
+impl<F: Fn() + Send + Sync> Driver for F {
+    fn wake(&self) {
+        self();
+    }
+}
 
 /// The most sinks that one track feeds; a further one is refused.
 pub(crate) const SINKS_MAX: usize = 64;
@@ -90,7 +103,7 @@ struct RemoteState {
     taps: Vec<Weak<FrameQueue>>,
     /// Streams that have begun on this track.
     streams: u64,
-    wake: Option<Wake>,
+    driver: Option<Arc<dyn Driver>>,
 }
 
 impl RemoteAudio {
@@ -104,7 +117,7 @@ impl RemoteAudio {
                     sinks: Vec::new(),
                     taps: Vec::new(),
                     streams: 0,
-                    wake: None,
+                    driver: None,
                 }),
             }),
         }
@@ -129,10 +142,10 @@ impl RemoteAudio {
         }
         state.sinks.push(Arc::downgrade(sink));
         self.inner.generation.fetch_add(1, Ordering::Release);
-        let wake = state.wake.clone();
+        let driver = state.driver.clone();
         drop(state);
-        if let Some(wake) = wake {
-            wake();
+        if let Some(driver) = driver {
+            driver.wake();
         }
         true
     }
@@ -157,8 +170,8 @@ impl RemoteAudio {
     }
 
     /// Sets whom to wake when a sink is added.
-    pub(crate) fn set_wake(&self, wake: Option<Wake>) {
-        let old = std::mem::replace(&mut self.inner.state.lock().wake, wake);
+    pub(crate) fn set_driver(&self, driver: Option<Arc<dyn Driver>>) {
+        let old = std::mem::replace(&mut self.inner.state.lock().driver, driver);
         drop(old);
     }
 

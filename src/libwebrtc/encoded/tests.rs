@@ -21,7 +21,7 @@ use crate::audio::{
     sender::{AudioSendParams, AudioSender, OpusPacket},
     sink::PcmSink,
     source::PcmSource,
-    track::{LocalAudio, RemoteAudio, Wake},
+    track::{Driver, LocalAudio, RemoteAudio},
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -461,7 +461,7 @@ impl Out {
         let track = LocalAudio::new(source.clone());
         let wakes = Arc::new(AtomicU32::new(0));
         let counter = wakes.clone();
-        let wake: Wake = Arc::new(move || {
+        let wake: Arc<dyn Driver> = Arc::new(move || {
             counter.fetch_add(1, Ordering::Relaxed);
         });
         let mut sender = AudioSender::new(track.clone(), params, wake).expect("a sender");
@@ -684,6 +684,6 @@ fn drain(queue: &FrameQueue) -> Vec<ReceivedFrame> {
     std::iter::from_fn(|| queue.pop()).collect()
 }
 
-fn no_wake() -> Wake {
+fn no_wake() -> Arc<dyn Driver> {
     Arc::new(|| {})
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{ConnectionReport, Server, State, driver, engine};
 use crate::{
-    audio::track::Wake,
+    audio::track::Driver,
     pc::{Event, PcError, TransceiverId},
 };
 
@@ -55,10 +55,24 @@ pub(crate) struct Connection {
 }
 
 /// Whether there is something new for the driver, which alone waits for it.
-#[derive(Default)]
 struct Changes {
     there: AtomicBool,
     driver: AtomicWaker,
+    connection: Weak<Connection>,
+}
+
+impl Driver for Changes {
+    fn wake(&self) {
+        self.note();
+    }
+
+    /// Waking the driver's thread costs more than sending a packet.
+    fn send(&self) {
+        let connection = self.connection.upgrade();
+        if !connection.is_some_and(|connection| connection.try_send()) {
+            self.note();
+        }
+    }
 }
 
 impl Changes {
@@ -84,13 +98,17 @@ impl Connection {
     /// A connection whose driver does not run yet.
     pub(crate) fn open(config: ConnectionConfig) -> Result<Arc<Self>, PcError> {
         engine::handle()?;
-        let changes = Arc::new(Changes::default());
-        let noted = changes.clone();
-        let media_wake: Wake = Arc::new(move || noted.note());
-        let state = State::new(Instant::now(), config, media_wake);
-        Ok(Arc::new(Self {
-            state: Mutex::new(state),
-            changes,
+        Ok(Arc::new_cyclic(|connection| {
+            let changes = Arc::new(Changes {
+                there: AtomicBool::new(false),
+                driver: AtomicWaker::new(),
+                connection: connection.clone(),
+            });
+            let state = State::new(Instant::now(), config, changes.clone());
+            Self {
+                state: Mutex::new(state),
+                changes,
+            }
         }))
     }
 
@@ -149,9 +167,15 @@ impl Connection {
         poll_fn(|context| self.changes.poll(context)).await;
     }
 
-    /// What has changed so far is about to be looked at.
-    pub(super) fn take_changes(&self) {
-        self.changes.take();
+    /// Sends on this thread what sources have for it, if nobody is at work on the state. Says whether nothing is left for the driver.
+    fn try_send(&self) -> bool {
+        let state = self.state.try_lock();
+        state.is_some_and(|mut state| state.send_now(Instant::now()))
+    }
+
+    /// Whether there are changes, all of which are about to be looked at.
+    pub(super) fn take_changes(&self) -> bool {
+        self.changes.take()
     }
 
     /// Runs the driver's share without waking the driver.

@@ -4,7 +4,7 @@ use std::{
     future::{pending, poll_fn},
     pin::Pin,
     sync::{Arc, Weak},
-    task::Poll,
+    task::{Poll, Waker},
     time::Instant,
 };
 
@@ -39,7 +39,8 @@ impl Alarm {
 
     fn set(&mut self, at: Option<Instant>) {
         if let Some(at) = at.filter(|_| self.at != at) {
-            self.timer.as_mut().reset(at.into());
+            // A timer that is reset to a later time rings at the earlier one first, within tokio.
+            self.timer.set(sleep_until(at.into()));
         }
         self.at = at;
     }
@@ -56,10 +57,15 @@ impl Alarm {
 /// What a turn of the loop has to do once the lock is released.
 #[derive(Default)]
 struct Turn {
+    /// Somebody else has changed the state.
+    changed: bool,
     transmits: Vec<Transmit>,
     events: Vec<Event>,
     settled: Vec<oneshot::Sender<()>>,
+    listeners: Vec<Waker>,
     next: Option<Instant>,
+    /// Servers are being asked for addresses.
+    asking: bool,
     /// Loopback addresses have been tried; they may be unavailable.
     loopback_tried: bool,
     /// Addresses of this machine are watched from the first gathering on.
@@ -84,11 +90,16 @@ pub(super) async fn run(connection: Arc<Connection>, sink: Weak<dyn EventSink>) 
             // Whoever forwards packets does so now, and they leave in this turn.
             let_others_run().await;
         }
-        connection.take_changes();
+        turn.changed = connection.take_changes();
         connection.drive(|state| take_turn(state, &mut paths, moved, &mut turn));
-        let now = Instant::now();
-        for transmit in turn.transmits.drain(..) {
-            paths.send(now, &transmit);
+        if !turn.transmits.is_empty() {
+            let now = Instant::now();
+            for transmit in turn.transmits.drain(..) {
+                paths.send(now, &transmit);
+            }
+        }
+        for listener in turn.listeners.drain(..) {
+            listener.wake();
         }
         if turn.closed {
             break;
@@ -120,27 +131,28 @@ pub(super) async fn run(connection: Arc<Connection>, sink: Weak<dyn EventSink>) 
 /// have changed.
 fn take_turn(state: &mut State, paths: &mut Paths, moved: bool, turn: &mut Turn) {
     let now = Instant::now();
-    if state.peer.poll_timeout().is_some_and(|at| at <= now) {
+    let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+    let timeout = due(state.peer.poll_timeout());
+    if timeout {
         state.peer.handle_timeout(now);
     }
-    gather(state, paths, now, moved, turn);
-    while let Some(remote) = state.peer.poll_dial(now) {
-        // What is to be relayed must not reach the peer by itself.
-        if state.config().policy == Policy::All {
-            paths.dial(remote);
-        }
-    }
-    paths.handle_timeout(now, &mut state.peer);
-    if !paths.asking() {
-        state.peer.gathering_done();
+    let changed = turn.changed || moved || paths.has_carriers();
+    // Most turns are for a packet of sound alone.
+    if changed || timeout || turn.asking || due(paths.poll_timeout()) {
+        tend(state, paths, now, moved, turn);
     }
     let media = state.run_media(now);
+    // What has come over a socket is settled, and so is the time that has passed.
+    if changed || state.peer.is_due(now) {
+        state.peer.settle(now);
+    }
     turn.transmits
         .extend(std::iter::from_fn(|| state.peer.poll_transmit()));
     turn.events
         .extend(std::iter::from_fn(|| state.peer.poll_event()));
     turn.closed = state.peer.check_open().is_err();
     turn.settled.append(&mut state.take_settled());
+    turn.listeners.append(&mut state.take_listeners());
     let peer = state.peer.poll_timeout();
     let peer = peer.map(|at| match state.peer.is_quiet(at) {
         true => pace::together(at),
@@ -150,6 +162,23 @@ fn take_turn(state: &mut State, paths: &mut Paths, moved: bool, turn: &mut Turn)
         .into_iter()
         .flatten()
         .min();
+    state.set_alarm(turn.next);
+}
+
+/// Looks after the ways to the peer.
+fn tend(state: &mut State, paths: &mut Paths, now: Instant, moved: bool, turn: &mut Turn) {
+    gather(state, paths, now, moved, turn);
+    while let Some(remote) = state.peer.poll_dial(now) {
+        // What is to be relayed must not reach the peer by itself.
+        if state.config().policy == Policy::All {
+            paths.dial(remote);
+        }
+    }
+    paths.handle_timeout(now, &mut state.peer);
+    turn.asking = paths.asking();
+    if !turn.asking {
+        state.peer.gathering_done();
+    }
 }
 
 /// Collects addresses when there is reason to.
@@ -162,6 +191,7 @@ fn gather(state: &mut State, paths: &mut Paths, now: Instant, moved: bool, turn:
         let config = state.config().clone();
         turn.watch |= config.continually && config.policy != Policy::Relay;
         paths.collect(now, &mut state.peer, &config);
+        state.set_sockets(paths.sockets());
         state.peer.settle(now);
     }
 }

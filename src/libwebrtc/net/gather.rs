@@ -3,13 +3,14 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use if_addrs::Interface;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::pc::Loopback;
+use crate::pc::{Loopback, Transmit};
 
 /// Sockets per connection at most; further addresses are not used.
 const SOCKETS_MAX: usize = 16;
@@ -49,6 +50,18 @@ impl Socket {
         self.io.try_io(Interest::READABLE, receive)
     }
 
+    /// Whether a datagram is to be sent over this socket.
+    pub(super) fn carries(&self, transmit: &Transmit) -> bool {
+        !transmit.stream && transmit.source == self.address
+    }
+
+    /// Sends a datagram. What cannot be sent is lost, as any datagram may be: the layers above send again what matters.
+    pub(super) fn transmit(&self, transmit: &Transmit) {
+        if let Err(error) = self.send(&transmit.contents, transmit.destination) {
+            tracing::trace!(%error, "a datagram was not sent");
+        }
+    }
+
     /// Sends a datagram now or not at all.
     pub(super) fn send(&self, contents: &[u8], destination: SocketAddr) -> io::Result<usize> {
         self.io.get_ref().send_to(contents, destination)
@@ -65,7 +78,7 @@ pub(super) struct Gathered {
 }
 
 /// Opens sockets on all addresses that have none yet. The loopback address is used when there is no other, or on demand.
-pub(super) fn gather(existing: &[Socket], loopback: Loopback) -> Gathered {
+pub(super) fn gather(existing: &[Arc<Socket>], loopback: Loopback) -> Gathered {
     let mut gathered = Gathered::default();
     let mut addresses = interface_addresses();
     if addresses.is_empty() || loopback.v4 {
@@ -82,7 +95,7 @@ pub(super) fn gather(existing: &[Socket], loopback: Loopback) -> Gathered {
     let kept = existing.len() - gathered.gone.len();
     for ip in addresses {
         let known = |socket: &Socket| socket.address.ip() == ip;
-        if existing.iter().any(known) || gathered.opened.iter().any(known) {
+        if existing.iter().any(|socket| known(socket)) || gathered.opened.iter().any(known) {
             continue;
         }
         if kept + gathered.opened.len() >= SOCKETS_MAX {

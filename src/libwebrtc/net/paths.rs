@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -56,7 +57,7 @@ struct CarrierHandle {
 
 /// See the module.
 pub(super) struct Paths {
-    sockets: Vec<Socket>,
+    sockets: Vec<Arc<Socket>>,
     carriers: BTreeMap<CarrierId, CarrierHandle>,
     tasks: JoinSet<()>,
     sender: mpsc::Sender<(CarrierId, Arrival)>,
@@ -97,6 +98,16 @@ impl Paths {
                 || (loopback.v6 && lacks(std::net::Ipv6Addr::LOCALHOST.into())))
     }
 
+    /// Whether there are streams or servers.
+    pub(super) fn has_carriers(&self) -> bool {
+        !self.carriers.is_empty()
+    }
+
+    /// The sockets.
+    pub(super) fn sockets(&self) -> Vec<Arc<Socket>> {
+        self.sockets.clone()
+    }
+
     /// When something is due.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let relays = self.carriers.values().filter_map(|carrier| {
@@ -116,7 +127,7 @@ impl Paths {
 
     /// Whether something has arrived, or a task of this connection has.
     pub(super) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let readable = |s: &Socket| s.poll_readable(context).is_ready();
+        let readable = |s: &Arc<Socket>| s.poll_readable(context).is_ready();
         // All are asked, so that each wakes this task.
         let ready = self.sockets.iter().map(readable).filter(|r| *r).count() > 0;
         if !self.carriers.is_empty()
@@ -159,7 +170,7 @@ impl Paths {
         }
         for socket in gathered.opened {
             peer.add_local(socket.address, Origin::Socket { told });
-            self.sockets.push(socket);
+            self.sockets.push(Arc::new(socket));
         }
         match gathered.failed.is_empty() {
             true => self.retries = 0,
@@ -492,8 +503,7 @@ impl Paths {
         });
     }
 
-    /// Sends a datagram the way that it names. What cannot be sent is lost, as any datagram may be: the layers above
-    /// send again what matters.
+    /// Sends a datagram the way that it names.
     pub(super) fn send(&mut self, now: Instant, transmit: &Transmit) {
         let Transmit {
             stream,
@@ -501,10 +511,8 @@ impl Paths {
             destination,
             contents,
         } = transmit;
-        if !stream && let Some(socket) = self.sockets.iter().find(|s| s.address == *source) {
-            if let Err(error) = socket.send(contents, *destination) {
-                tracing::trace!(%error, "a datagram was not sent");
-            }
+        if let Some(socket) = self.sockets.iter().find(|s| s.carries(transmit)) {
+            socket.transmit(transmit);
             return;
         }
         for CarrierHandle { out, role } in self.carriers.values_mut() {

@@ -1,16 +1,16 @@
 //! A peer connection together with its media.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Instant};
 
 use tokio::sync::oneshot;
 
-use super::{AudioHandle, ConnectionConfig, Track};
+use super::{AudioHandle, ConnectionConfig, Track, gather::Socket};
 use crate::{
     audio::{
         loss::ExpectedLoss,
         receiver::{AudioReceiver, PayloadKind, ReceivedPacket, ReceiverStats},
         sender::{AudioSendParams, AudioSender, SenderStats},
-        track::Wake,
+        track::Driver,
     },
     pc::{
         DescriptionKind, Direction, MediaKind, PcError, Peer, ReceivedRtp, ReceiverChange, Report,
@@ -91,20 +91,29 @@ pub(crate) struct State {
     pub(crate) peer: Peer,
     config: ConnectionConfig,
     media: BTreeMap<TransceiverId, Media>,
-    media_wake: Wake,
+    driver: Arc<dyn Driver>,
+    /// Over which datagrams can be sent at once.
+    sockets: Vec<Arc<Socket>>,
+    /// When the driver will look at this by itself.
+    alarm: Option<Instant>,
     settled: Vec<oneshot::Sender<()>>,
+    /// Who waits for sound that has come.
+    listeners: Vec<Waker>,
     /// The driver has ended.
     ended: bool,
 }
 
 impl State {
-    pub(super) fn new(now: Instant, config: ConnectionConfig, media_wake: Wake) -> Self {
+    pub(super) fn new(now: Instant, config: ConnectionConfig, driver: Arc<dyn Driver>) -> Self {
         Self {
             peer: Peer::new(now),
             config,
             media: BTreeMap::new(),
-            media_wake,
+            driver,
+            sockets: Vec::new(),
+            alarm: None,
             settled: Vec::new(),
+            listeners: Vec::new(),
             ended: false,
         }
     }
@@ -130,10 +139,26 @@ impl State {
         std::mem::take(&mut self.settled)
     }
 
+    /// Who is to be woken for sound that has come, once this is unlocked: they may send in answer.
+    pub(super) fn take_listeners(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.listeners)
+    }
+
     /// The driver will do nothing more.
     pub(super) fn end(&mut self) {
         self.ended = true;
         self.settled.clear();
+        self.sockets.clear();
+    }
+
+    /// Takes over which sockets there are.
+    pub(super) fn set_sockets(&mut self, sockets: Vec<Arc<Socket>>) {
+        self.sockets = sockets;
+    }
+
+    /// Takes over when the driver will look at this by itself.
+    pub(super) fn set_alarm(&mut self, alarm: Option<Instant>) {
+        self.alarm = alarm;
     }
 
     pub(super) fn close(&mut self, now: Instant) {
@@ -367,7 +392,7 @@ impl State {
             }
             if let (ReceiverChange::Began { track, .. }, Some(kind)) = (change, kind) {
                 let track = Track::remote(kind, &track);
-                media.receiver = receiver(&track, None, &self.media_wake);
+                media.receiver = receiver(&track, None, &self.driver);
                 media.remote = Some(track);
             }
         }
@@ -405,7 +430,7 @@ impl State {
                     sender.audio.set_params(params)
                 }
                 None => {
-                    let sender = AudioSender::new(audio.clone(), params, self.media_wake.clone());
+                    let sender = AudioSender::new(audio.clone(), params, self.driver.clone());
                     sender.map(|audio| {
                         media.sender = Some(Sender {
                             audio,
@@ -431,15 +456,41 @@ impl State {
         handed_on
     }
 
-    /// Does what is due: media in, media out. Returns when it wants to be called again.
+    /// Does what is due: media in, media out; the peer is to be settled after it. Returns when it wants to be called again.
     pub(super) fn run_media(&mut self, now: Instant) -> Option<Instant> {
         self.receive_media();
         let mut next: Option<Instant> = None;
-        for (id, media) in &mut self.media {
+        for media in self.media.values_mut() {
             if let Some(Receiver { audio, .. }) = &mut media.receiver {
                 audio.handle_timeout(now);
+                self.listeners.extend(audio.take_wakers());
                 next = earlier(next, audio.poll_timeout(now));
             }
+        }
+        earlier(next, self.send_media(now))
+    }
+
+    /// Does on any thread what the driver would do when a source has something to send. Says whether nothing is left for the driver.
+    pub(super) fn send_now(&mut self, now: Instant) -> bool {
+        self.send_media(now);
+        self.peer.settle(now);
+        while let Some(transmit) = self.peer.next_transmit() {
+            let socket = self.sockets.iter().find(|socket| socket.carries(transmit));
+            let Some(socket) = socket else {
+                return false;
+            };
+            socket.transmit(transmit);
+            self.peer.poll_transmit();
+        }
+        let due = self.peer.poll_timeout();
+        let in_time = due.is_none_or(|due| self.alarm.is_some_and(|alarm| alarm <= due));
+        in_time && !self.peer.has_news()
+    }
+
+    /// Has senders make the packets that are due. Returns when it wants to be called again.
+    fn send_media(&mut self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for (id, media) in &mut self.media {
             let Some(sender) = &mut media.sender else {
                 continue;
             };
@@ -463,7 +514,6 @@ impl State {
             }
             next = earlier(next, audio.poll_timeout(now));
         }
-        self.peer.settle(now);
         next
     }
 
@@ -476,7 +526,7 @@ impl State {
         };
         if receiver.ssrc.is_some_and(|ssrc| ssrc != packet.ssrc) {
             // Sequence and time begin anew.
-            let Some(fresh) = self::receiver(track, Some(packet.ssrc), &self.media_wake) else {
+            let Some(fresh) = self::receiver(track, Some(packet.ssrc), &self.driver) else {
                 return false;
             };
             *receiver = fresh;
@@ -497,7 +547,7 @@ impl State {
 }
 
 /// What plays a received track; there is nothing to play of a video track.
-fn receiver(track: &Track, ssrc: Option<u32>, wake: &Wake) -> Option<Receiver> {
+fn receiver(track: &Track, ssrc: Option<u32>, driver: &Arc<dyn Driver>) -> Option<Receiver> {
     let Track::Audio(track) = track else {
         return None;
     };
@@ -505,7 +555,7 @@ fn receiver(track: &Track, ssrc: Option<u32>, wake: &Wake) -> Option<Receiver> {
         return None;
     };
     Some(Receiver {
-        audio: AudioReceiver::new(audio.clone(), wake.clone()),
+        audio: AudioReceiver::new(audio.clone(), driver.clone()),
         ssrc,
     })
 }

@@ -223,6 +223,16 @@ impl Peer {
         self.transmits.pop_front()
     }
 
+    /// The datagram that [`Self::poll_transmit`] will return.
+    pub(crate) fn next_transmit(&self) -> Option<&Transmit> {
+        self.transmits.front()
+    }
+
+    /// Whether there is anything to poll but datagrams to send.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.events.is_empty() || !self.packets.is_empty() || !self.receiver_changes.is_empty()
+    }
+
     /// The next received packet of media.
     pub(crate) fn poll_packet(&mut self) -> Option<ReceivedRtp> {
         self.packets.pop_front()

@@ -253,13 +253,17 @@ impl Peer {
         if self.closed {
             return;
         }
-        let due = |peer: &Self| peer.transport.timeout.is_some_and(|at| at <= now);
-        if !due(self) {
+        if !self.is_due(now) {
             self.drain(now);
         }
-        if due(self) {
+        if self.is_due(now) {
             self.handle_timeout(now);
         }
+    }
+
+    /// Whether str0m wants to be called, to send what it was given above all.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.transport.timeout.is_some_and(|at| at <= now)
     }
 
     /// A packet is to be sent. It leaves only when str0m is told the time.
