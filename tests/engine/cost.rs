@@ -1,33 +1,40 @@
-//! What a voice costs that is decoded and encoded again: in a room on our engine, and without either, on libopus, str0m and a
-//! socket.
+//! What a voice costs a participant that decodes it and encodes it again: on our engine, and on libopus, str0m and a socket alone.
 
-use std::net::UdpSocket;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use futures_util::StreamExt as _;
-use kit::bare::{self, Bare};
+use kit::bare::Bare;
 use livekit::options::{AudioEncoding, TrackPublishOptions};
 use livekit::prelude::{LocalAudioTrack, LocalTrack, Room, TrackSource};
 use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use livekit::webrtc::encoded;
 use opus::{Application, Bitrate, Channels, Decoder, Encoder};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
 use tokio::time::MissedTickBehavior;
 
+use crate::bare::Participant;
 use crate::part::{FRAME, RATE_HZ, SETTLE, Server, subscribed};
 use crate::usage;
 
 const BITRATE_BPS: u32 = 32_000;
 const PACKET: usize = RATE_HZ as usize / 50;
-const PACKET_EVERY: Duration = Duration::from_millis(20);
 const OPUS_BYTES_MAX: usize = 1_275;
-/// The room of the measured process.
-pub(crate) const ROOM: &str = "cost";
+/// Which thread takes the voice and hands it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thread {
+    /// The one that drives connections, as in Baton.
+    Engine,
+    /// One of the application's.
+    Own,
+}
+
+/// The room of a participant without an engine.
+pub(crate) const BARE_ROOM: &str = "voice-bare";
 
 /// What a process has used that decoded and encoded a voice.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,9 +57,9 @@ impl Drop for Mouth {
     }
 }
 
-/// Speaks in the room of the measured process.
-pub(crate) async fn mouth(server: &Server) -> Result<Mouth> {
-    let (room, _) = server.join(ROOM, "mouth").await?;
+/// Speaks in the room of a process that is measured.
+pub(crate) async fn mouth(server: &Server, room: &str) -> Result<Mouth> {
+    let (room, _) = server.join(room, "mouth").await?;
     let source = publish(&room).await?;
     let speaking = tokio::spawn(async move {
         let mut ticks = tokio::time::interval(Duration::from_millis(10));
@@ -70,44 +77,62 @@ pub(crate) async fn mouth(server: &Server) -> Result<Mouth> {
     })
 }
 
+impl Thread {
+    /// The room of the process that is measured.
+    pub(crate) fn room(self) -> &'static str {
+        match self {
+            Self::Engine => "voice-engine",
+            Self::Own => "voice-own",
+        }
+    }
+}
+
 /// Decodes the voice in the room, and publishes what it has decoded.
-pub(crate) async fn room(server: &Server, measured: Duration) -> Result<Cost> {
-    let (room, mut events) = server.join(ROOM, "measured").await?;
+pub(crate) async fn room(server: &Server, on: Thread, measured: Duration) -> Result<Cost> {
+    let (room, mut events) = server.join(on.room(), "measured").await?;
     let track = subscribed(&mut events).await?;
     let source = publish(&room).await?;
     let mut ear = NativeAudioStream::new(track.rtc_track(), RATE_HZ as i32, 1);
-    let relaying = tokio::spawn(async move {
+    let relaying = async move {
         while let Some(heard) = ear.next().await {
             let samples = heard.data.into_owned();
             // As above.
             source.capture_frame(&frame(samples)).await.ok();
         }
-    });
+    };
+    match on {
+        Thread::Engine => encoded::spawn(relaying)?,
+        Thread::Own => drop(tokio::spawn(relaying)),
+    }
     tokio::time::sleep(SETTLE).await;
     let (sent, before, start) = (packets_sent(&room).await?, usage::cpu()?, Instant::now());
     tokio::time::sleep(measured).await;
     let (used, secs) = (usage::cpu()? - before, start.elapsed().as_secs_f64());
     let sent = packets_sent(&room).await? - sent;
-    relaying.abort();
     room.close().await.ok();
     cost(used, sent, secs)
 }
 
-/// The same without a room and without an engine, and as much as that takes: one thread, one socket.
-pub(crate) fn bare(measured: Duration) -> Result<Cost> {
-    let (here, there) = (bare::socket()?, bare::socket()?);
-    let (near, far) = Bare::pair(here.local_addr()?, there.local_addr()?)?;
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let speaking = scope.spawn(|| speak(far, &there, &over));
-        let ended = relay(near, &here, measured);
-        over.store(true, Ordering::Relaxed);
-        match speaking.join() {
-            Ok(spoken) => spoken?,
-            Err(_) => bail!("the other side has panicked"),
+/// The same by a participant that has no engine, and as much as that takes: one thread, one socket.
+pub(crate) fn bare(server: &Server, runtime: &Runtime, measured: Duration) -> Result<Cost> {
+    let (mut decoder, mut encoder) = (Decoder::new(RATE_HZ, Channels::Mono)?, encoder()?);
+    let mut samples = vec![0; PACKET];
+    let mut participant = Participant::join(server, runtime, BARE_ROOM, "measured")?;
+    let Participant { end, socket, .. } = &mut participant;
+    let mut until = |end: &mut Bare, last: Instant| -> Result<()> {
+        while let Some(payload) = end.next(socket, last)? {
+            let decoded = decoder.decode(&payload, &mut samples, false)?;
+            say(end, &mut encoder, &samples[..decoded])?;
         }
-        ended
-    })
+        Ok(())
+    };
+    until(end, Instant::now() + SETTLE)?;
+    let (sent, before, start) = (end.sent(), usage::thread_cpu()?, Instant::now());
+    until(end, start + measured)?;
+    let used = usage::thread_cpu()? - before;
+    let cost = cost(used, end.sent() - sent, start.elapsed().as_secs_f64());
+    participant.leave(runtime);
+    cost
 }
 
 fn cost(used: Duration, packets: u64, secs: f64) -> Result<Cost> {
@@ -180,41 +205,6 @@ fn encoder() -> Result<Encoder> {
     encoder.set_dtx(false)?;
     encoder.set_inband_fec(true)?;
     Ok(encoder)
-}
-
-/// Speaks over a connection until it is over.
-fn speak(mut far: Bare, socket: &UdpSocket, over: &AtomicBool) -> Result<()> {
-    let mut encoder = encoder()?;
-    let start = Instant::now();
-    for number in 0.. {
-        if over.load(Ordering::Relaxed) {
-            break;
-        }
-        let until = start + PACKET_EVERY * number;
-        while far.next(socket, until)?.is_some() {}
-        if far.is_connected() {
-            say(&mut far, &mut encoder, &voice(number, PACKET))?;
-        }
-    }
-    Ok(())
-}
-
-/// Decodes what comes over a connection and says it again.
-fn relay(mut near: Bare, socket: &UdpSocket, measured: Duration) -> Result<Cost> {
-    let (mut decoder, mut encoder) = (Decoder::new(RATE_HZ, Channels::Mono)?, encoder()?);
-    let mut samples = vec![0; PACKET];
-    let mut until = |near: &mut Bare, end: Instant| -> Result<()> {
-        while let Some(payload) = near.next(socket, end)? {
-            let decoded = decoder.decode(&payload, &mut samples, false)?;
-            say(near, &mut encoder, &samples[..decoded])?;
-        }
-        Ok(())
-    };
-    until(&mut near, Instant::now() + SETTLE)?;
-    let (sent, before, start) = (near.sent(), usage::thread_cpu()?, Instant::now());
-    until(&mut near, start + measured)?;
-    let used = usage::thread_cpu()? - before;
-    cost(used, near.sent() - sent, start.elapsed().as_secs_f64())
 }
 
 fn say(end: &mut Bare, encoder: &mut Encoder, samples: &[i16]) -> Result<()> {

@@ -32,7 +32,7 @@ pub(crate) const FRAME: usize = RATE_HZ as usize / 100;
 const BURST_EVERY_FRAMES: usize = 50;
 const BURST_FRAMES: usize = 5;
 const LOUD: i16 = 3_000;
-const JOIN_MAX: Duration = Duration::from_secs(30);
+pub(crate) const JOIN_MAX: Duration = Duration::from_secs(30);
 /// How often a room is connected anew, and how long it is left alone between.
 const RECONNECTS: usize = 40;
 const RECONNECT_EVERY: Duration = Duration::from_millis(500);
@@ -106,12 +106,21 @@ impl Server {
         }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What lets somebody join.
+    pub(crate) fn token(&self, room: &str, identity: &str) -> Result<String> {
+        Ok(JoinToken::new(room, identity).sign(&self.key, &self.secret)?)
+    }
+
     pub(crate) async fn join(
         &self,
         room: &str,
         identity: &str,
     ) -> Result<(Room, mpsc::UnboundedReceiver<RoomEvent>)> {
-        let token = JoinToken::new(room, identity).sign(&self.key, &self.secret)?;
+        let token = self.token(room, identity)?;
         let joining = Room::connect(&self.url, &token, RoomOptions::default());
         let joined = tokio::time::timeout(JOIN_MAX, joining).await;
         Ok(joined.context("joining took too long")??)

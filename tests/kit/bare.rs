@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpWrite, SeqNo};
@@ -22,6 +23,8 @@ pub struct Bare {
     rtc: Rtc,
     address: SocketAddr,
     mid: Option<Mid>,
+    /// An offer that waits for its answer.
+    offered: Option<SdpPendingOffer>,
     sent: u64,
 }
 
@@ -71,7 +74,11 @@ impl Bare {
         Ok((near, far))
     }
 
-    fn new(address: SocketAddr) -> Result<Self, BareError> {
+    /// An end at the address of its socket that knows nobody yet.
+    ///
+    /// # Errors
+    /// [`BareError::Odd`], when nothing can be received at that address.
+    pub fn new(address: SocketAddr) -> Result<Self, BareError> {
         let mut rtc = Rtc::builder()
             .clear_codecs()
             .enable_opus(true, true)
@@ -83,8 +90,48 @@ impl Bare {
             rtc,
             address,
             mid: None,
+            offered: None,
             sent: 0,
         })
+    }
+
+    /// Offers to send the track of that name, and to receive so many further ones. Returns the description; [`Self::answered`] takes the
+    /// answer to it.
+    ///
+    /// # Errors
+    /// [`BareError::Odd`], when there is nothing to offer.
+    pub fn offer(&mut self, track: &str, receive: u32) -> Result<String, BareError> {
+        let mut api = self.rtc.sdp_api();
+        if self.mid.is_none() {
+            let (stream, track) = (Some(track.to_owned()), Some(track.to_owned()));
+            let direction = Direction::SendOnly;
+            self.mid = Some(api.add_media(MediaKind::Audio, direction, stream, track, None));
+        }
+        for _ in 0..receive {
+            api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+        }
+        let (offer, pending) = api.apply().ok_or(BareError::Odd("there is no offer"))?;
+        self.offered = Some(pending);
+        Ok(offer.to_sdp_string())
+    }
+
+    /// Takes the answer to what was offered.
+    ///
+    /// # Errors
+    /// [`BareError`], when nothing was offered, or the answer does not fit.
+    pub fn answered(&mut self, description: &str) -> Result<(), BareError> {
+        let answer = SdpAnswer::from_sdp_string(description);
+        let answer = answer.map_err(|_| BareError::Odd("the answer cannot be read"))?;
+        let pending = self.offered.take();
+        let pending = pending.ok_or(BareError::Odd("nothing was offered"))?;
+        Ok(self.rtc.sdp_api().accept_answer(pending, answer)?)
+    }
+
+    /// Takes an address of the other side, as SDP has it. One that str0m has no use for is left out.
+    pub fn add_candidate(&mut self, candidate: &str) {
+        if let Ok(candidate) = Candidate::from_sdp_string(candidate) {
+            self.rtc.add_remote_candidate(candidate);
+        }
     }
 
     /// Whether packets can be sent.
