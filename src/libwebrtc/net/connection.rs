@@ -85,9 +85,10 @@ impl Changes {
         self.there.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether there are changes, which are left for [`Self::take`].
     fn poll(&self, context: &Context<'_>) -> Poll<()> {
         self.driver.register(context.waker());
-        match self.take() {
+        match self.there.load(Ordering::Acquire) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
@@ -181,5 +182,27 @@ impl Connection {
     /// Runs the driver's share without waking the driver.
     pub(super) fn drive<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
         work(&mut self.state.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_change_that_has_woken_the_driver_is_still_there_when_it_looks() {
+        let changes = Changes {
+            there: AtomicBool::new(false),
+            driver: AtomicWaker::new(),
+            connection: Weak::new(),
+        };
+        let context = Context::from_waker(Waker::noop());
+        assert!(changes.poll(&context).is_pending());
+        changes.note();
+        assert!(changes.poll(&context).is_ready());
+        assert!(changes.take());
+        assert!(changes.poll(&context).is_pending());
     }
 }
